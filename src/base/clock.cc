@@ -10,9 +10,13 @@ WallTime SystemClock::Now() const {
   return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
 }
 
-SteadyTime SystemClock::Steady() const { return std::chrono::steady_clock::now(); }
+SteadyTime SystemClock::Steady() const {
+  return std::chrono::steady_clock::now();
+}
 
-void SystemClock::Sleep(Milliseconds duration) { std::this_thread::sleep_for(duration); }
+void SystemClock::Sleep(Milliseconds duration) {
+  std::this_thread::sleep_for(duration);
+}
 
 std::string RenderTime(WallTime time) {
   const int64_t total_ms = time.time_since_epoch().count();
@@ -21,8 +25,8 @@ std::string RenderTime(WallTime time) {
   std::tm tm{};
   gmtime_r(&seconds, &tm);
   char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
-                tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, static_cast<int>(ms));
+  std::snprintf(buffer, sizeof buffer, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
+                tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, static_cast<int>(ms));
   return buffer;
 }
 

@@ -36,7 +36,8 @@ Result<std::string> ReadFile(const fs::path& path, size_t limit_bytes) {
     if (n == 0) break;
     used += static_cast<size_t>(n);
     if (used > limit_bytes)
-      return Error(Code::kInvalid, path.string() + " is larger than " + std::to_string(limit_bytes) + " bytes");
+      return Error(Code::kInvalid,
+                   path.string() + " is larger than " + std::to_string(limit_bytes) + " bytes");
     capacity = std::max<size_t>(capacity, 4096);
   }
   out.resize(used);
@@ -61,7 +62,8 @@ Result<void> SyncDirectory(const fs::path& path) {
   return {};
 }
 
-Result<void> WriteFileAtomic(const fs::path& path, std::string_view bytes, mode_t mode, Durability durability) {
+Result<void> WriteFileAtomic(const fs::path& path, std::string_view bytes, mode_t mode,
+                             Durability durability) {
   static std::atomic<unsigned> counter{0};
   const fs::path temporary =
       path.string() + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(counter.fetch_add(1));
@@ -78,7 +80,8 @@ Result<void> WriteFileAtomic(const fs::path& path, std::string_view bytes, mode_
     ::unlink(temporary.c_str());
     return std::move(written).error().While("writing " + path.string());
   }
-  if (durability == Durability::kDurable) TRY(SyncDirectory(path.parent_path().empty() ? "." : path.parent_path()));
+  if (durability == Durability::kDurable)
+    TRY(SyncDirectory(path.parent_path().empty() ? "." : path.parent_path()));
   return {};
 }
 
@@ -156,7 +159,8 @@ Result<std::vector<std::string>> ListDirectory(const fs::path& path) {
 Result<TempDirectory> TempDirectory::Make(const fs::path& parent, std::string_view prefix) {
   TRY(MakeDirectories(parent));
   std::string pattern = (parent / prefix).string() + "XXXXXX";
-  if (::mkdtemp(pattern.data()) == nullptr) return ErrnoError(errno, "make a directory below " + parent.string());
+  if (::mkdtemp(pattern.data()) == nullptr)
+    return ErrnoError(errno, "make a directory below " + parent.string());
   return TempDirectory(fs::path(pattern));
 }
 

@@ -18,8 +18,9 @@ Result<std::string> ReadFile(const fs::path& path, size_t limit_bytes = size_t{1
 
 enum class Durability { kNone, kDurable };
 
-// Replaces `path` atomically: writes `path` + ".tmp.<pid>.<n>", fsyncs it, renames it, fsyncs the directory (the two
-// syncs only with kDurable). A reader sees the old or the new bytes; a crash leaves at most the temporary file.
+// Replaces `path` atomically: writes `path` + ".tmp.<pid>.<n>", fsyncs it, renames it, fsyncs the directory
+// (the two syncs only with kDurable). A reader sees the old or the new bytes; a crash leaves at most the
+// temporary file.
 Result<void> WriteFileAtomic(const fs::path& path, std::string_view bytes, mode_t mode = 0644,
                              Durability durability = Durability::kDurable);
 

@@ -34,8 +34,9 @@ void Canonical(const Json& value, std::string& out) {
       std::vector<const JsonObject::value_type*> members;
       members.reserve(object.size());
       for (const auto& member : object) members.push_back(&member);
-      std::sort(members.begin(), members.end(),
-                [](const auto* a, const auto* b) { return std::string_view(a->key()) < std::string_view(b->key()); });
+      std::sort(members.begin(), members.end(), [](const auto* a, const auto* b) {
+        return std::string_view(a->key()) < std::string_view(b->key());
+      });
       out += '{';
       for (size_t i = 0; i < members.size(); ++i) {
         if (i > 0) out += ',';
@@ -57,7 +58,8 @@ void Canonical(const Json& value, std::string& out) {
       out += ']';
       return;
     }
-    default: out += json::serialize(value);
+    default:
+      out += json::serialize(value);
   }
 }
 
@@ -101,7 +103,9 @@ std::string RenderCanonical(const Json& value) {
   return out;
 }
 
-std::string RenderJson(const Json& value) { return json::serialize(value); }
+std::string RenderJson(const Json& value) {
+  return json::serialize(value);
+}
 
 std::string RenderPretty(const Json& value) {
   std::string out;

@@ -20,9 +20,9 @@ using JsonArray = boost::json::array;
 // One JSON document (RFC 8259), at most 64 levels deep. kInvalid with the byte position.
 Result<Json> ParseJson(std::string_view text);
 
-// Canonical form: keys sorted by bytes, no white space, no duplicate keys; integers as integers. Equal values give
-// equal bytes, so its SHA-256 is an identity (RFC 8785 for the values Ingot uses: objects, arrays, strings,
-// integers, booleans, null).
+// Canonical form: keys sorted by bytes, no white space, no duplicate keys; integers as integers. Equal values
+// give equal bytes, so its SHA-256 is an identity (RFC 8785 for the values Ingot uses: objects, arrays,
+// strings, integers, booleans, null).
 std::string RenderCanonical(const Json& value);
 // As written (key order kept), on one line.
 std::string RenderJson(const Json& value);

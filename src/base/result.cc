@@ -7,21 +7,36 @@ namespace ingot {
 
 std::string_view CodeName(Code code) {
   switch (code) {
-    case Code::kInvalid: return "invalid";
-    case Code::kNotFound: return "not_found";
-    case Code::kExists: return "exists";
-    case Code::kConflict: return "conflict";
-    case Code::kRefused: return "refused";
-    case Code::kUnsupported: return "unsupported";
-    case Code::kUnavailable: return "unavailable";
-    case Code::kTimeout: return "timeout";
-    case Code::kNoSpace: return "no_space";
-    case Code::kPermission: return "permission";
-    case Code::kCorrupt: return "corrupt";
-    case Code::kFailed: return "failed";
-    case Code::kCancelled: return "cancelled";
-    case Code::kIo: return "io";
-    case Code::kInternal: return "internal";
+    case Code::kInvalid:
+      return "invalid";
+    case Code::kNotFound:
+      return "not_found";
+    case Code::kExists:
+      return "exists";
+    case Code::kConflict:
+      return "conflict";
+    case Code::kRefused:
+      return "refused";
+    case Code::kUnsupported:
+      return "unsupported";
+    case Code::kUnavailable:
+      return "unavailable";
+    case Code::kTimeout:
+      return "timeout";
+    case Code::kNoSpace:
+      return "no_space";
+    case Code::kPermission:
+      return "permission";
+    case Code::kCorrupt:
+      return "corrupt";
+    case Code::kFailed:
+      return "failed";
+    case Code::kCancelled:
+      return "cancelled";
+    case Code::kIo:
+      return "io";
+    case Code::kInternal:
+      return "internal";
   }
   return "internal";
 }
@@ -35,18 +50,35 @@ std::string Error::Render() const {
 Error ErrnoError(int error_number, std::string_view doing) {
   Code code = Code::kIo;
   switch (error_number) {
-    case ENOENT: code = Code::kNotFound; break;
-    case EEXIST: code = Code::kExists; break;
+    case ENOENT:
+      code = Code::kNotFound;
+      break;
+    case EEXIST:
+      code = Code::kExists;
+      break;
     case ENOSPC:
-    case EDQUOT: code = Code::kNoSpace; break;
+    case EDQUOT:
+      code = Code::kNoSpace;
+      break;
     case EACCES:
-    case EPERM: code = Code::kPermission; break;
-    case ETIMEDOUT: code = Code::kTimeout; break;
-    case EBUSY: code = Code::kConflict; break;
-    case ECONNREFUSED: code = Code::kUnavailable; break;
+    case EPERM:
+      code = Code::kPermission;
+      break;
+    case ETIMEDOUT:
+      code = Code::kTimeout;
+      break;
+    case EBUSY:
+      code = Code::kConflict;
+      break;
+    case ECONNREFUSED:
+      code = Code::kUnavailable;
+      break;
     case ENOSYS:
-    case EOPNOTSUPP: code = Code::kUnsupported; break;
-    default: break;
+    case EOPNOTSUPP:
+      code = Code::kUnsupported;
+      break;
+    default:
+      break;
   }
   char buffer[128];
   const char* reason = strerror_r(error_number, buffer, sizeof buffer);

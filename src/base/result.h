@@ -58,8 +58,8 @@ class [[nodiscard]] Error {
   std::vector<std::string> context_;
 };
 
-// An Error from errno (pass the number, read before anything else can change it), with the code that belongs to
-// it: ENOENT → kNotFound, EEXIST → kExists, ENOSPC/EDQUOT → kNoSpace, EACCES/EPERM → kPermission,
+// An Error from errno (pass the number, read before anything else can change it), with the code that belongs
+// to it: ENOENT → kNotFound, EEXIST → kExists, ENOSPC/EDQUOT → kNoSpace, EACCES/EPERM → kPermission,
 // ETIMEDOUT → kTimeout, EBUSY → kConflict, ECONNREFUSED → kUnavailable, ENOSYS/EOPNOTSUPP → kUnsupported,
 // anything else → kIo.  Message: "cannot <doing>: <reason>".
 Error ErrnoError(int error_number, std::string_view doing);
@@ -67,8 +67,10 @@ Error ErrnoError(int error_number, std::string_view doing);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}    // NOLINT(google-explicit-constructor)
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error)
+      : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }
@@ -93,7 +95,8 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Error error) : error_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error)
+      : error_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   bool has_value() const { return error_.index() == 0; }
   explicit operator bool() const { return has_value(); }
@@ -109,9 +112,9 @@ class [[nodiscard]] Result<void> {
 }  // namespace ingot
 
 // auto x = TRY(F());   TRY(G());   returns the Error from the enclosing function when there is one.
-#define TRY(...)                                                     \
-  __extension__({                                                    \
-    auto try_result_ = (__VA_ARGS__);                                \
-    if (!try_result_) return std::move(try_result_).error();         \
-    std::move(try_result_).value();                                  \
+#define TRY(...)                                             \
+  __extension__({                                            \
+    auto try_result_ = (__VA_ARGS__);                        \
+    if (!try_result_) return std::move(try_result_).error(); \
+    std::move(try_result_).value();                          \
   })

@@ -8,12 +8,18 @@ namespace ingot {
 static_assert(sizeof(SHA256_CTX) <= 128);
 
 namespace {
-SHA256_CTX* Context(std::array<unsigned char, 128>& state) { return reinterpret_cast<SHA256_CTX*>(state.data()); }
+SHA256_CTX* Context(std::array<unsigned char, 128>& state) {
+  return reinterpret_cast<SHA256_CTX*>(state.data());
+}
 }  // namespace
 
-Sha256::Sha256() { SHA256_Init(Context(state_)); }
+Sha256::Sha256() {
+  SHA256_Init(Context(state_));
+}
 
-void Sha256::Update(std::string_view bytes) { SHA256_Update(Context(state_), bytes.data(), bytes.size()); }
+void Sha256::Update(std::string_view bytes) {
+  SHA256_Update(Context(state_), bytes.data(), bytes.size());
+}
 
 Sha256::Bytes Sha256::Finish() {
   Bytes out;

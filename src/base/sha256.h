@@ -1,4 +1,5 @@
-// SHA-256 (FIPS 180-4), streaming. OpenSSL's low-level calls: the EVP layer's first fetch costs a short verb 1 ms.
+// SHA-256 (FIPS 180-4), streaming. OpenSSL's low-level calls: the EVP layer's first fetch costs a short verb
+// 1 ms.
 #pragma once
 
 #include <array>

@@ -24,9 +24,9 @@ namespace {
 constexpr size_t kKeepBytes = size_t{16} << 20;
 
 constexpr std::pair<std::string_view, std::string_view> kPackages[] = {
-    {"crun", "crun"},           {"conmon", "conmon"},     {"haproxy", "haproxy"},
-    {"mmdebstrap", "mmdebstrap"}, {"git", "git"},         {"ip", "iproute2"},
-    {"apt-get", "apt"},         {"dpkg-deb", "dpkg"},     {"nft", "nftables"}};
+    {"crun", "crun"},   {"conmon", "conmon"}, {"haproxy", "haproxy"}, {"mmdebstrap", "mmdebstrap"},
+    {"git", "git"},     {"ip", "iproute2"},   {"apt-get", "apt"},     {"dpkg-deb", "dpkg"},
+    {"nft", "nftables"}};
 
 // Everything the child needs, laid out before vfork: after it, only async-signal-safe calls are allowed.
 struct ChildPlan {
@@ -45,8 +45,8 @@ struct ChildPlan {
 }
 
 enum Stage { kExec, kSetup, kNamespace, kUser, kDirectory };
-constexpr const char* kStages[] = {"execute it", "set up its descriptors", "enter its namespace", "drop its privileges",
-                                   "enter its working directory"};
+constexpr const char* kStages[] = {"execute it", "set up its descriptors", "enter its namespace",
+                                   "drop its privileges", "enter its working directory"};
 
 [[noreturn]] void RunChild(const ChildPlan& plan) {
   const Command& command = *plan.command;
@@ -56,8 +56,10 @@ constexpr const char* kStages[] = {"execute it", "set up its descriptors", "ente
     if (sig != SIGKILL && sig != SIGSTOP) ::signal(sig, SIG_DFL);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (command.die_with_parent) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (command.new_session) ::setsid();
-  else ::setpgid(0, 0);
+  if (command.new_session)
+    ::setsid();
+  else
+    ::setpgid(0, 0);
   // Two passes: first out of the way of every target number, then onto it.
   int status_fd = plan.status_fd;
   int highest = 64;
@@ -147,8 +149,8 @@ Result<Child> Spawn(const Command& command) {
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  // Namespace changes are per process, so CLONE_VM without CLONE_FS and CLONE_FILES is enough and safe. unshare and
-  // setns(CLONE_NEWNS) need an unshared fs_struct, which vfork's child has.
+  // Namespace changes are per process, so CLONE_VM without CLONE_FS and CLONE_FILES is enough and safe.
+  // unshare and setns(CLONE_NEWNS) need an unshared fs_struct, which vfork's child has.
   const pid_t pid = ::vfork();
   if (pid == 0) RunChild(plan);
   const int fork_errno = errno;
@@ -174,7 +176,8 @@ Result<CommandResult> Wait(Child& child, Milliseconds timeout) {
     const int n = ::poll(&p, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30)));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, "wait for a process");
-    if (n == 0) return Error(Code::kTimeout, "a process did not end within " + std::to_string(timeout.count()) + " ms");
+    if (n == 0)
+      return Error(Code::kTimeout, "a process did not end within " + std::to_string(timeout.count()) + " ms");
     break;
   }
   int status = 0;
@@ -213,13 +216,16 @@ Result<CommandResult> Run(Command command, Milliseconds timeout, std::string_vie
     polls[3] = {child.pidfd.get(), POLLIN, 0};
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-    const int n = left <= 0 ? 0 : ::poll(polls.data(), polls.size(), static_cast<int>(std::min<int64_t>(left, 1 << 30)));
+    const int n =
+        left <= 0 ? 0
+                  : ::poll(polls.data(), polls.size(), static_cast<int>(std::min<int64_t>(left, 1 << 30)));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       ::kill(-child.pid, SIGKILL);
       ::kill(child.pid, SIGKILL);
       static_cast<void>(Wait(child, std::chrono::seconds(10)).has_value());
-      return Error(Code::kTimeout, command.argv[0] + " did not finish within " + std::to_string(timeout.count()) + " ms");
+      return Error(Code::kTimeout,
+                   command.argv[0] + " did not finish within " + std::to_string(timeout.count()) + " ms");
     }
     if (ours[0].valid() && polls[0].revents != 0) {
       const ssize_t written = ::write(ours[0].get(), input.data(), input.size());
@@ -239,8 +245,10 @@ Result<CommandResult> Run(Command command, Milliseconds timeout, std::string_vie
         ours[i].reset();
       }
     }
-    // A grandchild may hold the pipes open for ever: once the child itself has ended and they are dry, stop reading.
-    if (!read_something && (polls[3].revents & POLLIN) != 0 && polls[1].revents == 0 && polls[2].revents == 0) break;
+    // A grandchild may hold the pipes open for ever: once the child itself has ended and they are dry, stop
+    // reading.
+    if (!read_something && (polls[3].revents & POLLIN) != 0 && polls[1].revents == 0 && polls[2].revents == 0)
+      break;
   }
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   auto ended = Wait(child, std::max(left, Milliseconds(1)));
@@ -261,7 +269,8 @@ Result<std::string> RunChecked(Command command, Milliseconds timeout, std::strin
   if (result.ok()) return std::move(result.out);
   std::string tail = result.err.size() > 2000 ? result.err.substr(result.err.size() - 2000) : result.err;
   while (!tail.empty() && (tail.back() == '\n' || tail.back() == ' ')) tail.pop_back();
-  return Error(Code::kFailed, name + " failed (" + result.Describe() + ")" + (tail.empty() ? "" : ": " + tail));
+  return Error(Code::kFailed,
+               name + " failed (" + result.Describe() + ")" + (tail.empty() ? "" : ": " + tail));
 }
 
 }  // namespace ingot

@@ -23,19 +23,21 @@ bool TakeNumber(std::string_view& text, uint64_t& number) {
   return digits > 0;
 }
 
-constexpr std::array<std::pair<std::string_view, int64_t>, 6> kDurationUnits = {{{"w", 7LL * 24 * 3600 * 1000},
-                                                                                 {"d", 24LL * 3600 * 1000},
-                                                                                 {"h", 3600LL * 1000},
-                                                                                 {"m", 60LL * 1000},
-                                                                                 {"s", 1000},
-                                                                                 {"ms", 1}}};
+constexpr std::array<std::pair<std::string_view, int64_t>, 6> kDurationUnits = {
+    {{"w", 7LL * 24 * 3600 * 1000},
+     {"d", 24LL * 3600 * 1000},
+     {"h", 3600LL * 1000},
+     {"m", 60LL * 1000},
+     {"s", 1000},
+     {"ms", 1}}};
 constexpr int64_t kLongest = 100LL * 366 * 24 * 3600 * 1000;
 
 }  // namespace
 
 Result<Milliseconds> ParseDuration(std::string_view text) {
   const auto bad = [&] {
-    return Error(Code::kInvalid, "\"" + std::string(text) + "\" is not a duration; write 250ms, 5s, 10m, 1h30m or 7d");
+    return Error(Code::kInvalid,
+                 "\"" + std::string(text) + "\" is not a duration; write 250ms, 5s, 10m, 1h30m or 7d");
   };
   std::string_view rest = text;
   int64_t total = 0;
@@ -101,7 +103,11 @@ std::string RenderSize(uint64_t bytes) {
     ++unit;
   }
   char buffer[32];
-  std::snprintf(buffer, sizeof buffer, unit == 0 ? "%.0f %s" : value < 10 ? "%.2f %s" : value < 100 ? "%.1f %s" : "%.0f %s",
+  std::snprintf(buffer, sizeof buffer,
+                unit == 0     ? "%.0f %s"
+                : value < 10  ? "%.2f %s"
+                : value < 100 ? "%.1f %s"
+                              : "%.0f %s",
                 value, kNames[unit]);
   return buffer;
 }

@@ -11,7 +11,8 @@
 
 namespace ingot {
 
-// "250ms", "5s", "10m", "1h30m", "7d", "2w". Whole numbers with a unit; no sign, no fraction; below 100 years.
+// "250ms", "5s", "10m", "1h30m", "7d", "2w". Whole numbers with a unit; no sign, no fraction; below 100
+// years.
 Result<Milliseconds> ParseDuration(std::string_view text);
 // The shortest text that ParseDuration gives back: 90000 ms → "1m30s"; zero → "0s".
 std::string RenderDuration(Milliseconds duration);
@@ -21,7 +22,8 @@ Result<uint64_t> ParseSize(std::string_view text);
 // For people, three significant digits in binary units: "1.30 MiB".
 std::string RenderSize(uint64_t bytes);
 
-// The candidate with the least edit distance to `name`, if it is near enough to be a slip of the pen; else "".
+// The candidate with the least edit distance to `name`, if it is near enough to be a slip of the pen; else
+// "".
 std::string Nearest(std::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace ingot

@@ -1,0 +1,164 @@
+// What a platform needs to know to run a fleet, its state as observed, and the routes between fleets. Pure
+// data.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "oci/digest.h"
+#include "platform/ids.h"
+
+namespace ingot::platform {
+
+enum class Protocol { kHttp, kTcp };
+
+struct Port {
+  std::string name;  // "http"
+  uint16_t number = 0;
+  Protocol protocol = Protocol::kHttp;
+  bool operator==(const Port&) const = default;
+};
+
+struct Probe {
+  enum class Kind { kNone, kHttp, kTcp, kRun };
+  Kind kind = Kind::kNone;
+  uint16_t port = 0;                 // http, tcp
+  std::string path;                  // http: GET, healthy when the status is 200 to 399
+  std::vector<std::string> command;  // run: healthy when it exits 0 inside the instance
+  Milliseconds interval{5};          // between the ends of two probes
+  Milliseconds timeout{1000};        // of one probe
+  int passes = 1;                    // consecutive ones that make it ready
+  int fails = 3;                     // consecutive ones that make it unhealthy (live probes)
+  Milliseconds deadline{30000};      // from start to ready; after it, the instance has failed (ready probes)
+  bool operator==(const Probe&) const = default;
+};
+
+// Another service or an endpoint that an instance may reach, by name.
+struct Use {
+  std::string name;       // as in `uses`
+  bool endpoint = false;  // false: a service of the same environment
+  std::string host;       // endpoints: the host name of its URL, under which the instance reaches it as well
+  std::vector<Port> ports;
+  bool operator==(const Use&) const = default;
+};
+
+struct Scratch {
+  std::string path;
+  uint64_t size_bytes = 64ull << 20;
+  bool exec = false;
+  bool operator==(const Scratch&) const = default;
+};
+
+struct Limits {
+  uint32_t millicpus = 0;     // 0: no limit
+  uint64_t memory_bytes = 0;  // 0: no limit
+  uint32_t pids = 0;          // 0: no limit
+  bool operator==(const Limits&) const = default;
+};
+
+struct SecretRef {
+  std::string name;     // the file under /run/secrets
+  std::string version;  // names the bytes in the secret store
+  bool operator==(const SecretRef&) const = default;
+};
+
+// Everything an instance of the fleet can see. Two FleetSpecs with equal ids are equal.
+struct FleetSpec {
+  FleetId id;
+  oci::Digest image;                               // manifest
+  std::vector<std::string> args;                   // empty: the image's ENTRYPOINT and CMD
+  std::map<std::string, std::string> environment;  // on top of the image's
+  std::string user;                                // empty: the image's
+  std::string workdir;                             // empty: the image's
+  std::vector<Port> ports;
+  std::vector<Use> uses;
+  Probe ready;
+  Probe live;
+  Limits limits;
+  std::vector<Scratch> scratch;
+  std::vector<SecretRef> secrets;
+  std::vector<std::string> capabilities;  // "NET_BIND_SERVICE"; nothing else is granted
+  std::string stop_signal;                // empty: the image's, else SIGTERM
+  Milliseconds grace{10000};              // from the stop signal to SIGKILL
+  Milliseconds drain{5000};               // longest wait for requests in flight
+  bool operator==(const FleetSpec&) const = default;
+};
+
+enum class InstanceState {
+  kStarting,   // asked for; not running yet
+  kRunning,    // its process runs; the health gate has not passed
+  kReady,      // passed the health gate, and has not failed its live probe since
+  kUnhealthy,  // was ready, and its live probe failed `fails` times
+  kExited,     // its process has ended; what it leaves is kept until Stop
+  kFailed,     // could not be started, or missed its readiness deadline; `reason` says why
+  kStopping,   // being drained or ended
+  kUnknown,    // could not look
+};
+std::string_view StateName(InstanceState state);
+Result<InstanceState> ParseState(std::string_view name);
+
+struct InstanceStatus {
+  InstanceId id;
+  InstanceState state = InstanceState::kUnknown;
+  std::string reason;                       // for people; set for kUnhealthy, kExited, kFailed, kUnknown
+  std::optional<int> exit_code;             // kExited, when it is known
+  std::string address;                      // IPv4, once it has one
+  int64_t pid = 0;                          // on the host; 0 when it does not run
+  WallTime started{};                       // when its process was started
+  std::optional<Milliseconds> ready_after;  // from start to ready
+};
+
+// Where connections go. Complete: what is not named here goes nowhere.
+struct RouteTable {
+  // A host-owned address and port → a port of a fleet.
+  struct Outside {
+    std::string listen;  // ":8000" or "127.0.0.1:8000"
+    FleetId fleet;
+    uint16_t port = 0;
+    Protocol protocol = Protocol::kHttp;
+    bool operator==(const Outside&) const = default;
+  };
+  // What instances of `asker` reach under the name `service`: a fleet, never an endpoint (those do not move).
+  struct Inside {
+    FleetId asker;
+    std::string service;
+    FleetId fleet;
+    bool operator==(const Inside&) const = default;
+  };
+  std::vector<Outside> outside;
+  std::vector<Inside> inside;
+  bool operator==(const RouteTable&) const = default;
+};
+
+// What has to exist in the router before any of its fleets can be routed to: changes with the definition, not
+// with a rollout of new code. Per environment.
+struct Topology {
+  struct Service {
+    std::string name;
+    std::vector<Port> ports;
+    uint32_t replicas = 1;  // the largest number of instances one fleet of it may have
+    bool operator==(const Service&) const = default;
+  };
+  struct Endpoint {
+    std::string name;
+    std::string host;
+    uint16_t port = 0;
+    bool operator==(const Endpoint&) const = default;
+  };
+  struct Listener {
+    std::string listen;
+    std::string service;
+    Protocol protocol = Protocol::kHttp;
+    bool operator==(const Listener&) const = default;
+  };
+  std::vector<Service> services;
+  std::vector<Endpoint> endpoints;
+  std::vector<Listener> listeners;
+  bool operator==(const Topology&) const = default;
+};
+
+}  // namespace ingot::platform
