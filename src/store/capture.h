@@ -1,0 +1,52 @@
+// Turning folders into layers: an overlay's upper directory after a RUN, or any folder.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "base/result.h"
+#include "store/object_pool.h"
+#include "store/tree.h"
+
+namespace ingot::store {
+
+struct CaptureOptions {
+  // Times later than this become this (SOURCE_DATE_EPOCH's meaning). Seconds since 1970.
+  std::optional<int64_t> clamp_mtime_s;
+  // Every time becomes this.
+  std::optional<int64_t> fixed_mtime_s;
+  // Every inode's owner becomes (uid, gid).
+  std::optional<std::pair<uint32_t, uint32_t>> owner;
+  // Only for CaptureUpper. A file with new attributes but old data (chmod of a lower file) has no data in the
+  // upper directory: this tells what the layers below hold at `path` ("usr/bin/x"; where a rename moved it
+  // from, as overlayfs recorded it). Returns nullptr when there is nothing. Without it such a file is
+  // kUnsupported.
+  std::function<const Node*(const std::string& path)> lower;
+  // True: the folder's files are moved into the pool and the folder is left with empty directories and the
+  // like, to be removed by the caller. False: copied, the folder is left as it was.
+  bool move = true;
+  // Paths (canonical, see tree.h) left out with all below them.
+  std::vector<std::string> exclude;
+};
+
+struct Captured {
+  Tree tree;
+  std::vector<std::string> dropped;  // sockets, which an image cannot hold: their paths
+  uint64_t bytes = 0;                // of contents hashed
+};
+
+// The layer that an overlay's upper directory makes on its lowers: whiteouts (char 0:0 or attribute form),
+// opaque directories, metacopy files, hard links; attributes kept but for trusted.overlay.* (and
+// user.overlay.*). The overlay must be unmounted. Not flushed. kNotFound, kIo, kNoSpace; kUnsupported for a
+// redirected directory (mount with redirect_dir=off).
+Result<Captured> CaptureUpper(const fs::path& directory, ObjectPool& pool, const CaptureOptions& options);
+
+// Any folder as a layer; char 0:0 devices and overlay attributes have no meaning there.
+Result<Captured> CaptureDirectory(const fs::path& directory, ObjectPool& pool, const CaptureOptions& options);
+
+}  // namespace ingot::store
