@@ -12,13 +12,17 @@ Result<Digest> Digest::Parse(std::string_view text) {
   const std::string_view hex = colon == std::string_view::npos ? "" : text.substr(colon + 1);
   const bool hexadecimal = std::all_of(
       hex.begin(), hex.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-  const bool length = (algorithm == "sha256" && hex.size() == 64) || (algorithm == "sha512" && hex.size() == 128);
+  const bool length =
+      (algorithm == "sha256" && hex.size() == 64) || (algorithm == "sha512" && hex.size() == 128);
   if (!hexadecimal || !length)
-    return Error(Code::kInvalid, "\"" + std::string(text.substr(0, 150)) +
-                                     "\" is not a digest; expected sha256: and 64 lower-case hexadecimal digits");
+    return Error(Code::kInvalid,
+                 "\"" + std::string(text.substr(0, 150)) +
+                     "\" is not a digest; expected sha256: and 64 lower-case hexadecimal digits");
   return Digest(std::string(text));
 }
 
-Digest Digest::Of(std::string_view bytes) { return FromSha256Hex(Sha256Hex(bytes)); }
+Digest Digest::Of(std::string_view bytes) {
+  return FromSha256Hex(Sha256Hex(bytes));
+}
 
 }  // namespace ingot::oci
