@@ -111,10 +111,13 @@ class [[nodiscard]] Result<void> {
 
 }  // namespace ingot
 
-// auto x = TRY(F());   TRY(G());   returns the Error from the enclosing function when there is one.
-#define TRY(...)                                             \
-  __extension__({                                            \
-    auto try_result_ = (__VA_ARGS__);                        \
-    if (!try_result_) return std::move(try_result_).error(); \
-    std::move(try_result_).value();                          \
+// auto x = TRY(F());   TRY(G());   returns the Error from the enclosing function when there is one. May be
+// nested.
+#define TRY(...) INGOT_TRY_NAMED(__COUNTER__, __VA_ARGS__)
+#define INGOT_TRY_NAMED(counter, ...) INGOT_TRY_BODY(counter, __VA_ARGS__)
+#define INGOT_TRY_BODY(counter, ...)                                           \
+  __extension__({                                                              \
+    auto try_result_##counter = (__VA_ARGS__);                                 \
+    if (!try_result_##counter) return std::move(try_result_##counter).error(); \
+    std::move(try_result_##counter).value();                                   \
   })
