@@ -5,7 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/file.h"
@@ -22,11 +22,10 @@ struct CaptureOptions {
   std::optional<int64_t> fixed_mtime_s;
   // Every inode's owner becomes (uid, gid).
   std::optional<std::pair<uint32_t, uint32_t>> owner;
-  // Only for CaptureUpper. A file with new attributes but old data (chmod of a lower file) has no data in the
-  // upper directory: this tells what the layers below hold at `path` ("usr/bin/x"; where a rename moved it
-  // from, as overlayfs recorded it). Returns nullptr when there is nothing. Without it such a file is
-  // kUnsupported.
-  std::function<const Node*(const std::string& path)> lower;
+  // Only for CaptureUpper: what the overlay's lowers show together (ApplyOn of their trees). Asked at most
+  // once, and only when the upper directory points into them: a file with new attributes but its old data
+  // (chmod of a lower file), a renamed directory. Unset: such an upper directory is kUnsupported.
+  std::function<Result<const Tree*>()> lower;
   // True: the folder's files are moved into the pool and the folder is left with empty directories and the
   // like, to be removed by the caller. False: copied, the folder is left as it was.
   bool move = true;

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/result.h"
@@ -32,7 +33,7 @@ class ObjectPool {
   // Removes what was put and not flushed.
   ~ObjectPool();
 
-  // Put, PutFile, PutFd and Adopt give the content's name. No bytes: the empty ObjectId, and nothing is
+  // Put… and Adopt give the content's name. No bytes: the empty ObjectId, and nothing is
   // stored. What was put can be read through this ObjectPool at once (OpenObject, Has), by others after
   // Flush. kNoSpace, kIo.
   Result<ObjectId> Put(std::string_view bytes);
@@ -40,6 +41,8 @@ class ObjectPool {
   // ignored.
   Result<ObjectId::Measured> PutFile(const fs::path& path);
   Result<ObjectId::Measured> PutFd(int fd);
+  // Everything that `source` gives until its end.
+  Result<ObjectId::Measured> PutStream(const ByteSource& source);
   // Moves an existing regular file into the pool: `path` no longer exists afterwards, no byte is copied (on
   // another filesystem, or when the file has further hard links: copied, then unlinked). The file becomes
   // root's, mode 0444, without extended attributes. Nobody may be writing to it. kInvalid when it is not a

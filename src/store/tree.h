@@ -28,7 +28,6 @@ enum class NodeType : uint8_t {
   kCharDevice,
   kBlockDevice,
   kFifo,
-  kSocket,
   kWhiteout,  // hides the same name of the layers below
 };
 
