@@ -2,8 +2,13 @@
 # libraries at start.
 set(Boost_USE_STATIC_LIBS ON)
 set(OPENSSL_USE_STATIC_LIBS ON)
-find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(Boost 1.81 REQUIRED COMPONENTS json url)
 find_package(OpenSSL 3 REQUIRED)
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(GTest REQUIRED)
+
+# yaml-cpp's own CMake target is the shared library; the archive is beside it.
+find_library(INGOT_YAML_CPP NAMES libyaml-cpp.a yaml-cpp REQUIRED)
+add_library(ingot_yaml_cpp UNKNOWN IMPORTED)
+set_target_properties(ingot_yaml_cpp PROPERTIES IMPORTED_LOCATION ${INGOT_YAML_CPP})

@@ -1,0 +1,145 @@
+// Resolved: a definition for one environment, with every default written out. Its canonical JSON
+// (docs/formats/resolved.md) is what `apply` hands to the daemon, and what fleets and revisions are known by.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "definition/definition.h"
+#include "oci/digest.h"
+
+namespace ingot::definition {
+
+struct ResolvedPort {
+  std::string name;
+  uint16_t number = 0;
+  Protocol protocol = Protocol::kHttp;
+  bool operator==(const ResolvedPort&) const = default;
+};
+
+// What an instance may reach by name.
+struct ResolvedUse {
+  std::string name;
+  bool endpoint = false;            // false: a service of the same revision
+  std::vector<ResolvedPort> ports;  // service: all its ports; endpoint: one, named as its URL's scheme
+  std::string host;                 // endpoint: the host name (or address literal) of its URL
+  bool tls = false;                 // endpoint: the URL's scheme speaks TLS
+  bool operator==(const ResolvedUse&) const = default;
+};
+
+struct ResolvedProbe {
+  enum class Kind { kNone, kHttp, kTcp, kRun };
+  Kind kind = Kind::kNone;
+  uint16_t port = 0;                 // http, tcp
+  std::string path;                  // http
+  std::vector<std::string> command;  // run
+  Milliseconds interval{0};          // between two probes
+  Milliseconds timeout{0};           // of one probe
+  int passes = 0;                    // ready: consecutive successes that make it ready
+  Milliseconds deadline{0};          // ready: from start to ready
+  int fails = 0;                     // live: consecutive failures that make it unhealthy
+  bool operator==(const ResolvedProbe&) const = default;
+};
+
+struct ResolvedScratch {
+  std::string path;
+  uint64_t size_bytes = 0;
+  bool exec = false;
+  bool operator==(const ResolvedScratch&) const = default;
+};
+
+struct ResolvedLimits {
+  uint32_t millicpus = 0;     // 0: no limit
+  uint64_t memory_bytes = 0;  // 0: no limit
+  uint32_t pids = 0;          // 0: no limit
+  bool operator==(const ResolvedLimits&) const = default;
+};
+
+struct ResolvedRollout {
+  Strategy strategy = Strategy::kBlueGreen;
+  Milliseconds keep_old{0};
+  bool operator==(const ResolvedRollout&) const = default;
+};
+
+struct ResolvedService {
+  std::string name;
+  Kind kind = Kind::kService;
+  oci::Digest image;                               // manifest
+  std::vector<std::string> command;                // empty: as in the image
+  std::string user;                                // empty: as in the image
+  std::string workdir;                             // empty: as in the image
+  std::map<std::string, std::string> environment;  // on top of the image's
+  std::map<std::string, std::string> secrets;      // file under /run/secrets → version
+  std::vector<ResolvedUse> uses;                   // sorted by name
+  std::vector<ResolvedPort> ports;                 // sorted by name
+  ResolvedProbe ready;
+  ResolvedProbe live;
+  ResolvedLimits limits;
+  std::vector<ResolvedScratch> scratch;   // sorted by path
+  std::vector<std::string> capabilities;  // sorted, without CAP_
+  std::vector<Mount> volumes;             // sorted by path
+  std::string stop_signal;                // "SIGQUIT"; empty: the image's, else SIGTERM
+  Milliseconds grace{0};                  // from the stop signal to SIGKILL
+  Milliseconds drain{0};                  // longest wait for requests in flight
+  // Below: how many and how replaced; no part of the fleet's identity.
+  uint32_t replicas = 1;
+  ResolvedRollout rollout;
+  bool operator==(const ResolvedService&) const = default;
+};
+
+struct ResolvedRoute {
+  std::string listen;  // as a listener is written, canonical: ":8000", "127.0.0.1:8000"; empty: by host
+  std::string listen_address;  // "" (all), "127.0.0.1", "::1"
+  uint16_t listen_port = 0;    // 0 when the route is by host
+  std::string host;            // empty: any
+  std::string path;            // prefix; empty when the route is by listener
+  std::string service;
+  uint16_t port = 0;  // of the service
+  Protocol protocol = Protocol::kHttp;
+  bool tls = false;
+  bool operator==(const ResolvedRoute&) const = default;
+};
+
+struct ResolvedEndpoint {
+  std::string name;
+  std::string url;
+  std::string host;
+  uint16_t port = 0;
+  bool tls = false;
+  bool check_tcp = false;
+  bool operator==(const ResolvedEndpoint&) const = default;
+};
+
+struct Resolved {
+  std::string project;
+  std::string environment;
+  std::string commit;                       // empty: not in a git work tree
+  bool dirty = false;                       // the work tree differed from the commit
+  std::vector<ResolvedService> services;    // sorted by name
+  std::vector<ResolvedRoute> routes;        // in the order of the file
+  std::vector<ResolvedEndpoint> endpoints;  // sorted by name
+  bool operator==(const Resolved&) const = default;
+};
+
+// The document of docs/formats/resolved.md, version 1. Inverses: FromJson(ToJson(x)) == x. RenderCanonical of
+// it is its identity.
+Json ToJson(const Resolved& resolved);
+Json ToJson(const ResolvedService& service);
+// kInvalid naming the member ("services[0].image: …"); kUnsupported for another version. The input may be
+// hostile: names, ports and sizes are checked as Parse checks them.
+Result<Resolved> ResolvedFromJson(const Json& json);
+
+// The digest by which a fleet is known: SHA-256 of the canonical JSON of all that its instances can see and
+// of how they are judged and stopped; replicas and rollout are left out. Two services with different names
+// differ.
+oci::Digest FleetDigest(const ResolvedService& service);
+// The digest of all fleets by name and of the routes. Counts, retention and commit are no part of it: equal
+// digests mean "nothing to do" but perhaps a different count.
+oci::Digest RevisionDigest(const Resolved& resolved);
+
+}  // namespace ingot::definition
