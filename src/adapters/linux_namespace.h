@@ -1,0 +1,39 @@
+// The namespaces of one root directory that outlive every process of ours: pinned by bind mounts below run/.
+//
+//   run/pin/mnt   the mount namespace in which crun, conmon and the mounts of all instances live
+//   run/ns/…      network namespaces (adapters/linux_network.h): a shared tmpfs, seen in both mount
+//   namespaces
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/result.h"
+
+namespace ingot::adapters {
+
+class PinnedMounts {
+ public:
+  // Finds the pinned mount namespace below `run_dir`, or makes it. In it every mount of the host is there and
+  // follows the host's (slave), and on hybrid hosts /sys/fs/cgroup/unified is not: crun 1.8 refuses it. Safe
+  // for several threads and processes. kPermission when not root.
+  static Result<std::unique_ptr<PinnedMounts>> Open(const fs::path& run_dir);
+  // Unpins it and run/ns; what processes still use lives on until they end. Not there is success.
+  static Result<void> Teardown(const fs::path& run_dir);
+
+  // Only run/ns: the shared tmpfs for pinned network namespaces. Open calls it.
+  static Result<fs::path> OpenNamespaceDirectory(const fs::path& run_dir);
+
+  // To enter with setns(2); lives as long as this object.
+  int descriptor() const { return fd_.get(); }
+  // Runs `work` on a thread inside it.
+  Result<void> Run(const std::function<Result<void>()>& work) const;
+
+ private:
+  explicit PinnedMounts(Fd fd) : fd_(std::move(fd)) {}
+  Fd fd_;
+};
+
+}  // namespace ingot::adapters
