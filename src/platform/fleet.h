@@ -122,15 +122,22 @@ struct RouteTable {
     Protocol protocol = Protocol::kHttp;
     bool operator==(const Outside&) const = default;
   };
-  // What instances of `asker` reach under the name `service`: a fleet, never an endpoint (those do not move).
+  // What instances of `asker` reach under the name `service`.
   struct Inside {
     FleetId asker;
     std::string service;
     FleetId fleet;
     bool operator==(const Inside&) const = default;
   };
+  // Which endpoints instances of `asker` may reach. Where an endpoint is, the topology says.
+  struct Endpoint {
+    FleetId asker;
+    std::string name;
+    bool operator==(const Endpoint&) const = default;
+  };
   std::vector<Outside> outside;
   std::vector<Inside> inside;
+  std::vector<Endpoint> endpoints;
   bool operator==(const RouteTable&) const = default;
 };
 

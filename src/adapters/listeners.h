@@ -1,0 +1,42 @@
+// Listening sockets, opened in a network namespace of choice, and who holds a port that is taken.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+
+namespace ingot::adapters {
+
+// An IPv4 address and port to listen on.
+struct ListenAddress {
+  std::string address;  // "0.0.0.0" when the text has none
+  uint16_t port = 0;
+  // ":8000" or "127.0.0.1:8000"; Render gives back the same text. kInvalid otherwise.
+  static Result<ListenAddress> Parse(std::string_view text);
+  std::string Render() const;
+  // True when both cannot be held at once: same port, and the same address or one of them is the wildcard.
+  bool Overlaps(const ListenAddress& other) const;
+  bool operator==(const ListenAddress&) const = default;
+};
+
+// Opens a listening TCP socket (SO_REUSEADDR, non-blocking, backlog 4096) in `network_namespace` (-1: the
+// caller's), from a thread of its own, so the caller's namespace never changes.
+// kConflict when it is taken: names the program and pid that hold it, when they can be found.
+Result<Fd> OpenListener(const ListenAddress& address, int network_namespace);
+
+// A listening Unix stream socket `name` in the directory, owned by uid:gid, mode 0600; replaces what is
+// there. The path's length does not matter.
+Result<Fd> OpenUnixListener(int directory, const std::string& name, uint32_t uid, uint32_t gid);
+
+// A connection to such a socket. kUnavailable when nobody listens.
+Result<Fd> ConnectUnix(int directory, const std::string& name);
+
+// "nginx (pid 812)", or "" when it cannot be told. Looks in the caller's network namespace.
+std::string ListenerOwner(uint16_t port);
+
+// The same open file as descriptor `number` of another process (pidfd_getfd(2)).
+Result<Fd> TakeDescriptor(int pidfd, int number);
+
+}  // namespace ingot::adapters
