@@ -39,11 +39,13 @@ class Router {
 
   // Makes `servers` the whole set of a fleet: new ones are added, missing ones get no new connection. The
   // fleet gets a set of slots of its own (three per service: kConflict when all are taken by other fleets).
-  // An empty set gives the slots back.
+  // An empty set gives the slots back, unless a route names the fleet: then its clients are told that nothing
+  // serves.
   virtual Result<void> SetServers(const FleetId& fleet, const std::vector<Server>& servers) = 0;
 
   // The whole route table of an environment, in one atomic write. `askers` gives each asking fleet's
-  // instances. kNotFound when a fleet in it has no slots.
+  // instances. A fleet in it that has no servers yet gets its slots now (it serves nothing until SetServers);
+  // slots of fleets that it no longer names and that have no server are given back.
   virtual Result<void> ApplyRoutes(const EnvironmentId& environment, const RouteTable& routes,
                                    const std::map<FleetId, std::vector<Server>>& askers) = 0;
 
