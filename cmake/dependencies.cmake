@@ -12,3 +12,9 @@ find_package(GTest REQUIRED)
 find_library(INGOT_YAML_CPP NAMES libyaml-cpp.a yaml-cpp REQUIRED)
 add_library(ingot_yaml_cpp UNKNOWN IMPORTED)
 set_target_properties(ingot_yaml_cpp PROPERTIES IMPORTED_LOCATION ${INGOT_YAML_CPP})
+
+# The archive again; it needs libm.
+find_library(INGOT_SQLITE NAMES libsqlite3.a sqlite3 REQUIRED)
+add_library(ingot_sqlite UNKNOWN IMPORTED)
+set_target_properties(ingot_sqlite PROPERTIES IMPORTED_LOCATION ${INGOT_SQLITE}
+  INTERFACE_LINK_LIBRARIES "Threads::Threads;m;${CMAKE_DL_LIBS}")
