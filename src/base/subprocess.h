@@ -17,17 +17,18 @@
 namespace ingot {
 
 struct Command {
-  std::vector<std::string> argv;                          // argv[0] is looked up on PATH
-  std::optional<std::map<std::string, std::string>> env;  // whole environment; unset: the caller's
-  fs::path cwd;                                           // empty: the caller's
-  std::vector<std::pair<int, int>> fds;  // (ours, theirs): duplicated onto `theirs` in the child
-  int mount_namespace = -1;              // descriptors entered with setns(2) before exec; not owned
+  std::vector<std::string> argv{};                          // argv[0] is looked up on PATH
+  std::optional<std::map<std::string, std::string>> env{};  // whole environment; unset: the caller's
+  fs::path cwd{};                                           // empty: the caller's
+  std::vector<std::pair<int, int>> fds{};  // (ours, theirs): duplicated onto `theirs` in the child
+  int mount_namespace = -1;                // descriptors entered with setns(2) before exec; not owned
   int network_namespace = -1;
-  std::optional<std::pair<uid_t, gid_t>> user;  // drops to it, with no supplementary group and no capability
-  bool new_session = false;                     // setsid(2): survives the death of the caller's session
-  bool new_mount_namespace = false;             // unshare(CLONE_NEWNS) with private propagation
-  std::vector<std::string> unmount;             // paths detached in the child after that (missing is fine)
-  bool die_with_parent = false;                 // PR_SET_PDEATHSIG SIGKILL
+  std::optional<std::pair<uid_t, gid_t>>
+      user{};                          // drops to it, with no supplementary group and no capability
+  bool new_session = false;            // setsid(2): survives the death of the caller's session
+  bool new_mount_namespace = false;    // unshare(CLONE_NEWNS) with private propagation
+  std::vector<std::string> unmount{};  // paths detached in the child after that (missing is fine)
+  bool die_with_parent = false;        // PR_SET_PDEATHSIG SIGKILL
 };
 
 struct CommandResult {

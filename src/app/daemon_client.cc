@@ -1,0 +1,63 @@
+#include "app/daemon_client.h"
+
+#include <array>
+
+namespace ingot::app {
+
+std::string EnvironmentPath(const std::string& project, const std::string& environment,
+                            const std::string& rest) {
+  return "/v1/projects/" + adapters::PercentEncode(project) + "/environments/" +
+         adapters::PercentEncode(environment) + rest;
+}
+
+Json ErrorToJson(const Error& error) {
+  return JsonObject{{"error", JsonObject{{"code", CodeName(error.code())}, {"message", error.Render()}}}};
+}
+
+Error ErrorFromJson(const Json& json) {
+  static constexpr std::array kCodes = {
+      Code::kInvalid,     Code::kNotFound,    Code::kExists,  Code::kConflict,   Code::kRefused,
+      Code::kUnsupported, Code::kTimeout,     Code::kNoSpace, Code::kPermission, Code::kCorrupt,
+      Code::kFailed,      Code::kUnavailable, Code::kIo,      Code::kInternal,   Code::kCancelled};
+  const JsonObject* object = json.if_object();
+  const Json* member = object == nullptr ? nullptr : object->if_contains("error");
+  const JsonObject* error = member == nullptr ? nullptr : member->if_object();
+  if (error == nullptr)
+    return Error(Code::kInternal, "the daemon answered without a reason: " + RenderJson(json));
+  const std::string name = StringOr(*error, "code", "internal");
+  Code code = Code::kInternal;
+  for (const Code candidate : kCodes)
+    if (CodeName(candidate) == name) code = candidate;
+  return Error(code, StringOr(*error, "message", "the daemon gave no message"));
+}
+
+Result<adapters::HttpAnswer> DaemonClient::Checked(std::string_view method, const std::string& target,
+                                                   std::string_view body,
+                                                   const std::function<bool(std::string_view)>& on_line) {
+  adapters::HttpAnswer answer = TRY(http_.Call(method, target, body, on_line));
+  if (answer.status >= 200 && answer.status < 300) return answer;
+  auto json = ParseJson(answer.body);
+  if (!json)
+    return Error(Code::kInternal,
+                 "the daemon answered " + std::to_string(answer.status) + ": " + answer.body);
+  return ErrorFromJson(*json);
+}
+
+Result<std::string> DaemonClient::CallRaw(std::string_view method, const std::string& target,
+                                          std::string_view body) {
+  return TRY(Checked(method, target, body, {})).body;
+}
+
+Result<Json> DaemonClient::Call(std::string_view method, const std::string& target, const Json* body) {
+  const std::string answer =
+      TRY(CallRaw(method, target, body == nullptr ? std::string() : RenderJson(*body)));
+  return ParseJson(answer.empty() ? "null" : answer);
+}
+
+Result<void> DaemonClient::Stream(std::string_view method, const std::string& target, std::string_view body,
+                                  const std::function<bool(std::string_view)>& on_line) {
+  TRY(Checked(method, target, body, on_line));
+  return {};
+}
+
+}  // namespace ingot::app

@@ -1,0 +1,32 @@
+// Where everything lies below one root directory. The only place that knows it; components get the paths they
+// need.
+#pragma once
+
+#include <string>
+
+#include "base/file.h"
+
+namespace ingot::app {
+
+struct Layout {
+  fs::path root;  // absolute
+
+  fs::path objects() const { return root / "objects"; }
+  fs::path store_db() const { return root / "store.db"; }
+  fs::path state_db() const { return root / "state.db"; }
+  fs::path logs() const { return root / "logs"; }
+  fs::path secrets() const { return root / "secrets"; }
+  fs::path cache() const { return root / "cache"; }
+  fs::path tmp() const { return root / "tmp"; }
+  // What does not outlive a reboot: sockets, namespaces, mounts. /run/ingot for the default root.
+  fs::path run() const { return root == "/var/lib/ingot" ? fs::path("/run/ingot") : root / "run"; }
+  fs::path socket() const { return run() / "api.sock"; }
+  fs::path daemon_lock() const { return run() / "daemon.lock"; }
+  // Distinguishes what several roots own in host-wide name spaces: 8 hexadecimal digits.
+  std::string key() const;
+
+  // From --root, INGOT_ROOT or the default; made absolute, not created.
+  static Layout From(const std::string& option);
+};
+
+}  // namespace ingot::app

@@ -1,0 +1,61 @@
+#include "app/open_store.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "adapters/sqlite_catalog.h"
+#include "base/units.h"
+
+namespace ingot::app {
+
+Result<OpenedStore> OpenStore(const Layout& layout) {
+  if (auto made = MakeDirectories(layout.root, 0711); !made) {
+    if (::geteuid() != 0)
+      return Error(Code::kPermission, "the store " + layout.root.string() +
+                                          " may not be written by this user; run as root, or choose --root");
+    return std::move(made).error();
+  }
+  OpenedStore opened;
+  opened.clock = std::make_unique<SystemClock>();
+  opened.catalog = TRY(adapters::SqliteCatalog::Open(layout.store_db()));
+  opened.store =
+      TRY(store::Store::Open(store::StorePaths::Below(layout.root), *opened.catalog, *opened.clock));
+  return opened;
+}
+
+Result<oci::Digest> FindImage(store::Store& store, const std::string& name) {
+  if (auto digest = oci::Digest::Parse(name)) {
+    TRY(store.GetImage(*digest));
+    return *digest;
+  }
+  const std::vector<store::Tag> tags = TRY(store.ListTags());
+  std::set<oci::Digest> found;
+  std::vector<std::string> names;
+  const size_t slash = name.rfind('/');
+  const size_t colon = name.find(':', slash == std::string::npos ? 0 : slash);
+  const std::string repository = name.substr(0, colon);
+  const std::string tag = colon == std::string::npos ? "latest" : name.substr(colon + 1);
+  for (const store::Tag& row : tags) {
+    names.push_back(row.repository);
+    const bool whole = row.repository == repository;
+    const bool last = row.repository.ends_with("/" + repository);
+    if ((whole || last) && row.tag == tag) found.insert(row.digest);
+  }
+  const bool digits = name.size() >= 6 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (found.empty() && digits) {
+    for (const store::ImageRow& row : TRY(store.ListImages()))
+      if (row.digest.hex().starts_with(name)) found.insert(row.digest);
+  }
+  if (found.size() == 1) return *found.begin();
+  if (found.size() > 1)
+    return Error(Code::kInvalid, "\"" + name + "\" names " + std::to_string(found.size()) +
+                                     " images; write the repository in full or more digits of the digest");
+  const std::string near = Nearest(name, names);
+  return Error(Code::kNotFound,
+               "there is no image \"" + name + "\" in the store" +
+                   (near.empty() ? "; `ingot images ls` lists them" : "; did you mean " + near + "?"));
+}
+
+}  // namespace ingot::app

@@ -1,0 +1,26 @@
+// The store below a root, opened for one verb or for the daemon.
+#pragma once
+
+#include <memory>
+
+#include "app/layout.h"
+#include "base/clock.h"
+#include "store/store.h"
+
+namespace ingot::app {
+
+struct OpenedStore {
+  std::unique_ptr<Clock> clock;
+  std::unique_ptr<store::Catalog> catalog;
+  std::unique_ptr<store::Store> store;
+};
+
+// Makes the root if missing. kPermission when it may not be written: the message says to run as root.
+Result<OpenedStore> OpenStore(const Layout& layout);
+
+// An image as people name it: "web" (a tag "project/web:latest" made by build, when it is the only one),
+// "repository", "repository:tag", a whole digest, or at least 6 digits of one. kNotFound lists what is near;
+// kInvalid when several images begin with those digits.
+Result<oci::Digest> FindImage(store::Store& store, const std::string& name);
+
+}  // namespace ingot::app
