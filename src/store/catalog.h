@@ -90,8 +90,7 @@ struct LeaseRow {
   pid_t pid = 0;
   uint64_t pid_start = 0;  // field 22 of /proc/PID/stat: a pid used again is another process
   WallTime expires{};      // believed until then where the process cannot be looked at
-  std::string claims;      // the name of its process's claims file
-  std::set<oci::Digest> images;
+  std::string claims;      // the name of its process's claims file (claims.h)
   bool operator==(const LeaseRow&) const = default;
 };
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -23,6 +24,16 @@
 
 namespace ingot::store {
 
+// Keeps the collector from removing an object between the look that found it and the row that refers to it
+// (lease.h).
+class ObjectGuard {
+ public:
+  virtual ~ObjectGuard() = default;
+  // Records that `id` is relied upon, then calls `look` while no collector removes anything. Passes on the
+  // look's Error. Any thread.
+  virtual Result<void> Claim(const ObjectId& id, const std::function<Result<void>()>& look) = 0;
+};
+
 class ObjectPool {
  public:
   // Opens the pool in `directory` (the store's `objects/`), making it and its staging folder if missing.
@@ -32,6 +43,10 @@ class ObjectPool {
   ObjectPool& operator=(ObjectPool&&) noexcept;
   // Removes what was put and not flushed.
   ~ObjectPool();
+
+  // From now on every object is claimed before the pool looks whether it has it. `guard` must outlive the
+  // pool; nullptr (the beginning): no collector runs. Not while another thread uses the pool.
+  void SetGuard(ObjectGuard* guard);
 
   // Put… and Adopt give the content's name. No bytes: the empty ObjectId, and nothing is
   // stored. What was put can be read through this ObjectPool at once (OpenObject, Has), by others after
