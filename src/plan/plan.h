@@ -1,0 +1,87 @@
+// Plan: what an apply would do, before it does it. Pure data, printable, comparable.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "plan/revision.h"
+
+namespace ingot::plan {
+
+// What the host has and what others on it hold.
+struct HostCapacity {
+  uint64_t memory_bytes = 0;  // for instances, all environments; 0: not known
+  uint32_t millicpus = 0;     // 0: not known
+  // What the other environments' instances are allowed to take.
+  uint64_t memory_used_bytes = 0;
+  uint32_t millicpus_used = 0;
+  // Listeners of other environments: ":8000" → "shop/staging".
+  std::map<std::string, std::string> listeners;
+};
+
+// What serves now.
+struct Active {
+  Revision revision;
+  std::map<std::string, uint32_t> replicas;  // in effect, by service; missing: as declared
+};
+
+struct FleetChange {
+  enum class Action { kStart, kKeep, kRetire };
+  Action action = Action::kStart;
+  platform::FleetId fleet;
+  uint32_t replicas = 0;
+  // What differs from the service's present fleet, for people: "image: 3f2a… → 9c0d…",
+  // "environment.LOG_LEVEL: info → debug". Values of secrets are never known here, only their versions.
+  std::vector<std::string> differences;
+  bool operator==(const FleetChange&) const = default;
+};
+
+struct ScaleChange {
+  std::string service;
+  uint32_t from = 0;
+  uint32_t to = 0;
+  bool operator==(const ScaleChange&) const = default;
+};
+
+struct Conflict {
+  std::string listen;
+  std::string owner;  // the other environment
+  bool operator==(const Conflict&) const = default;
+};
+
+struct Plan {
+  platform::EnvironmentId environment;
+  std::optional<uint64_t> active;   // the revision that serves now
+  bool new_revision = false;        // fleets or routes differ
+  std::vector<FleetChange> fleets;  // starts, keeps, then retires; by service
+  std::vector<ScaleChange> scales;  // of fleets that stay
+  bool options_changed = false;     // how long old fleets are kept, …: takes effect at once, no revision
+  platform::RouteTable routes_before;
+  platform::RouteTable routes_after;
+  uint64_t peak_memory_bytes = 0;  // old and new fleets together, by their limits
+  uint32_t peak_millicpus = 0;
+  bool peak_unbounded = false;                // a service without a memory limit: the peak is a lower bound
+  std::optional<uint64_t> memory_free_bytes;  // of the host, when it is known
+  std::vector<Conflict> conflicts;
+
+  bool NothingToDo() const { return !new_revision && scales.empty() && !options_changed; }
+  bool operator==(const Plan&) const = default;
+};
+
+Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& next,
+              const HostCapacity& capacity);
+
+// Why the plan cannot be carried out: kConflict for a listener that another environment holds, kNoSpace when
+// the peak exceeds the host's memory.
+Result<void> Check(const Plan& plan);
+
+// Plain text of several lines, marks as they are known from terraform: + start, = keep, - retire, ~ change.
+std::string RenderPlan(const Plan& plan);
+// docs/formats/rollout.md, "plan".
+Json ToJson(const Plan& plan);
+
+}  // namespace ingot::plan

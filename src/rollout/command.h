@@ -1,0 +1,63 @@
+// What can be asked of an environment. Accept is pure: it makes the state that follows, or says why not.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "rollout/environment_state.h"
+#include "rollout/journal.h"
+
+namespace ingot::rollout {
+
+struct Apply {
+  definition::Resolved resolved;
+};
+struct Rollback {
+  std::optional<uint64_t> to;  // unset: the revision before the active one
+};
+// Counts hold until an apply changes the service's count in the definition.
+struct Scale {
+  std::string service;
+  uint32_t replicas = 0;
+};
+// Takes a running rollout back; not once traffic has moved (kRefused: use rollback).
+struct Abort {};
+// Ends everything of the environment; its history stays.
+struct Destroy {};
+
+struct Command {
+  platform::EnvironmentId environment;
+  std::string actor;
+  std::variant<Apply, Rollback, Scale, Abort, Destroy> what;
+};
+
+struct Accepted {
+  enum class Kind { kNothing, kScaled, kRollout, kDestroying };
+  Kind kind = Kind::kNothing;
+  std::optional<uint64_t> rollout;   // kRollout (or the one aborted)
+  std::optional<uint64_t> revision;  // where it leads; for the others the active one
+};
+Json ToJson(const Accepted& accepted);
+
+struct Acceptance {
+  Accepted answer;
+  std::optional<EnvironmentState> state;  // unset: nothing to journal
+  RevisionPtr new_revision;
+  std::vector<Rollout> finished;
+};
+
+inline constexpr uint32_t kMaxReplicas = 1000;
+
+// Which revision a rollback leads to. kNotFound: there is no earlier one, or nothing is deployed; kConflict:
+// it is active already.
+Result<uint64_t> RollbackTarget(const EnvironmentState& state, const Rollback& rollback);
+
+// `target` is the revision of RollbackTarget, for a rollback; else null. kConflict: a rollout is running (the
+// message names it) or the environment is being destroyed. kNotFound: no such service, or nothing deployed.
+// kInvalid: too many replicas. kRefused: an abort after the shift.
+Result<Acceptance> Accept(const EnvironmentState& state, const Command& command, RevisionPtr target,
+                          WallTime now);
+
+}  // namespace ingot::rollout

@@ -1,0 +1,124 @@
+// EnvironmentState: everything that is remembered about one environment between two steps, and the state of
+// the machine in machine.h. It is journalled whole before any effect that follows from it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "audit/event.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "plan/revision.h"
+#include "platform/fleet.h"
+
+namespace ingot::rollout {
+
+enum class Phase {
+  kPlanned,
+  kPreparing,
+  kStarting,
+  kVerifying,
+  kShifting,
+  kBaking,
+  kCompleted,
+  kReverting,
+  kReverted,
+};
+std::string_view PhaseName(Phase phase);
+Result<Phase> ParsePhase(std::string_view name);
+
+enum class RolloutKind { kApply, kRollback };
+
+// The journalled passage from one revision to another.
+struct Rollout {
+  uint64_t id = 0;  // 1, 2, … per environment
+  RolloutKind kind = RolloutKind::kApply;
+  std::optional<uint64_t> from;  // unset: nothing served before
+  uint64_t to = 0;
+  Phase phase = Phase::kPlanned;
+  std::string actor;
+  std::string reason;  // why it reverted, or what ended it early
+  WallTime created{};
+  WallTime since{};                         // when it entered its phase
+  WallTime deadline{};                      // of its phase
+  std::map<std::string, WallTime> entered;  // by phase name
+  // A rollback to a warm revision that fails leaves it warm until then.
+  std::optional<WallTime> warm_until;
+  bool operator==(const Rollout&) const = default;
+};
+
+enum class Role {
+  kActive,     // serves what comes from outside
+  kCandidate,  // is being started and proven
+  kWarm,       // served before, and can at once again
+  kRetiring,   // its last instances are being drained
+};
+std::string_view RoleName(Role role);
+Result<Role> ParseRole(std::string_view name);
+
+// A revision of which instances may exist.
+struct LiveRevision {
+  Role role = Role::kCandidate;
+  WallTime until{};  // kWarm: the end of its window
+  Milliseconds keep_old{0};
+  std::map<std::string, uint32_t> declared;  // by service: the count in the last definition applied
+  std::map<std::string, uint32_t> replicas;  // by service: the count in effect
+  bool operator==(const LiveRevision&) const = default;
+};
+
+// One instance that shall exist.
+struct DesiredInstance {
+  uint64_t ordinal = 0;
+  bool seen = false;   // a platform has listed it; if it no longer does, the instance is lost
+  bool ready = false;  // has passed its health gate
+  WallTime since{};    // of the newest of these facts
+  bool operator==(const DesiredInstance&) const = default;
+};
+
+struct FleetState {
+  bool proven = false;  // has carried traffic: a dead instance is replaced. Otherwise it fails the rollout
+  std::vector<DesiredInstance> instances;
+  // Backoff of replacements.
+  uint32_t failures = 0;
+  WallTime last_failure{};
+  WallTime not_before{};
+  std::string reason;  // why the last one died
+  bool operator==(const FleetState&) const = default;
+};
+
+using RevisionPtr = std::shared_ptr<const plan::Revision>;  // shared: immutable, in many states
+
+struct EnvironmentState {
+  platform::EnvironmentId id;
+  uint64_t step = 0;  // of the journal; grows with each
+  WallTime journalled{};
+  uint64_t next_revision = 1;
+  uint64_t next_rollout = 1;
+  uint64_t next_ordinal = 1;
+  std::optional<uint64_t> active;
+  std::optional<Rollout> rollout;  // in progress; kBaking counts, but gives way to the next
+  std::map<uint64_t, LiveRevision> live;
+  std::map<platform::FleetId, FleetState> fleets;  // of active, warm and started candidate revisions
+  std::map<std::string, uint32_t> overrides;       // by service: counts set by `scale`
+  bool destroying = false;
+  std::vector<audit::Draft> outbox;  // events of this step, not yet known to be in the audit record
+
+  std::map<uint64_t, RevisionPtr> revisions;  // of all in `live`, and rollout->to; not part of the document
+
+  const plan::Revision& RevisionOf(uint64_t number) const { return *revisions.at(number); }
+  // A rollout that a second one has to wait for.
+  bool Busy() const { return rollout && rollout->phase != Phase::kBaking; }
+  bool operator==(const EnvironmentState&) const = default;
+};
+
+// docs/formats/rollout.md, "state". Inverses but for `revisions`, which the journal keeps apart.
+Json ToJson(const EnvironmentState& state);
+Result<EnvironmentState> StateFromJson(const Json& json);
+Json ToJson(const Rollout& rollout);
+Result<Rollout> RolloutFromJson(const Json& json);
+
+}  // namespace ingot::rollout

@@ -1,0 +1,75 @@
+// The state machine of rollouts: one pure function from what is remembered and what is seen to what is to be
+// remembered and done next.
+//
+//   planned → preparing → starting → verifying → shifting → baking → completed
+//                 └──────────┴───────────┴───── any failure, abort ─────┴→ reverting → reverted
+//
+// The state says what shall be (desired.h derives topology, instances and routes from it); actions are the
+// difference to what is. So nothing has to be undone or redone specially after a crash: the state that was
+// journalled says it all, and every action may be repeated. The phases are in phases.cc, the care for
+// instances in heal.cc, what is left of former revisions in retire.cc.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "platform/platform.h"
+#include "rollout/desired.h"
+#include "rollout/environment_state.h"
+
+namespace ingot::rollout {
+
+// An action that fails.
+struct Trouble {
+  Code code = Code::kFailed;
+  std::string message;
+  int attempts = 0;  // in a row
+};
+// Whether a rollout should wait for better times no longer.
+bool Hopeless(const Trouble& trouble);
+
+// What is seen of one environment.
+struct View {
+  bool looked = false;     // false: Observe failed, `observed` means nothing
+  std::string look_error;  // why
+  std::map<platform::InstanceId, platform::InstanceStatus> observed;
+  std::optional<platform::Topology> topology;  // in effect, as far as this process knows
+  std::optional<bool> settled;                 // TopologySettled; unset: not asked or could not look
+  std::optional<platform::RouteTable> routes;  // in effect, as far as this process knows
+  std::set<platform::InstanceId> started;      // Start was asked and accepted by this process
+  std::optional<Trouble> topology_trouble;
+  std::optional<Trouble> routes_trouble;
+  std::map<platform::InstanceId, Trouble> start_trouble;
+};
+
+struct SetTopology {
+  platform::Topology topology;
+};
+struct ApplyRoutes {
+  platform::RouteTable routes;
+};
+struct StartInstance {
+  platform::FleetSpec spec;
+  platform::InstanceId instance;
+};
+struct StopInstance {
+  platform::InstanceId instance;
+};
+using Action = std::variant<SetTopology, ApplyRoutes, StartInstance, StopInstance>;
+
+struct Decision {
+  std::optional<EnvironmentState> state;  // journal it before the actions; unset: nothing changed
+  std::vector<Rollout> finished;
+  std::vector<Action> actions;   // in this order; those after one that failed may still be tried
+  bool ask_settled = false;      // the next decision needs View::settled
+  std::optional<WallTime> wake;  // when time alone changes something
+};
+
+// `desired` is DesiredOf(state), passed in so that it is made once per state and not per call.
+Decision Decide(const EnvironmentState& state, const Desired& desired, const View& view, WallTime now);
+
+}  // namespace ingot::rollout
