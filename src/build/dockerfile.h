@@ -140,6 +140,8 @@ struct Dockerfile {
   // names the last one before index `before` (a stage sees only the stages above it). nullopt when there is
   // none.
   std::optional<size_t> FindStage(std::string_view name_or_number, size_t before) const;
+  // The same by name alone, as FROM names a stage: `FROM 0` is an image.
+  std::optional<size_t> FindNamedStage(std::string_view name, size_t before) const;
 };
 
 // `file_name` is only used in messages: "Dockerfile:12: ONBUILD is not supported: …".

@@ -62,8 +62,8 @@ Result<Syntax> ParseSyntax(std::string_view bytes, std::string_view file_name);
 // instruction, no newline at the end.
 std::string DumpSyntax(const Syntax& syntax);
 
-// A heredoc word as it stands in a line ("<<-EOF"), without content; nullptr semantics: name is empty when
-// `word` is not one.
+// A heredoc word as it stands in a line ("<<-EOF"), without content; the name is empty when `word` is not
+// one.
 Heredoc ParseHeredocWord(std::string_view word);
 
 }  // namespace ingot::build

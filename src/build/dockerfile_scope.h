@@ -43,6 +43,7 @@ class GlobalScope {
  private:
   friend class StageScope;
   Variables variables_;
+  std::set<std::string> used_;  // build arguments that an ARG asked for
   BuildInputs inputs_;
   std::string file_name_;
   char escape_ = '\\';
@@ -60,7 +61,7 @@ class StageScope {
 
   // The instruction with variables put in and checked (EXPOSE ports, --chmod, …); ENV and ARG take effect on
   // what follows. ARG comes back with default_value = the value in force (nullopt: unset). Call once per
-  // instruction, in order. kInvalid or kUnsupported "file:line: …"; the scope is unchanged then.
+  // instruction, in order. kInvalid or kUnsupported "file:line: …"; the scope is of no use then.
   Result<Instruction> Apply(const Instruction& instruction);
 
   // For the image configuration: ENV only, the base image's first.
@@ -75,10 +76,15 @@ class StageScope {
   std::set<std::string> UnusedArguments() const;
 
  private:
+  Result<void> ApplyArg(ArgInstruction* arg);
+  Result<void> ApplyEnv(const EnvInstruction& env);
+  Result<void> Set(std::string_view name, const std::string& value);
+
   GlobalScope global_;
   Variables env_;
   Variables all_;
   std::set<std::string> used_;
+  size_t bytes_ = 0;  // of all_, which is bounded
 };
 
 }  // namespace ingot::build

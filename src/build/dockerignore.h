@@ -52,8 +52,8 @@ class DockerIgnore {
 // In the order in which they are looked for: {"<dockerfile>.dockerignore", ".dockerignore"}.
 std::vector<std::string> IgnoreFileCandidates(std::string_view dockerfile_path);
 
-// Go's path/filepath.Match, which COPY and ADD sources follow: `*` `?` `[a-z]` `[^a-z]` `\`, none of which
-// match "/". The whole name must match. kInvalid for a malformed pattern.
+// Go's path/filepath.Match, which COPY and ADD sources follow: `*` and `?` stop at "/", `[a-z]` `[^a-z]` take
+// one character, `\` the next one literally. The whole name must match. kInvalid for a malformed pattern.
 Result<bool> GlobMatch(std::string_view pattern, std::string_view name);
 // Whether `pattern` has any of `*?[\`; if not, it is a plain path.
 bool HasGlob(std::string_view pattern);

@@ -1,7 +1,7 @@
 // Variables and quotes in the words of a Dockerfile, as BuildKit's shell lexer treats them.
 #pragma once
 
-#include <set>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,6 +25,7 @@ class Variables {
 
  private:
   std::vector<std::pair<std::string, std::string>> pairs_;
+  std::map<std::string, size_t, std::less<>> index_;  // of the name in pairs_
 };
 
 struct ExpansionOptions {
