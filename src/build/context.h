@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,7 +34,7 @@ struct ContextEntry {
   int64_t ctime_ns = 0;
   // A file's contents, when `measured`: the empty id for an empty file.
   bool measured = false;
-  bool in_pool = false;  // put into the pool by the build that measured it
+  int64_t measured_ns = 0;  // wall time just before it was read
   store::ObjectId object;
 };
 
@@ -76,7 +77,7 @@ class Context {
   fs::path index_file_;
   Entries entries_;
   ContextEntry root_;
-  std::vector<std::string> used_;  // measured or put by this build
+  std::set<std::string> used_;  // measured or put by this build
   bool learnt_ = false;
   size_t files_read_ = 0;
 };
