@@ -1,0 +1,51 @@
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include "app/build_images.h"
+#include "app/terminal.h"
+#include "app/verbs.h"
+
+namespace ingot::app {
+
+namespace {
+
+int Build(Invocation& invocation, BuildRequest request) {
+  const auto begin = std::chrono::steady_clock::now();
+  auto project = LoadProject(invocation);
+  if (!project) return Report(invocation, project.error());
+  request.show_progress = !invocation.json;
+  auto built = BuildImages(invocation, *project, request);
+  if (!built) return Report(invocation, built.error());
+  const double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  if (invocation.json) {
+    JsonObject images;
+    for (const auto& [name, image] : *built)
+      images[name] = JsonObject{{"digest", image.manifest.Render()},
+                                {"golden", image.golden},
+                                {"cached", image.cached},
+                                {"steps", image.steps},
+                                {"cached_steps", image.cached_steps},
+                                {"build_ms", image.took.count()}};
+    PrintJson(JsonObject{{"images", std::move(images)}, {"build_ms", static_cast<int64_t>(ms)}});
+    return kDone;
+  }
+  std::printf("%zu images golden in %s\n", built->size(), RenderElapsed(ms).c_str());
+  return kDone;
+}
+
+}  // namespace
+
+void AddBuild(CLI::App& app, Invocation& invocation) {
+  auto request = std::make_shared<BuildRequest>();
+  CLI::App* verb = AddVerb(app, invocation, "build", "build and test the images of the definition",
+                           [&invocation, request] { return Build(invocation, *request); });
+  AddProjectOptions(*verb, invocation);
+  verb->add_option("image", request->images, "images to build (default: all)");
+  verb->add_flag("--no-cache", request->no_cache, "run every step again");
+  verb->footer("An image that fails its tests is not golden, and only golden images can be deployed.");
+}
+
+}  // namespace ingot::app

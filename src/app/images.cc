@@ -1,0 +1,206 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <set>
+
+#include "app/invocation.h"
+#include "app/open_store.h"
+#include "app/terminal.h"
+#include "app/verbs.h"
+#include "base/units.h"
+#include "store/image_diff.h"
+#include "store/oci_layout.h"
+
+namespace ingot::app {
+
+namespace {
+
+struct Listed {
+  store::ImageRow row;
+  std::vector<std::string> names;
+  uint64_t size_bytes = 0;    // contents of its layers
+  uint64_t unique_bytes = 0;  // of layers that no other image has
+};
+
+Result<std::vector<Listed>> List(store::Store& store) {
+  std::map<oci::Digest, std::vector<std::string>> names;
+  for (const store::Tag& tag : TRY(store.ListTags()))
+    names[tag.digest].push_back(tag.repository + ":" + tag.tag);
+  std::vector<Listed> out;
+  std::map<store::LayerId, int> users;
+  std::map<store::LayerId, uint64_t> sizes;
+  for (store::ImageRow& row : TRY(store.ListImages())) {
+    std::set<store::LayerId> layers;
+    for (const auto& layer : row.layers) layers.insert(layer.id);
+    for (const store::LayerId& layer : layers) {
+      ++users[layer];
+      if (!sizes.contains(layer)) sizes[layer] = TRY(store.FindLayer(layer)).object_bytes;
+    }
+    out.push_back({std::move(row), {}, 0, 0});
+    out.back().names = names[out.back().row.digest];
+  }
+  for (Listed& image : out) {
+    std::set<store::LayerId> layers;
+    for (const auto& layer : image.row.layers) layers.insert(layer.id);
+    for (const store::LayerId& layer : layers) {
+      image.size_bytes += sizes[layer];
+      if (users[layer] == 1) image.unique_bytes += sizes[layer];
+    }
+  }
+  std::stable_sort(out.begin(), out.end(),
+                   [](const Listed& a, const Listed& b) { return a.row.created > b.row.created; });
+  return out;
+}
+
+int Ls(Invocation& invocation, bool all) {
+  auto opened = OpenStore(invocation.layout());
+  if (!opened) return Report(invocation, opened.error());
+  auto images = List(*opened->store);
+  if (!images) return Report(invocation, images.error());
+  JsonArray rows;
+  std::vector<std::vector<std::string>> table = {{"IMAGE", "DIGEST", "SIZE", "UNIQUE", "AGE", "GOLDEN"}};
+  size_t untagged = 0;
+  for (const Listed& image : *images) {
+    JsonArray names;
+    std::string shown;
+    for (const std::string& name : image.names) {
+      names.emplace_back(name);
+      shown += (shown.empty() ? "" : ", ") + name;
+    }
+    rows.push_back(JsonObject{{"digest", image.row.digest.Render()},
+                              {"names", std::move(names)},
+                              {"size_bytes", image.size_bytes},
+                              {"unique_bytes", image.unique_bytes},
+                              {"created", RenderTime(image.row.created)},
+                              {"golden", image.row.golden},
+                              {"layers", image.row.layers.size()}});
+    if (shown.empty() && !all) {
+      ++untagged;
+      continue;
+    }
+    table.push_back({shown.empty() ? "-" : shown, std::string(image.row.digest.Short()),
+                     RenderSize(image.size_bytes), RenderSize(image.unique_bytes),
+                     RenderAge(image.row.created, opened->clock->Now()),
+                     image.row.golden ? Paint(Colour::kGreen, "yes") : Paint(Colour::kYellow, "no")});
+  }
+  if (invocation.json) {
+    PrintJson(JsonObject{{"images", std::move(rows)}});
+    return kDone;
+  }
+  std::fputs(RenderTable(table).c_str(), stdout);
+  if (untagged > 0) std::printf("%zu older versions without a name; --all shows them\n", untagged);
+  return kDone;
+}
+
+int Inspect(Invocation& invocation, const std::string& name) {
+  auto opened = OpenStore(invocation.layout());
+  if (!opened) return Report(invocation, opened.error());
+  auto digest = FindImage(*opened->store, name);
+  if (!digest) return Report(invocation, digest.error());
+  auto image = opened->store->GetImage(*digest);
+  if (!image) return Report(invocation, image.error());
+  JsonArray layers;
+  for (const store::Layer& layer : image->layers)
+    layers.push_back(JsonObject{{"diff_id", layer.diff_id.Render()},
+                                {"sealed", layer.id.Render()},
+                                {"tar_bytes", layer.tar_bytes},
+                                {"object_bytes", layer.object_bytes}});
+  const auto parsed = [](const std::string& text) {
+    auto json = ParseJson(text);
+    return json ? *json : Json(nullptr);
+  };
+  const Json document =
+      JsonObject{{"digest", image->digest.Render()},         {"golden", image->golden},
+                 {"created", RenderTime(image->created)},    {"layers", std::move(layers)},
+                 {"config", parsed(image->config.Render())}, {"tests", parsed(image->test_record)},
+                 {"provenance", parsed(image->provenance)}};
+  if (invocation.json) {
+    PrintJson(document);
+  } else {
+    std::puts(RenderPretty(document).c_str());
+  }
+  return kDone;
+}
+
+int Diff(Invocation& invocation, const std::string& before, const std::string& after) {
+  auto opened = OpenStore(invocation.layout());
+  if (!opened) return Report(invocation, opened.error());
+  auto first = FindImage(*opened->store, before);
+  if (!first) return Report(invocation, first.error());
+  auto second = FindImage(*opened->store, after);
+  if (!second) return Report(invocation, second.error());
+  auto diff = store::DiffImages(*opened->store, *first, *second);
+  if (!diff) return Report(invocation, diff.error());
+  static constexpr const char* kKinds[] = {"added", "changed", "removed"};
+  static constexpr const char* kSigns[] = {"+", "~", "-"};
+  JsonArray files;
+  for (const store::FileChange& change : diff->files) {
+    const auto kind = static_cast<size_t>(change.kind);
+    files.push_back(JsonObject{{"kind", kKinds[kind]},
+                               {"path", "/" + change.path},
+                               {"before_bytes", change.before_bytes},
+                               {"after_bytes", change.after_bytes}});
+    if (!invocation.json)
+      std::printf(
+          "%s /%s  %s\n", kSigns[kind], change.path.c_str(),
+          Paint(Colour::kDim, RenderSize(change.kind == store::ChangeKind::kRemoved ? change.before_bytes
+                                                                                    : change.after_bytes))
+              .c_str());
+  }
+  if (invocation.json) {
+    PrintJson(JsonObject{{"files", std::move(files)},
+                         {"shared_layers", diff->shared_layers},
+                         {"config_changed", diff->config_changed}});
+  } else {
+    std::printf("%zu files differ; %llu layers shared; configuration %s\n", diff->files.size(),
+                static_cast<unsigned long long>(diff->shared_layers),
+                diff->config_changed ? "differs" : "equal");
+  }
+  return kDone;
+}
+
+int Export(Invocation& invocation, const std::string& name, const std::string& directory) {
+  auto opened = OpenStore(invocation.layout());
+  if (!opened) return Report(invocation, opened.error());
+  auto digest = FindImage(*opened->store, name);
+  if (!digest) return Report(invocation, digest.error());
+  const std::string tag =
+      name.find_first_of("/:") == std::string::npos ? name : name.substr(name.rfind('/') + 1);
+  if (auto exported = store::ExportLayout(*opened->store, *digest, directory, tag); !exported)
+    return Report(invocation, exported.error());
+  if (invocation.json) {
+    PrintJson(JsonObject{{"digest", digest->Render()}, {"directory", directory}, {"name", tag}});
+  } else {
+    std::printf("%s written to %s; for example: skopeo inspect oci:%s:%s\n", digest->Render().c_str(),
+                directory.c_str(), directory.c_str(), tag.c_str());
+  }
+  return kDone;
+}
+
+}  // namespace
+
+void AddImages(CLI::App& app, Invocation& invocation) {
+  CLI::App* images = app.add_subcommand("images", "list, inspect, compare and export images");
+  images->require_subcommand(1);
+  auto all = std::make_shared<bool>(false);
+  auto name = std::make_shared<std::string>();
+  auto other = std::make_shared<std::string>();
+  CLI::App* ls = AddVerb(*images, invocation, "ls", "the images in the store, newest first",
+                         [&invocation, all] { return Ls(invocation, *all); });
+  ls->add_flag("-a,--all", *all, "also versions without a name");
+  CLI::App* inspect =
+      AddVerb(*images, invocation, "inspect", "configuration, layers, tests and origin of an image",
+              [&invocation, name] { return Inspect(invocation, *name); });
+  inspect->add_option("image", *name, "name or digest")->required();
+  CLI::App* diff = AddVerb(*images, invocation, "diff", "the files in which two images differ",
+                           [&invocation, name, other] { return Diff(invocation, *name, *other); });
+  diff->add_option("before", *name, "name or digest")->required();
+  diff->add_option("after", *other, "name or digest")->required();
+  CLI::App* exported =
+      AddVerb(*images, invocation, "export", "write an image as an OCI layout for other tools",
+              [&invocation, name, other] { return Export(invocation, *name, *other); });
+  exported->add_option("image", *name, "name or digest")->required();
+  exported->add_option("directory", *other, "the layout's directory (made if missing)")->required();
+}
+
+}  // namespace ingot::app

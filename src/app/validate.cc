@@ -1,0 +1,47 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "app/project.h"
+#include "app/terminal.h"
+#include "app/verbs.h"
+#include "definition/unsupported.h"
+
+namespace ingot::app {
+
+namespace {
+
+int Validate(Invocation& invocation) {
+  auto parsed = ParseProject(invocation);
+  if (!parsed) return Report(invocation, parsed.error());
+  if (invocation.json) {
+    JsonArray problems;
+    for (const definition::Problem& problem : parsed->problems)
+      problems.push_back(JsonObject{{"file", problem.file},
+                                    {"line", problem.line},
+                                    {"column", problem.column},
+                                    {"message", problem.message}});
+    PrintJson(JsonObject{{"valid", parsed->definition.has_value()}, {"problems", std::move(problems)}});
+    return parsed->definition ? kDone : kUsage;
+  }
+  for (const definition::Problem& problem : parsed->problems)
+    std::fprintf(stderr, "%s %s\n", Paint(Colour::kRed, "error:").c_str(), problem.Render().c_str());
+  if (!parsed->definition) return kUsage;
+  const definition::Definition& definition = *parsed->definition;
+  std::printf("%s is valid: project %s, %zu images, %zu services, %zu routes\n", invocation.file.c_str(),
+              definition.project.c_str(), definition.images.size(), definition.services.size(),
+              definition.routes.size());
+  for (const auto& unsupported : definition::NotYetSupported(definition, invocation.environment))
+    std::printf("%s %s\n", Paint(Colour::kYellow, "note:").c_str(),
+                definition::RenderUnsupported(definition, unsupported).c_str());
+  return kDone;
+}
+
+}  // namespace
+
+void AddValidate(CLI::App& app, Invocation& invocation) {
+  CLI::App* verb = AddVerb(app, invocation, "validate", "check the definition; every problem with its line",
+                           [&invocation] { return Validate(invocation); });
+  AddProjectOptions(*verb, invocation);
+}
+
+}  // namespace ingot::app

@@ -1,0 +1,37 @@
+// One function per verb, each in a file of its own; main.cc lists them in the order of `ingot --help`.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace ingot::app {
+
+struct Invocation;
+
+void AddInit(CLI::App& app, Invocation& invocation);
+void AddValidate(CLI::App& app, Invocation& invocation);
+void AddSchema(CLI::App& app, Invocation& invocation);
+void AddDoctor(CLI::App& app, Invocation& invocation);
+void AddBuild(CLI::App& app, Invocation& invocation);
+void AddLock(CLI::App& app, Invocation& invocation);
+void AddPlan(CLI::App& app, Invocation& invocation);
+void AddApply(CLI::App& app, Invocation& invocation);
+void AddStatus(CLI::App& app, Invocation& invocation);
+void AddHistory(CLI::App& app, Invocation& invocation);
+void AddRollback(CLI::App& app, Invocation& invocation);
+void AddScale(CLI::App& app, Invocation& invocation);
+void AddDestroy(CLI::App& app, Invocation& invocation);
+void AddLogs(CLI::App& app, Invocation& invocation);
+void AddEvents(CLI::App& app, Invocation& invocation);
+void AddImages(CLI::App& app, Invocation& invocation);
+void AddGc(CLI::App& app, Invocation& invocation);
+void AddVerify(CLI::App& app, Invocation& invocation);
+void AddServe(CLI::App& app, Invocation& invocation);
+void AddCompletion(CLI::App& app, Invocation& invocation);
+void AddVersion(CLI::App& app, Invocation& invocation);
+
+// The status of the project here: what `ingot` without a verb shows.
+int ShowStatus(Invocation& invocation);
+
+}  // namespace ingot::app

@@ -1,0 +1,89 @@
+#include "store/verify.h"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include "app/invocation.h"
+#include "app/open_store.h"
+#include "app/terminal.h"
+#include "app/verbs.h"
+#include "base/units.h"
+
+namespace ingot::app {
+
+namespace {
+
+int VerifyImages(Invocation& invocation, const std::vector<std::string>& names) {
+  auto opened = OpenStore(invocation.layout());
+  if (!opened) return Report(invocation, opened.error());
+  store::VerifyOptions options;
+  for (const std::string& name : names) {
+    auto digest = FindImage(*opened->store, name);
+    if (!digest) return Report(invocation, digest.error());
+    options.images.push_back(*digest);
+  }
+  Progress progress(invocation.json);
+  options.progress = [&](uint64_t done, uint64_t total) {
+    progress.Live("verifying " + RenderSize(done) + " of " + RenderSize(total));
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  auto report = store::Verify(*opened->store, options);
+  progress.Clear();
+  if (!report) return Report(invocation, report.error());
+  const double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  const bool verity = opened->store->objects().VerityActive();
+  if (invocation.json) {
+    JsonArray problems;
+    for (const store::Problem& problem : report->problems) {
+      JsonArray images;
+      for (const oci::Digest& image : problem.images) images.emplace_back(image.Render());
+      problems.push_back(JsonObject{{"kind", store::ProblemKindName(problem.kind)},
+                                    {"thing", store::ThingKindName(problem.thing)},
+                                    {"name", problem.name},
+                                    {"path", problem.path.string()},
+                                    {"message", problem.message},
+                                    {"images", std::move(images)}});
+    }
+    PrintJson(JsonObject{{"ok", report->ok()},
+                         {"images", report->images},
+                         {"layers", report->layers},
+                         {"blobs", report->blobs},
+                         {"objects", report->objects},
+                         {"bytes", report->bytes},
+                         {"verify_ms", static_cast<int64_t>(ms)},
+                         {"kernel_enforced", verity},
+                         {"problems", std::move(problems)}});
+    return report->ok() ? kDone : kFailed;
+  }
+  for (const store::Problem& problem : report->problems)
+    std::printf("%s %s %s: %s (affects %zu images)\n",
+                Paint(Colour::kRed, store::ProblemKindName(problem.kind)).c_str(),
+                std::string(store::ThingKindName(problem.thing)).c_str(), problem.name.c_str(),
+                problem.message.c_str(), problem.images.size());
+  std::printf(
+      "%llu images, %llu layers, %llu objects, %s read in %s: %s\n",
+      static_cast<unsigned long long>(report->images), static_cast<unsigned long long>(report->layers),
+      static_cast<unsigned long long>(report->objects), RenderSize(report->bytes).c_str(),
+      RenderElapsed(ms).c_str(),
+      report->ok() ? Paint(Colour::kGreen, "everything is what its name promises").c_str()
+                   : Paint(Colour::kRed, std::to_string(report->problems.size()) + " problems").c_str());
+  if (!verity)
+    std::printf(
+        "%s this filesystem has no fs-verity: a change is found by this command, not refused by the kernel\n",
+        Paint(Colour::kYellow, "note:").c_str());
+  return report->ok() ? kDone : kFailed;
+}
+
+}  // namespace
+
+void AddVerify(CLI::App& app, Invocation& invocation) {
+  auto names = std::make_shared<std::vector<std::string>>();
+  CLI::App* verb = AddVerb(app, invocation, "verify", "recompute every digest that images rest on",
+                           [&invocation, names] { return VerifyImages(invocation, *names); });
+  verb->add_option("image", *names, "images (default: all)");
+}
+
+}  // namespace ingot::app
