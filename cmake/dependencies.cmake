@@ -18,3 +18,13 @@ find_library(INGOT_SQLITE NAMES libsqlite3.a sqlite3 REQUIRED)
 add_library(ingot_sqlite UNKNOWN IMPORTED)
 set_target_properties(ingot_sqlite PROPERTIES IMPORTED_LOCATION ${INGOT_SQLITE}
   INTERFACE_LINK_LIBRARIES "Threads::Threads;m;${CMAKE_DL_LIBS}")
+
+# Only its tar-independent part (decompression filters) is used; the archives keep it to half a megabyte.
+find_library(INGOT_LIBARCHIVE NAMES libarchive.a REQUIRED)
+find_library(INGOT_ZLIB NAMES libz.a REQUIRED)
+find_library(INGOT_ZSTD NAMES libzstd.a REQUIRED)
+find_library(INGOT_LZMA NAMES liblzma.a REQUIRED)
+find_library(INGOT_BZ2 NAMES libbz2.a REQUIRED)
+add_library(ingot_libarchive UNKNOWN IMPORTED)
+set_target_properties(ingot_libarchive PROPERTIES IMPORTED_LOCATION ${INGOT_LIBARCHIVE}
+  INTERFACE_LINK_LIBRARIES "${INGOT_ZLIB};${INGOT_ZSTD};${INGOT_LZMA};${INGOT_BZ2};Threads::Threads")

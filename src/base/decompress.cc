@@ -14,6 +14,7 @@ namespace ingot {
 namespace {
 
 constexpr size_t kInput = 256 * 1024;
+constexpr size_t kMagic = 10;
 
 // std::function must be copyable, so the state is shared; there is only ever one user.
 class Stream {
@@ -37,8 +38,8 @@ class Stream {
 
   Result<void> Start() {
     started_ = true;
-    while (head_.size() < 6) {
-      char bytes[6];
+    while (head_.size() < kMagic) {
+      char bytes[kMagic];
       const size_t n = TRY(source_(bytes, sizeof bytes - head_.size()));
       if (n == 0) break;
       head_.append(bytes, n);
@@ -49,11 +50,20 @@ class Stream {
     archive* a = archive_.get();
     if (a == nullptr) return Error(Code::kNoSpace, "Out of memory for decompression.");
     switch (compression) {
-      case Compression::kGzip: archive_read_support_filter_gzip(a); break;
-      case Compression::kZstd: archive_read_support_filter_zstd(a); break;
-      case Compression::kXz: archive_read_support_filter_xz(a); break;
-      case Compression::kBzip2: archive_read_support_filter_bzip2(a); break;
-      case Compression::kNone: break;
+      case Compression::kGzip:
+        archive_read_support_filter_gzip(a);
+        break;
+      case Compression::kZstd:
+        archive_read_support_filter_zstd(a);
+        break;
+      case Compression::kXz:
+        archive_read_support_filter_xz(a);
+        break;
+      case Compression::kBzip2:
+        archive_read_support_filter_bzip2(a);
+        break;
+      case Compression::kNone:
+        break;
     }
     archive_read_support_format_raw(a);
     archive_read_support_format_empty(a);
@@ -94,8 +104,8 @@ class Stream {
   Error Failure() {
     if (failure_) return *failure_;
     const char* why = archive_error_string(archive_.get());
-    return Error(Code::kInvalid,
-                 "The compressed stream is damaged: " + std::string(why == nullptr ? "unknown error" : why) + ".");
+    return Error(Code::kInvalid, "The compressed stream is damaged: " +
+                                     std::string(why == nullptr ? "unknown error" : why) + ".");
   }
 
   static la_ssize_t Fill(archive* a, void* self, const void** data) {
@@ -115,7 +125,7 @@ class Stream {
 
   ByteSource source_;
   std::vector<char> input_;
-  std::string head_;  // of the source: read, and not yet given on
+  std::string head_;                        // of the source: read, and not yet given on
   std::unique_ptr<archive, Free> archive_;  // none: the stream is not compressed
   std::string_view block_;                  // decompressed, and not yet given on
   std::optional<Error> failure_;            // the source's
@@ -130,9 +140,16 @@ Compression CompressionOf(std::string_view head) {
   if (head.starts_with("\x1f\x8b"sv)) return Compression::kGzip;
   if (head.starts_with("\x28\xb5\x2f\xfd"sv)) return Compression::kZstd;
   // A zstd skippable frame (0x184D2A50 to 5F) may come first.
-  if (head.size() >= 4 && (head[0] & 0xf0) == 0x50 && head.substr(1, 3) == "\x2a\x4d\x18"sv) return Compression::kZstd;
-  if (head.starts_with("\xfd" "7zXZ\0"sv)) return Compression::kXz;
-  if (head.starts_with("BZh"sv)) return Compression::kBzip2;
+  if (head.size() >= 4 && (head[0] & 0xf0) == 0x50 && head.substr(1, 3) == "\x2a\x4d\x18"sv)
+    return Compression::kZstd;
+  if (head.starts_with("\xfd"
+                       "7zXZ\0"sv))
+    return Compression::kXz;
+  // Three letters are too few: a tar begins with a file's name. A block or the end follows.
+  if (head.size() >= 10 && head.starts_with("BZh"sv) &&
+      (head.substr(4, 6) == "1AY&SY"sv || head.substr(4, 6) == "\x17rE8P\x90"sv)) {
+    return Compression::kBzip2;
+  }
   return Compression::kNone;
 }
 

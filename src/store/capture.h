@@ -35,14 +35,16 @@ struct CaptureOptions {
 
 struct Captured {
   Tree tree;
-  std::vector<std::string> dropped;  // sockets, which an image cannot hold: their paths
+  std::vector<std::string> dropped;  // paths of what an image cannot hold: sockets, stray 0:0 devices
   uint64_t bytes = 0;                // of contents hashed
 };
 
 // The layer that an overlay's upper directory makes on its lowers: whiteouts (char 0:0 or attribute form),
-// opaque directories, metacopy files, hard links; attributes kept but for trusted.overlay.* (and
-// user.overlay.*). The overlay must be unmounted. Not flushed. kNotFound, kIo, kNoSpace; kUnsupported for a
-// redirected directory (mount with redirect_dir=off).
+// opaque directories, metacopy files, renamed directories (as copies of their contents), hard links;
+// attributes kept but for trusted.overlay.* and the host's own labels (SELinux, IMA). The overlay must be
+// unmounted. The folder's own mode and owner become the layer's root, so give it the lower root's when it is
+// made. Not flushed. kNotFound, kIo, kNoSpace; kCorrupt when it points at what `lower` does not hold;
+// kUnsupported when it points there and `lower` is unset.
 Result<Captured> CaptureUpper(const fs::path& directory, ObjectPool& pool, const CaptureOptions& options);
 
 // Any folder as a layer; char 0:0 devices and overlay attributes have no meaning there.
