@@ -24,10 +24,10 @@ namespace ingot::build {
 
 // What a build gets from outside.
 struct BuildInputs {
-  std::map<std::string, std::string, std::less<>> arguments;  // `args` of the definition, --build-arg
-  std::string build_platform = "linux/amd64";                 // os/arch[/variant]
+  std::map<std::string, std::string, std::less<>> arguments = {};  // `args` of the definition, --build-arg
+  std::string build_platform = "linux/amd64";                      // os/arch[/variant]
   std::string target_platform = "linux/amd64";
-  std::string target_stage;  // "" = the last one; the value of TARGETSTAGE is then "default"
+  std::string target_stage = {};  // "" = the last one; the value of TARGETSTAGE is then "default"
 };
 
 class GlobalScope {
