@@ -1,0 +1,215 @@
+#include "app/daemon.h"
+
+#include <unistd.h>
+
+namespace ingot::app {
+
+namespace {
+
+constexpr uint64_t kLogLimitBytes = uint64_t{64} << 20;
+constexpr int kLogsKept = 3;
+constexpr auto kHousekeeping = std::chrono::seconds(30);
+// Revisions whose images stay: the default of `policy.retention`.
+constexpr size_t kRevisionsKept = 10;
+
+platform::RootFs RootOf(const store::Store& store, const store::Image& image, const fs::path& objects) {
+  platform::RootFs root;
+  for (const store::Layer& layer : image.layers) root.layers.push_back(store.LayerPath(layer.id));
+  root.objects = objects;
+  return root;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::Open(const Layout& layout) {
+  std::unique_ptr<Daemon> daemon(new Daemon(layout));
+  TRY(daemon->Wire());
+  return daemon;
+}
+
+Result<void> Daemon::Wire() {
+  if (::geteuid() != 0)
+    return Error(Code::kPermission, "the daemon mounts file systems and makes namespaces, so it needs root");
+  TRY(MakeDirectories(layout_.root, 0711));
+  TRY(MakeDirectories(layout_.run(), 0711));
+  auto lock = FileLock::Take(layout_.daemon_lock(), /*wait=*/false);
+  if (!lock && lock.error().code() == Code::kConflict)
+    return Error(Code::kConflict,
+                 "another daemon runs on " + layout_.root.string() + "; `ingot status` shows it");
+  lock_ = std::make_unique<FileLock>(TRY(std::move(lock)));
+
+  opened_ = TRY(OpenStore(layout_));
+  secrets_ = std::make_unique<SecretFiles>(TRY(SecretFiles::Open(layout_.secrets())));
+  events_ = TRY(adapters::SqliteEvents::Open(layout_.state_db(), clock_));
+  journal_ = TRY(adapters::SqliteJournal::Open(layout_.state_db()));
+  network_ = TRY(adapters::LinuxNetwork::Open({.run_dir = layout_.run()}));
+  adapters::HaproxyOptions haproxy;
+  haproxy.directory = layout_.run() / "router";
+  haproxy.root_key = layout_.key();
+  haproxy.router_namespace = network_->router_namespace();
+  router_ = TRY(adapters::HaproxyRouter::Open(haproxy));
+  adapters::IdRanges::Options ids;
+  ids.root_key = layout_.key();
+  ids.root = layout_.root;
+  ids_ = std::make_unique<adapters::IdRanges>(ids);
+
+  adapters::CrunRuntime::Options runtime;
+  runtime.run_dir = layout_.run();
+  runtime.log_dir = layout_.logs();
+  runtime.root_key = layout_.key();
+  runtime.on_exit = [this](const platform::InstanceId& id) { OnExit(id); };
+  runtime_ = TRY(adapters::CrunRuntime::Open(std::move(runtime)));
+
+  adapters::LocalPlatform::Options platform;
+  platform.run_dir = layout_.run();
+  platform.image = [this](const oci::Digest& digest) -> Result<adapters::RunnableImage> {
+    store::Image image = TRY(opened_.store->GetImage(digest));
+    return adapters::RunnableImage{RootOf(*opened_.store, image, layout_.objects()), std::move(image.config)};
+  };
+  platform.secret = [this](const platform::EnvironmentId& environment, const platform::SecretRef& ref) {
+    return secrets_->Get(environment, ref);
+  };
+  platform.on_change = [this] { Poke(); };
+  auto opened = adapters::LocalPlatform::Open(std::move(platform), *runtime_, *network_, *router_, *ids_);
+  SetExitTarget(opened ? opened->get() : nullptr);
+  platform_ = TRY(std::move(opened));
+  controller_ = TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_));
+  control_ = std::thread([this] { ControlLoop(); });
+  housekeeping_ = std::thread([this] { HousekeepingLoop(); });
+  return {};
+}
+
+Daemon::~Daemon() {
+  queue_.lock()->closing = true;
+  queue_changed_.notify_all();
+  changed_.notify_all();
+  if (control_.joinable()) control_.join();
+  if (housekeeping_.joinable()) housekeeping_.join();
+  controller_.reset();
+  // The platform's threads call the runtime, and the runtime's watch calls the platform: first the watch is
+  // cut off, then the threads end, then the runtime.
+  SetExitTarget(nullptr);
+  platform_.reset();
+}
+
+void Daemon::SetExitTarget(adapters::LocalPlatform* platform) {
+  auto target = exit_target_.lock();
+  target->platform = platform;
+  target->decided = true;
+  exit_target_decided_.notify_all();
+}
+
+void Daemon::OnExit(const platform::InstanceId& instance) {
+  auto target = exit_target_.lock();
+  while (!target->decided) target.Wait(exit_target_decided_);
+  if (target->platform != nullptr) target->platform->OnExit(instance);
+}
+
+void Daemon::Enqueue(Task task) {
+  queue_.lock()->tasks.push_back(std::move(task));
+  queue_changed_.notify_all();
+}
+
+void Daemon::Poke() {
+  queue_.lock()->poked = true;
+  queue_changed_.notify_all();
+}
+
+void Daemon::ControlLoop() {
+  Milliseconds next{0};
+  while (true) {
+    std::deque<Task> tasks;
+    {
+      auto queue = queue_.lock();
+      const auto until = clock_.Steady() + next;
+      while (queue->tasks.empty() && !queue->poked && !queue->closing) {
+        const auto left = until - clock_.Steady();
+        if (left <= SteadyTime::duration::zero()) break;
+        queue.WaitFor(queue_changed_, left);
+      }
+      // Work that somebody waits for is finished even while closing.
+      if (queue->closing && queue->tasks.empty()) return;
+      tasks.swap(queue->tasks);
+      queue->poked = false;
+    }
+    for (Task& task : tasks) task(*controller_);
+    next = controller_->Tick();
+    ++*changes_.lock();
+    changed_.notify_all();
+  }
+}
+
+uint64_t Daemon::WaitForChange(uint64_t seen, Milliseconds timeout) {
+  auto changes = changes_.lock();
+  const auto until = clock_.Steady() + timeout;
+  while (*changes == seen) {
+    const auto left = until - clock_.Steady();
+    if (left <= SteadyTime::duration::zero()) break;
+    changes.WaitFor(changed_, left);
+  }
+  return *changes;
+}
+
+void Daemon::HousekeepingLoop() {
+  auto due = clock_.Steady() + kHousekeeping;
+  while (true) {
+    {
+      auto queue = queue_.lock();
+      while (!queue->closing && clock_.Steady() < due) queue.WaitFor(queue_changed_, due - clock_.Steady());
+      if (queue->closing) return;
+    }
+    due = clock_.Steady() + kHousekeeping;
+    // A failure (a full disk) is met again at the next turn; the log itself is never lost by it.
+    static_cast<void>(runtime_->RotateLogs(kLogLimitBytes, kLogsKept).has_value());
+  }
+}
+
+Result<void> Daemon::Pin(const platform::EnvironmentId& environment, const definition::Resolved* next) {
+  std::set<oci::Digest> images =
+      TRY(OnControl([&](rollout::Controller& controller) -> Result<std::set<oci::Digest>> {
+        std::set<oci::Digest> kept;
+        for (const plan::Revision& revision : TRY(journal_->ReadRevisions(environment, kRevisionsKept)))
+          for (const definition::ResolvedService& service : revision.resolved.services)
+            kept.insert(service.image);
+        if (const rollout::EnvironmentState* state = controller.State(environment); state != nullptr)
+          for (const auto& [number, revision] : state->revisions)
+            for (const definition::ResolvedService& service : revision->resolved.services)
+              kept.insert(service.image);
+        return kept;
+      }));
+  if (next != nullptr)
+    for (const definition::ResolvedService& service : next->services) images.insert(service.image);
+  return opened_.store->Pin(environment.Render(), images);
+}
+
+Result<void> Daemon::Teardown() {
+  const bool empty = OnControl([](rollout::Controller& controller) {
+    for (const platform::EnvironmentId& environment : controller.Environments())
+      if (const auto* state = controller.State(environment);
+          state != nullptr && (state->active || state->rollout))
+        return false;
+    return true;
+  });
+  if (!empty)
+    return Error(Code::kRefused, "there are environments that still run; `ingot destroy` them first");
+  queue_.lock()->closing = true;
+  queue_changed_.notify_all();
+  control_.join();
+  housekeeping_.join();
+  controller_.reset();
+  SetExitTarget(nullptr);
+  platform_.reset();
+  runtime_.reset();
+  TRY(router_->Destroy());
+  router_.reset();
+  network_.reset();
+  adapters::CrunRuntime::Options runtime;
+  runtime.run_dir = layout_.run();
+  runtime.log_dir = layout_.logs();
+  runtime.root_key = layout_.key();
+  TRY(adapters::CrunRuntime::Teardown(runtime));
+  TRY(adapters::LinuxNetwork::Teardown(layout_.run()));
+  return ids_->KeepOnly({});
+}
+
+}  // namespace ingot::app

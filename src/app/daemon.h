@@ -1,0 +1,106 @@
+// The daemon: every part wired together, one control thread that owns the Controller, and the API.
+//
+// Instances, HAProxy and the network outlive it; a new daemon with the same root finds them again.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <future>
+#include <memory>
+#include <set>
+#include <thread>
+
+#include "adapters/crun_runtime.h"
+#include "adapters/haproxy.h"
+#include "adapters/id_ranges.h"
+#include "adapters/linux_network.h"
+#include "adapters/local_platform.h"
+#include "adapters/sqlite_events.h"
+#include "adapters/sqlite_journal.h"
+#include "app/layout.h"
+#include "app/open_store.h"
+#include "app/secret_files.h"
+#include "base/sync.h"
+#include "rollout/controller.h"
+
+namespace ingot::app {
+
+class Daemon {
+ public:
+  // Wires everything and resumes what the journal says. kConflict when another daemon has this root.
+  static Result<std::unique_ptr<Daemon>> Open(const Layout& layout);
+  // Ends its threads; what runs goes on.
+  ~Daemon();
+
+  // Runs `work` on the control thread, followed by a Tick, and returns its value. Any thread but that one.
+  template <typename Work>
+  auto OnControl(Work work) -> decltype(work(std::declval<rollout::Controller&>())) {
+    using Value = decltype(work(std::declval<rollout::Controller&>()));
+    auto task = std::make_shared<std::packaged_task<Value(rollout::Controller&)>>(std::move(work));
+    std::future<Value> value = task->get_future();
+    Enqueue([task](rollout::Controller& controller) { (*task)(controller); });
+    return value.get();
+  }
+
+  // Blocks until something has happened since `seen` (a number from a former call; 0 at first) or the time is
+  // over; returns the present number.
+  uint64_t WaitForChange(uint64_t seen, Milliseconds timeout);
+
+  const Layout& layout() const { return layout_; }
+  store::Store& store() { return *opened_.store; }
+  audit::Sink& events() { return *events_; }
+  const SecretFiles& secrets() const { return *secrets_; }
+  // Images that may be started again: kept from collection until Pin is called anew for the environment.
+  Result<void> Pin(const platform::EnvironmentId& environment, const definition::Resolved* next);
+
+  // Removes every namespace, mount and process of this root. Every environment must have been destroyed.
+  Result<void> Teardown();
+
+ private:
+  using Task = std::function<void(rollout::Controller&)>;
+  struct Queue {
+    std::deque<Task> tasks;
+    bool poked = false;
+    bool closing = false;
+  };
+
+  explicit Daemon(Layout layout) : layout_(std::move(layout)) {}
+  Result<void> Wire();
+  void Enqueue(Task task);
+  void Poke();
+  void ControlLoop();
+  void HousekeepingLoop();
+
+  Layout layout_;
+  std::unique_ptr<FileLock> lock_;
+  SystemClock clock_;
+  OpenedStore opened_;
+  std::unique_ptr<SecretFiles> secrets_;
+  std::unique_ptr<adapters::SqliteEvents> events_;
+  std::unique_ptr<adapters::SqliteJournal> journal_;
+  std::unique_ptr<adapters::LinuxNetwork> network_;
+  std::unique_ptr<adapters::HaproxyRouter> router_;
+  std::unique_ptr<adapters::IdRanges> ids_;
+  // Where the runtime's watch reports an exit: it waits until the platform exists, and drops it once it is
+  // gone.
+  struct ExitTarget {
+    adapters::LocalPlatform* platform = nullptr;
+    bool decided = false;
+  };
+  void SetExitTarget(adapters::LocalPlatform* platform);
+  void OnExit(const platform::InstanceId& instance);
+  Sync<ExitTarget> exit_target_;
+  std::condition_variable exit_target_decided_;
+  std::unique_ptr<adapters::CrunRuntime> runtime_;
+  std::unique_ptr<adapters::LocalPlatform> platform_;
+  std::unique_ptr<rollout::Controller> controller_;
+  Sync<Queue> queue_;
+  std::condition_variable queue_changed_;
+  Sync<uint64_t> changes_{1};
+  std::condition_variable changed_;
+  std::thread control_;
+  std::thread housekeeping_;
+};
+
+}  // namespace ingot::app
