@@ -1,0 +1,74 @@
+#include "definition/check.h"
+#include "definition/listener.h"
+#include "definition/overlay.h"
+#include "definition/place.h"
+
+namespace ingot::definition {
+
+namespace {
+
+std::string Item(size_t index) {
+  return "routes[" + std::to_string(index) + "]";
+}
+
+// Two routes cannot claim the same listener, or the same host name and path.
+void CheckConflicts(const Definition& definition, const Place& place) {
+  std::map<uint16_t, std::map<std::string, size_t>> listeners;  // port → address → route
+  std::map<std::pair<std::string, std::string>, size_t> hosts;
+  for (size_t i = 0; i < definition.routes.size(); ++i) {
+    const Route& route = definition.routes[i];
+    if (route.listen.empty()) {
+      const std::string path = route.path.empty() ? "/" : route.path;
+      const auto [first, is_new] = hosts.emplace(std::pair(route.host, path), i);
+      if (!is_new)
+        place.Fail(Item(i) + ".host",
+                   route.host + path + " is routed by " + Item(first->second) + " already");
+      continue;
+    }
+    const Result<Listener> listener = Listener::Parse(route.listen);
+    if (!listener) continue;  // the shape has checked it
+    std::map<std::string, size_t>& same_port = listeners[listener->port];
+    for (const auto& [address, other] : same_port) {
+      if (!listener->ConflictsWith({address, listener->port})) continue;
+      place.Fail(Item(i) + ".listen", route.listen + " is in use by " + Item(other) + " (" +
+                                          definition.routes[other].listen + ") already");
+      break;
+    }
+    same_port.emplace(listener->address, i);
+  }
+}
+
+void CheckTargets(const Definition& definition, const std::map<std::string, Service>& services,
+                  const Place& place) {
+  for (size_t i = 0; i < definition.routes.size(); ++i) {
+    const Route& route = definition.routes[i];
+    const Service& service = services.at(route.to);
+    const auto* port = PortOf(service, route.port);
+    if (!service.ports || service.ports->empty()) {
+      place.Fail(Item(i) + ".to", route.to + " has no port; give services." + route.to + " a port");
+    } else if (port == nullptr && route.port.empty()) {
+      place.Fail(Item(i) + ".to", route.to + " has several ports; expected port: and the name of one");
+    } else if (port == nullptr) {
+      std::vector<std::string> names;
+      for (const auto& candidate : *service.ports) names.push_back(candidate.first);
+      place.Fail(Item(i) + ".port",
+                 route.to + " has no port named " + Quoted(route.port) + DidYouMean(route.port, names));
+    } else if (port->second.protocol == Protocol::kTcp &&
+               (route.protocol == Protocol::kHttp || !route.host.empty())) {
+      place.Fail(Item(i) + ".to", "port " + port->first + " of " + route.to +
+                                      " speaks tcp; expected listen: and protocol: tcp");
+    }
+  }
+}
+
+}  // namespace
+
+void CheckRoutes(const Definition& definition, Problems& problems) {
+  CheckConflicts(definition, Place(definition, problems));
+  CheckTargets(definition, definition.services, Place(definition, problems));
+  for (const auto& [name, environment] : definition.environments)
+    if (!environment.services.empty())
+      CheckTargets(definition, OverlaidServices(definition, name), Place(definition, problems, name));
+}
+
+}  // namespace ingot::definition

@@ -1,0 +1,156 @@
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "definition/check.h"
+#include "definition/overlay.h"
+#include "definition/place.h"
+
+namespace ingot::definition {
+
+const std::pair<const std::string, Port>* PortOf(const Service& service, const std::string& name) {
+  if (!service.ports || service.ports->empty()) return nullptr;
+  const auto& ports = *service.ports;
+  if (name.empty() && ports.size() == 1) return &*ports.begin();
+  const auto found = ports.find(name.empty() ? "http" : name);
+  return found == ports.end() ? nullptr : &*found;
+}
+
+namespace {
+
+bool Within(const std::string& path, const std::string& directory) {
+  return path == directory || path.starts_with(directory + "/");
+}
+
+class ServiceRules {
+ public:
+  ServiceRules(const Definition& definition, const std::map<std::string, Service>& services,
+               const Place& place)
+      : definition_(definition), services_(services), place_(place) {}
+
+  void Check(const std::string& name) {
+    path_ = "services." + name;
+    const Service& service = services_.at(name);
+    Kind(service);
+    Ports(service);
+    if (service.uses) Uses(*service.uses);
+    if (service.health) {
+      if (service.health->ready) Probe(service, path_ + ".health.ready", *service.health->ready);
+      if (service.health->live) Probe(service, path_ + ".health.live", *service.health->live);
+    }
+    Paths(service);
+    if (service.rollout) Rollout(*service.rollout);
+    if (service.scale) Scale(service, *service.scale);
+  }
+
+ private:
+  void Kind(const Service& service) {
+    if (service.kind == Kind::kWorker && service.ports && !service.ports->empty())
+      place_.Fail(path_ + ".kind", "a worker takes work, not requests; expected no port, or kind: service");
+  }
+
+  void Ports(const Service& service) {
+    if (!service.ports) return;
+    std::map<uint16_t, std::string> by_number;
+    for (const auto& [name, port] : *service.ports) {
+      const auto [first, is_new] = by_number.emplace(port.number, name);
+      if (!is_new)
+        place_.Fail(path_ + ".ports." + name,
+                    "port " + std::to_string(port.number) + " is that of " + first->second + " already");
+    }
+  }
+
+  void Uses(const std::vector<std::string>& uses) {
+    for (size_t i = 0; i < uses.size(); ++i) {
+      const auto used = services_.find(uses[i]);
+      if (used != services_.end() && (!used->second.ports || used->second.ports->empty()))
+        place_.Fail(path_ + ".uses[" + std::to_string(i) + "]",
+                    uses[i] + " has no port to reach it by; give services." + uses[i] + " a port");
+    }
+  }
+
+  void Probe(const Service& service, const std::string& path, const definition::Probe& probe) {
+    if (probe.timeout && probe.deadline && *probe.timeout > *probe.deadline)
+      place_.Fail(path + ".timeout", "longer than the deadline, so no probe could ever pass in time");
+    if (probe.run) return;
+    const std::string what = probe.http ? ".http" : ".tcp";
+    if (!service.ports || service.ports->empty()) {
+      place_.Fail(path + what, "the service has no port to probe; give it a port, or probe with run:");
+    } else if (PortOf(service, probe.port.value_or("")) == nullptr) {
+      std::vector<std::string> names;
+      for (const auto& port : *service.ports) names.push_back(port.first);
+      if (probe.port) {
+        place_.Fail(path + ".port",
+                    "the service has no port named " + Quoted(*probe.port) + DidYouMean(*probe.port, names));
+      } else {
+        place_.Fail(path + what, "the service has several ports; expected port: and the name of one");
+      }
+    }
+  }
+
+  // Scratch and volumes are mounted into the root: each path once, and not over what the runtime itself
+  // mounts.
+  void Paths(const Service& service) {
+    std::map<std::string, std::string> taken;
+    const auto claim = [&](const std::string& place, const std::string& path) {
+      static constexpr std::array<const char*, 4> kReserved = {"/proc", "/sys", "/dev", "/run/secrets"};
+      for (const char* reserved : kReserved)
+        if (Within(path, reserved)) place_.Fail(place, path + " belongs to the runtime (" + reserved + ")");
+      if (path == "/")
+        place_.Fail(place, "the root of an instance is never writable; expected a directory in it");
+      const auto [first, is_new] = taken.emplace(path, place);
+      if (!is_new) place_.Fail(place, path + " is taken by " + first->second + " already");
+    };
+    for (size_t i = 0; service.scratch && i < service.scratch->size(); ++i)
+      claim(path_ + ".scratch[" + std::to_string(i) + "]", (*service.scratch)[i].path);
+    for (size_t i = 0; service.volumes && i < service.volumes->size(); ++i)
+      claim(path_ + ".volumes[" + std::to_string(i) + "]", (*service.volumes)[i].path);
+  }
+
+  void Rollout(const definition::Rollout& rollout) {
+    const Strategy strategy = rollout.strategy.value_or(Strategy::kBlueGreen);
+    if (strategy == Strategy::kCanary && !rollout.steps)
+      place_.Fail(path_ + ".rollout.strategy",
+                  "a canary needs steps, such as steps: [{ weight: 10%, for: 1m }, { weight: 100% }]");
+    if (strategy != Strategy::kCanary && rollout.steps)
+      place_.Fail(path_ + ".rollout.steps", "only a canary has steps; expected strategy: canary beside them");
+  }
+
+  void Scale(const Service& service, const definition::Scale& scale) {
+    const std::string path = path_ + ".scale";
+    const int min = scale.min.value_or(1);
+    if (!scale.max) {
+      place_.Fail(path, "missing key \"max\": the most instances");
+      return;
+    }
+    if (min > *scale.max)
+      place_.Fail(path + ".min",
+                  "min " + std::to_string(min) + " is more than max " + std::to_string(*scale.max));
+    if (service.replicas && (*service.replicas < min || *service.replicas > *scale.max))
+      place_.Fail(path_ + ".replicas", std::to_string(*service.replicas) +
+                                           " replicas are outside scale, which says " + std::to_string(min) +
+                                           " to " + std::to_string(*scale.max));
+    if (!scale.target || (!scale.target->cpu && !scale.target->memory && !scale.target->requests))
+      place_.Fail(path, "nothing to scale by; expected target: with cpu, memory or requests");
+  }
+
+  const Definition& definition_;
+  const std::map<std::string, Service>& services_;
+  const Place& place_;
+  std::string path_;
+};
+
+}  // namespace
+
+void CheckServices(const Definition& definition, Problems& problems) {
+  const auto check = [&](const std::map<std::string, Service>& services, const std::string& environment) {
+    const Place place(definition, problems, environment);
+    ServiceRules rules(definition, services, place);
+    for (const auto& service : services) rules.Check(service.first);
+  };
+  check(definition.services, "");
+  for (const auto& [name, environment] : definition.environments)
+    if (!environment.services.empty()) check(OverlaidServices(definition, name), name);
+}
+
+}  // namespace ingot::definition

@@ -1,0 +1,25 @@
+// What holds where a definition says nothing. The tables of shapes_*.cc state the same in the schema; a test
+// holds the two together.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace ingot::definition {
+
+inline constexpr uint32_t kDefaultReplicas = 1;
+inline constexpr Milliseconds kDefaultReadyInterval{5};
+inline constexpr Milliseconds kDefaultLiveInterval{5'000};
+inline constexpr Milliseconds kDefaultProbeTimeout{1'000};
+inline constexpr int kDefaultPasses = 1;
+inline constexpr int kDefaultFails = 3;
+inline constexpr Milliseconds kDefaultDeadline{30'000};
+inline constexpr uint64_t kDefaultScratchBytes = uint64_t{64} << 20;
+inline constexpr Milliseconds kDefaultGrace{10'000};
+inline constexpr Milliseconds kDefaultDrain{5'000};
+inline constexpr Milliseconds kDefaultKeepOld{600'000};
+inline constexpr Milliseconds kDefaultTestTimeout{30'000};  // of an image test; applied by who runs it
+
+}  // namespace ingot::definition

@@ -1,0 +1,20 @@
+// The tables of version 1: every block of a definition, its keys, types, limits and descriptions.
+#pragma once
+
+#include "definition/definition.h"
+#include "definition/shape.h"
+
+namespace ingot::definition {
+
+Shape<Image> ImageShape();
+// An environment's override is a service of which any part may be left out.
+enum class ServiceUse { kDeclared, kOverride };
+Shape<Service> ServiceShape(ServiceUse use);
+Shape<Resources> ResourcesShape();
+Shape<Rollout> RolloutShape();
+Shape<Scale> ScaleShape();
+Shape<Health> HealthShape();
+Shape<Environment> EnvironmentShape();
+Shape<Definition> DefinitionShape();
+
+}  // namespace ingot::definition

@@ -1,0 +1,141 @@
+// How a service is judged, replaced and scaled: health, rollout, scale.
+#include "definition/scalars.h"
+#include "definition/shapes.h"
+
+namespace ingot::definition {
+
+namespace {
+
+enum class ProbeUse { kReady, kLive };
+
+Shape<Probe> ProbeShape(ProbeUse use) {
+  const bool ready = use == ProbeUse::kReady;
+  Fields<Probe> fields(ready ? "ready" : "live",
+                       ready ? "What an instance has to answer before it gets traffic."
+                             : "What an instance has to go on answering; one that does not is replaced.");
+  fields.Optional("http", &Probe::http, HttpPath(), "Ask for this path; a status from 200 to 399 is healthy.")
+      .Optional("tcp", &Probe::tcp, Truth(), "A connection that is accepted is healthy.")
+      .Optional("run", &Probe::run, CommandLine(), "A command inside the instance; exit code 0 is healthy.")
+      .Optional("port", &Probe::port, NameText("the name of a port of the service"),
+                "The port for http and tcp, by its name; needed when there are several.")
+      .Optional("interval", &Probe::interval, Duration(), "From one probe to the next.",
+                ready ? "\"5ms\"" : "\"5s\"")
+      .Optional("timeout", &Probe::timeout, Duration(), "After it, one probe has failed.", "\"1s\"");
+  if (ready) {
+    fields.Optional("passes", &Probe::passes, Integer(1, 1000), "Probes in a row that make it ready.", "1")
+        .Optional("deadline", &Probe::deadline, Duration(),
+                  "From start to ready; after it, the instance has failed and the rollout reverts.",
+                  "\"30s\"");
+  } else {
+    fields.Optional("fails", &Probe::fails, Integer(1, 1000),
+                    "Failed probes in a row that make it unhealthy.", "3");
+  }
+  return fields.ExactlyOneOf({"http", "tcp", "run"})
+      .Check([](Reader& reader, const Node&, Probe& probe) {
+        if (probe.tcp == false)
+          return reader.Fail("tcp: false probes nothing; expected tcp: true or no probe at all");
+        if (probe.run && probe.port)
+          return reader.Fail("a command has no port; expected port beside http or tcp only");
+        return true;
+      })
+      .ToShape();
+}
+
+Shape<Step> StepShape() {
+  Fields<Step> fields("step", "One step of a canary.");
+  fields.Optional("weight", &Step::weight, Percent(), "The share of the traffic that the new revision gets.")
+      .Optional("for", &Step::hold, Duration(), "How long to stay at this weight.")
+      .Optional("approve", &Step::approve, NameText("a role of `access`"),
+                "Wait until somebody of this role approves.")
+      .Optional("pause", &Step::pause, Duration(), "Wait this long.")
+      .ExactlyOneOf({"weight", "approve", "pause"})
+      .Check([](Reader& reader, const Node&, Step& step) {
+        return !step.hold || step.weight || reader.Fail("for stands beside weight only");
+      });
+  return fields.ToShape();
+}
+
+Shape<Analysis> AnalysisShape() {
+  Fields<Analysis> fields("analysis", "What the new revision has to keep to; broken, the rollout reverts.");
+  fields
+      .Optional("error_rate", &Analysis::error_rate, ShareBound(),
+                "The share of requests answered 5xx or not at all.")
+      .Optional("p50", &Analysis::p50, DurationBound(), "The median latency.")
+      .Optional("p90", &Analysis::p90, DurationBound(), "The latency that 90 % of requests keep to.")
+      .Optional("p95", &Analysis::p95, DurationBound(), "The latency that 95 % of requests keep to.")
+      .Optional("p99", &Analysis::p99, DurationBound(), "The latency that 99 % of requests keep to.")
+      .Optional("min_requests", &Analysis::min_requests, Integer(1, 1'000'000'000),
+                "With fewer the outcome is inconclusive, never a success.");
+  return fields.ToShape();
+}
+
+// Steps add up: weights rise, and the last one is everything.
+bool CheckSteps(Reader& reader, const std::vector<Step>& steps) {
+  int last = 0;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (!steps[i].weight) continue;
+    if (*steps[i].weight <= last)
+      return reader.Fail("steps[" + std::to_string(i) + "].weight is " + std::to_string(*steps[i].weight) +
+                         "%; expected more than the " + std::to_string(last) + "% before it");
+    last = *steps[i].weight;
+  }
+  if (last != 100 || !steps.back().weight)
+    return reader.Fail("the steps end at " + std::to_string(last) +
+                       "%; expected weight: 100% as the last step");
+  return true;
+}
+
+}  // namespace
+
+Shape<Health> HealthShape() {
+  Fields<Health> fields("health", "How an instance is judged.");
+  fields
+      .Optional("ready", &Health::ready, ProbeShape(ProbeUse::kReady),
+                "The gate before traffic. Without it: a connection to the first port, or for a service "
+                "without ports "
+                "that its process runs.")
+      .Optional("live", &Health::live, ProbeShape(ProbeUse::kLive),
+                "The watch afterwards. Without it: that its process runs.");
+  return fields.ToShape();
+}
+
+Shape<Rollout> RolloutShape() {
+  Fields<Rollout> fields("rollout", "How a new revision of the service replaces the old one.");
+  fields
+      .Optional(
+          "strategy", &Rollout::strategy,
+          Choice<Strategy>({{"blue-green", Strategy::kBlueGreen},
+                            {"rolling", Strategy::kRolling},
+                            {"canary", Strategy::kCanary},
+                            {"recreate", Strategy::kRecreate}}),
+          "All at once (blue-green), in batches (rolling), in steps of traffic (canary), or the old first "
+          "(recreate).",
+          "\"blue-green\"")
+      .Optional("keep_old", &Rollout::keep_old, Duration(Milliseconds(0)),
+                "How long the old fleet stays warm, so that a rollback is one switch.", "\"10m\"")
+      .Optional("drain", &Rollout::drain, Duration(Milliseconds(0)),
+                "The longest wait for requests in flight before an instance is stopped.", "\"5s\"")
+      .Optional("steps", &Rollout::steps, ListOf(StepShape(), 1), "The steps of a canary.")
+      .Optional("analysis", &Rollout::analysis, AnalysisShape(), "What each step is judged by.")
+      .Check([](Reader& reader, const Node&, Rollout& rollout) {
+        return !rollout.steps || CheckSteps(reader, *rollout.steps);
+      });
+  return fields.ToShape();
+}
+
+Shape<Scale> ScaleShape() {
+  Fields<ScaleTarget> target("scale_target", "What autoscaling keeps to; the first that is exceeded counts.");
+  target
+      .Optional("cpu", &ScaleTarget::cpu, Percent(),
+                "Of the instance's CPU limit; of one CPU where it has none.")
+      .Optional("memory", &ScaleTarget::memory, Percent(), "Of the instance's memory limit.")
+      .Optional("requests", &ScaleTarget::requests, Integer(1, 1'000'000),
+                "Requests per second and instance.");
+  Fields<Scale> fields("scale", "Autoscaling.");
+  fields.Optional("min", &Scale::min, Integer(0, 1000), "The fewest instances.", "1")
+      .Optional("max", &Scale::max, Integer(1, 1000), "The most instances.")
+      .Optional("target", &Scale::target, target.ToShape(), "What decides between them.");
+  return fields.ToShape();
+}
+
+}  // namespace ingot::definition
