@@ -72,12 +72,15 @@ constexpr const char* kStages[] = {"execute it", "set up its descriptors", "ente
     moved[i] = ::fcntl(plan.fds[i].first, F_DUPFD_CLOEXEC, highest);
     if (moved[i] < 0) ChildFail(status_fd, kSetup);
   }
+  // The namespaces' descriptors too: a target number may be one of theirs.
+  const int network =
+      command.network_namespace < 0 ? -1 : ::fcntl(command.network_namespace, F_DUPFD_CLOEXEC, highest);
+  const int mounts =
+      command.mount_namespace < 0 ? -1 : ::fcntl(command.mount_namespace, F_DUPFD_CLOEXEC, highest);
   for (size_t i = 0; i < plan.fds.size(); ++i)
     if (::dup2(moved[i], plan.fds[i].second) < 0) ChildFail(status_fd, kSetup);
-  if (command.network_namespace >= 0 && ::setns(command.network_namespace, CLONE_NEWNET) < 0)
-    ChildFail(status_fd, kNamespace);
-  if (command.mount_namespace >= 0 && ::setns(command.mount_namespace, CLONE_NEWNS) < 0)
-    ChildFail(status_fd, kNamespace);
+  if (command.network_namespace >= 0 && ::setns(network, CLONE_NEWNET) < 0) ChildFail(status_fd, kNamespace);
+  if (command.mount_namespace >= 0 && ::setns(mounts, CLONE_NEWNS) < 0) ChildFail(status_fd, kNamespace);
   if (command.new_mount_namespace) {
     if (::unshare(CLONE_NEWNS) < 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
       ChildFail(status_fd, kNamespace);

@@ -1,0 +1,104 @@
+// Everything that decides where a connection goes, as data: topologies, virtual addresses, who has which
+// slot, and the route map. Changes are pure functions of it; haproxy_config.h renders it and haproxy.cc
+// applies it.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "platform/router.h"
+
+namespace ingot::adapters {
+
+// A place for one server in a backend: "s<index + 1>".
+struct RouterSlot {
+  std::optional<platform::InstanceId> instance;  // unset: free
+  std::string address;
+  bool draining = false;
+  uint64_t freed = 0;  // when it was given back, in RouterState::sequence: the longest free is taken first
+  bool operator==(const RouterSlot&) const = default;
+};
+
+// The slots of one fleet, the same in the backend of each of the service's ports.
+struct RouterSet {
+  std::optional<platform::FleetId> fleet;
+  std::vector<RouterSlot> slots;
+  bool Empty() const;
+  bool operator==(const RouterSet&) const = default;
+};
+
+constexpr size_t kSetsPerService = 3;
+
+struct RouterService {
+  std::array<RouterSet, kSetsPerService> sets;
+  bool operator==(const RouterService&) const = default;
+};
+
+struct RouterEnvironment {
+  platform::Topology topology;
+  std::map<std::string, std::string> addresses;  // service or endpoint → virtual address
+  std::map<std::string, RouterService> services;
+  std::vector<std::pair<std::string, std::string>> entries;  // of the route map: key → value
+  bool operator==(const RouterEnvironment&) const = default;
+};
+
+// A socket that HAProxy inherits.
+struct RouterSocket {
+  enum class Kind { kOutside, kInside, kEgress };
+  Kind kind = Kind::kOutside;
+  std::string address;  // "0.0.0.0:8000"; egress: "" (a Unix socket)
+  uint32_t number = 0;  // of the descriptor in HAProxy, the same for as long as the socket is wanted
+};
+
+struct RouterState {
+  std::map<platform::EnvironmentId, RouterEnvironment> environments;
+  std::map<std::string, uint32_t> numbers;  // socket key → descriptor number in HAProxy
+  uint64_t sequence = 0;
+  bool operator==(const RouterState&) const = default;
+};
+
+// The names under which the parts appear in the configuration, the map and `numbers`.
+std::string OutsideKey(const std::string& listen);
+std::string InsideKey(const platform::EnvironmentId& environment, const std::string& name, uint16_t port);
+std::string EgressKey(const platform::EnvironmentId& environment, const std::string& endpoint);
+std::string BackendName(const platform::EnvironmentId& environment, const std::string& service, uint16_t port,
+                        size_t set);
+std::string EgressBackendName(const platform::EnvironmentId& environment, const std::string& endpoint);
+
+// `state` with `topology` for the environment; an empty topology removes it. Slots, addresses and routes of
+// what stays are kept. kInvalid, kConflict, kNoSpace as Router::SetTopology.
+Result<RouterState> WithTopology(RouterState state, const platform::EnvironmentId& environment,
+                                 const platform::Topology& topology);
+
+// Gives the fleet these servers; see Router::SetServers. `added` receives the instances that got a new slot.
+Result<void> AssignServers(RouterState& state, const platform::FleetId& fleet,
+                           const std::vector<platform::Server>& servers,
+                           std::vector<platform::InstanceId>* added = nullptr);
+
+// The environment's part of the map; see Router::ApplyRoutes.
+Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
+    const RouterState& state, const platform::EnvironmentId& environment, const platform::RouteTable& routes,
+    const std::map<platform::FleetId, std::vector<platform::Server>>& askers);
+
+// The slot of an instance: its set and index. nullptr set when it has none.
+struct SlotPlace {
+  RouterSlot* slot = nullptr;
+  const platform::Topology::Service* service = nullptr;
+  size_t set = 0;
+  size_t index = 0;
+};
+SlotPlace FindSlot(RouterState& state, const platform::InstanceId& instance);
+
+// What has to be open, by key (as in `numbers`).
+std::map<std::string, RouterSocket> WantedSockets(const RouterState& state);
+
+// Inverses (docs/formats/router.md). StateFromJson: kInvalid names the member.
+Json ToJson(const RouterState& state);
+Result<RouterState> RouterStateFromJson(const Json& json);
+
+}  // namespace ingot::adapters

@@ -1,0 +1,181 @@
+#include "adapters/listeners.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <sstream>
+#include <thread>
+
+#include "base/file.h"
+
+namespace ingot::adapters {
+
+namespace {
+
+Result<Fd> OpenHere(const ListenAddress& address) {
+  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return ErrnoError(errno, "open a socket");
+  const int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  struct sockaddr_in in {};
+  in.sin_family = AF_INET;
+  in.sin_port = htons(address.port);
+  ::inet_pton(AF_INET, address.address.c_str(), &in.sin_addr);
+  int failed = 0;
+  if (::bind(fd.get(), reinterpret_cast<struct sockaddr*>(&in), sizeof in) < 0 ||
+      ::listen(fd.get(), 4096) < 0)
+    failed = errno;
+  if (failed == EADDRINUSE) {
+    const std::string owner = ListenerOwner(address.port);
+    return Error(Code::kConflict, "cannot listen on " + address.Render() + ": port " +
+                                      std::to_string(address.port) + " is in use" +
+                                      (owner.empty() ? "" : " by " + owner) +
+                                      "; stop that program or choose another port");
+  }
+  if (failed != 0) return ErrnoError(failed, "listen on " + address.Render());
+  return fd;
+}
+
+// "/proc/self/fd/N/name": reaches the directory without its path, whatever that is.
+Result<struct sockaddr_un> UnixAddress(int directory, const std::string& name) {
+  struct sockaddr_un un {};
+  un.sun_family = AF_UNIX;
+  const std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
+  if (path.size() >= sizeof un.sun_path)
+    return Error(Code::kInternal, "the socket name " + name + " is too long");
+  std::memcpy(un.sun_path, path.c_str(), path.size() + 1);
+  return un;
+}
+
+// Inodes of the sockets that listen on the port, from /proc/net/tcp{,6}.
+std::vector<std::string> ListeningInodes(uint16_t port) {
+  std::vector<std::string> inodes;
+  for (const char* table : {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"}) {
+    auto text = ReadFile(table, size_t{16} << 20);
+    if (!text) continue;
+    std::istringstream lines(*text);
+    std::string line;
+    std::getline(lines, line);
+    while (std::getline(lines, line)) {
+      std::istringstream cells(line);
+      std::string slot, local, remote, state, queues, timer, retransmits, uid, timeout, inode;
+      cells >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >> timeout >> inode;
+      const size_t colon = local.find(':');
+      if (state != "0A" || colon == std::string::npos) continue;
+      if (std::strtoul(local.c_str() + colon + 1, nullptr, 16) == port)
+        inodes.push_back("socket:[" + inode + "]");
+    }
+  }
+  return inodes;
+}
+
+}  // namespace
+
+Result<ListenAddress> ListenAddress::Parse(std::string_view text) {
+  ListenAddress out;
+  const size_t colon = text.rfind(':');
+  const auto bad = [&] {
+    return Error(Code::kInvalid, "\"" + std::string(text.substr(0, 100)) +
+                                     "\" is not a listener; expected \":8000\" or \"127.0.0.1:8000\"");
+  };
+  if (colon == std::string_view::npos) return bad();
+  const std::string_view port = text.substr(colon + 1);
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
+  if (error != std::errc() || end != port.data() + port.size() || out.port == 0 || port.front() == '0')
+    return bad();
+  out.address = colon == 0 ? "0.0.0.0" : std::string(text.substr(0, colon));
+  struct in_addr parsed {};
+  // "0.0.0.0:1" is refused so that an address has one text.
+  if (::inet_pton(AF_INET, out.address.c_str(), &parsed) != 1 || out.Render() != text) return bad();
+  return out;
+}
+
+std::string ListenAddress::Render() const {
+  return (address == "0.0.0.0" ? "" : address) + ":" + std::to_string(port);
+}
+
+bool ListenAddress::Overlaps(const ListenAddress& other) const {
+  return port == other.port &&
+         (address == other.address || address == "0.0.0.0" || other.address == "0.0.0.0");
+}
+
+Result<Fd> OpenListener(const ListenAddress& address, int network_namespace) {
+  if (network_namespace < 0) return OpenHere(address);
+  Result<Fd> result = Error(Code::kInternal, "no thread");
+  std::thread([&] {
+    if (::setns(network_namespace, CLONE_NEWNET) < 0)
+      result = ErrnoError(errno, "enter the router's network namespace");
+    else
+      result = OpenHere(address);
+  }).join();
+  return result;
+}
+
+Result<Fd> OpenUnixListener(int directory, const std::string& name, uint32_t uid, uint32_t gid) {
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return ErrnoError(errno, "open a socket");
+  const struct sockaddr_un un = TRY(UnixAddress(directory, name));
+  if (::unlinkat(directory, name.c_str(), 0) < 0 && errno != ENOENT)
+    return ErrnoError(errno, "remove the socket " + name);
+  if (::fchmod(fd.get(), 0600) < 0 ||
+      ::bind(fd.get(), reinterpret_cast<const struct sockaddr*>(&un), sizeof un) < 0 ||
+      ::fchmodat(directory, name.c_str(), 0600, 0) < 0 ||
+      ::fchownat(directory, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) < 0 || ::listen(fd.get(), 4096) < 0)
+    return ErrnoError(errno, "listen on the socket " + name);
+  return fd;
+}
+
+Result<Fd> ConnectUnix(int directory, const std::string& name) {
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return ErrnoError(errno, "open a socket");
+  const struct sockaddr_un un = TRY(UnixAddress(directory, name));
+  while (::connect(fd.get(), reinterpret_cast<const struct sockaddr*>(&un), sizeof un) < 0) {
+    if (errno == EINTR) continue;
+    if (errno == ENOENT || errno == ECONNREFUSED)
+      return Error(Code::kUnavailable, "nothing answers on the socket " + name);
+    return ErrnoError(errno, "connect to the socket " + name);
+  }
+  return fd;
+}
+
+std::string ListenerOwner(uint16_t port) {
+  const auto inodes = ListeningInodes(port);
+  auto processes = ListDirectory("/proc");
+  if (inodes.empty() || !processes) return "";
+  for (const std::string& pid : *processes) {
+    if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+    const fs::path folder = fs::path("/proc") / pid / "fd";
+    auto descriptors = ListDirectory(folder);
+    if (!descriptors) continue;
+    for (const std::string& number : *descriptors) {
+      std::error_code error;
+      const std::string target = fs::read_symlink(folder / number, error).string();
+      if (error || std::find(inodes.begin(), inodes.end(), target) == inodes.end()) continue;
+      auto name = ReadFile(fs::path("/proc") / pid / "comm", 100);
+      if (!name) return "pid " + pid;
+      while (!name->empty() && name->back() == '\n') name->pop_back();
+      return *name + " (pid " + pid + ")";
+    }
+  }
+  return "";
+}
+
+Result<Fd> TakeDescriptor(int pidfd, int number) {
+  const long fd = ::syscall(SYS_pidfd_getfd, pidfd, number, 0);
+  if (fd < 0) return ErrnoError(errno, "take descriptor " + std::to_string(number) + " from a process");
+  Fd taken(static_cast<int>(fd));
+  if (::fcntl(taken.get(), F_SETFD, FD_CLOEXEC) < 0) return ErrnoError(errno, "keep a descriptor");
+  return taken;
+}
+
+}  // namespace ingot::adapters
