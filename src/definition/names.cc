@@ -63,7 +63,7 @@ bool IsEnvironmentKey(std::string_view text) {
 
 bool IsSecretName(std::string_view text) {
   return !text.empty() && text.size() <= 64 && (IsLetter(text.front()) || IsDigit(text.front())) &&
-         All(text, [](char c) { return IsLetter(c) || IsDigit(c) || c == '_' || c == '-' || c == '.'; });
+         All(text, [](char c) { return IsLetter(c) || IsDigit(c) || c == '_' || c == '-'; });
 }
 
 bool IsAbsolutePath(std::string_view text) {
@@ -129,8 +129,8 @@ KeyRule EnvironmentKeys() {
   return {"the name of an environment variable", "^[!-<>-~]+$", IsEnvironmentKey};
 }
 KeyRule SecretNames() {
-  return {"letters, digits, \"_\", \"-\" and \".\", a letter or digit first",
-          "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", IsSecretName};
+  return {"letters, digits, \"_\" and \"-\", a letter or digit first",
+          "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", IsSecretName};
 }
 
 }  // namespace ingot::definition

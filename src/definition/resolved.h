@@ -121,7 +121,7 @@ struct Resolved {
   std::string commit;                       // empty: not in a git work tree
   bool dirty = false;                       // the work tree differed from the commit
   std::vector<ResolvedService> services;    // sorted by name
-  std::vector<ResolvedRoute> routes;        // in the order of the file
+  std::vector<ResolvedRoute> routes;        // sorted by listener, host, path
   std::vector<ResolvedEndpoint> endpoints;  // sorted by name
   bool operator==(const Resolved&) const = default;
 };

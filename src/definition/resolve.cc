@@ -1,0 +1,227 @@
+#include "definition/resolve.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "definition/check.h"
+#include "definition/defaults.h"
+#include "definition/endpoint_url.h"
+#include "definition/listener.h"
+#include "definition/overlay.h"
+#include "definition/problem.h"
+
+namespace ingot::definition {
+
+namespace {
+
+template <typename T>
+std::vector<std::string> KeysOf(const std::map<std::string, T>& map) {
+  std::vector<std::string> keys;
+  for (const auto& item : map) keys.push_back(item.first);
+  return keys;
+}
+
+std::vector<ResolvedPort> PortsOf(const Service& service) {
+  std::vector<ResolvedPort> ports;
+  if (!service.ports) return ports;
+  for (const auto& [name, port] : *service.ports) ports.push_back({name, port.number, port.protocol});
+  return ports;
+}
+
+ResolvedProbe ResolveProbe(const Service& service, const Probe& probe, Milliseconds interval) {
+  ResolvedProbe out;
+  if (probe.http) {
+    out.kind = ResolvedProbe::Kind::kHttp;
+    out.path = *probe.http;
+  } else if (probe.run) {
+    out.kind = ResolvedProbe::Kind::kRun;
+    out.command = *probe.run;
+  } else {
+    out.kind = ResolvedProbe::Kind::kTcp;
+  }
+  if (!probe.run) {
+    const auto* port = PortOf(service, probe.port.value_or(""));
+    out.port = port != nullptr ? port->second.number : service.ports->begin()->second.number;
+  }
+  out.interval = probe.interval.value_or(interval);
+  out.timeout = probe.timeout.value_or(kDefaultProbeTimeout);
+  return out;
+}
+
+ResolvedProbe ReadyProbe(const Service& service) {
+  const bool written = service.health && service.health->ready;
+  // Nothing to connect to: ready is what runs.
+  if (!written && (!service.ports || service.ports->empty())) return {};
+  const Probe probe = written ? *service.health->ready : Probe{};
+  ResolvedProbe out = ResolveProbe(service, probe, kDefaultReadyInterval);
+  out.passes = probe.passes.value_or(kDefaultPasses);
+  out.deadline = probe.deadline.value_or(std::max(kDefaultDeadline, out.timeout));
+  return out;
+}
+
+ResolvedProbe LiveProbe(const Service& service) {
+  if (!service.health || !service.health->live) return {};
+  ResolvedProbe out = ResolveProbe(service, *service.health->live, kDefaultLiveInterval);
+  out.fails = service.health->live->fails.value_or(kDefaultFails);
+  return out;
+}
+
+Result<ResolvedEndpoint> ResolveEndpoint(const std::string& name, const Endpoint& endpoint) {
+  const EndpointUrl url = TRY(EndpointUrl::Parse(endpoint.url));
+  return ResolvedEndpoint{name, endpoint.url, url.host, url.port, url.tls, endpoint.check_tcp};
+}
+
+class Resolver {
+ public:
+  Resolver(const Definition& definition, const ResolveInput& input,
+           const std::map<std::string, Service>& services)
+      : definition_(definition), input_(input), services_(services) {}
+
+  Result<ResolvedService> Resolve(const std::string& name, const Service& service) const {
+    ResolvedService out;
+    out.name = name;
+    out.kind = service.kind.value_or(Kind::kService);
+    const auto digest = input_.image_digests.find(service.image);
+    if (digest == input_.image_digests.end())
+      return Error(Code::kNotFound, "service " + name + " needs image " + service.image +
+                                        ", which has no digest; build it first");
+    out.image = digest->second;
+    out.command = service.command.value_or(std::vector<std::string>{});
+    out.user = service.user.value_or("");
+    out.workdir = service.workdir.value_or("");
+    out.environment = service.environment;
+    for (const std::string& secret : service.secrets.value_or(std::vector<std::string>{})) {
+      const auto version = input_.secret_versions.find(secret);
+      if (version == input_.secret_versions.end())
+        return Error(Code::kNotFound,
+                     "service " + name + " needs secret " + secret + ", which has no version");
+      out.secrets[secret] = version->second;
+    }
+    out.uses = TRY(UsesOf(service));
+    out.ports = PortsOf(service);
+    out.ready = ReadyProbe(service);
+    out.live = LiveProbe(service);
+    ResolveConfinement(service, out);
+    out.stop_signal = service.stop_signal.value_or("");
+    out.grace = service.stop_grace_period.value_or(kDefaultGrace);
+    const Rollout rollout = service.rollout.value_or(Rollout{});
+    out.drain = rollout.drain.value_or(kDefaultDrain);
+    out.rollout.strategy = rollout.strategy.value_or(Strategy::kBlueGreen);
+    out.rollout.keep_old = rollout.keep_old.value_or(kDefaultKeepOld);
+    const auto least = static_cast<int>(kDefaultReplicas);
+    out.replicas = static_cast<uint32_t>(
+        service.replicas.value_or(service.scale ? service.scale->min.value_or(least) : least));
+    return out;
+  }
+
+  ResolvedRoute Resolve(const Route& route) const {
+    ResolvedRoute out;
+    if (const Result<Listener> listener = Listener::Parse(route.listen); listener) {
+      out.listen = route.listen;
+      out.listen_address = listener->address;
+      out.listen_port = listener->port;
+    } else {
+      out.host = route.host;
+      out.path = route.path.empty() ? "/" : route.path;
+    }
+    out.service = route.to;
+    const Port& port = PortOf(services_.at(route.to), route.port)->second;  // checked by Parse
+    out.port = port.number;
+    out.protocol = route.protocol.value_or(port.protocol);
+    out.tls = route.tls;
+    return out;
+  }
+
+ private:
+  Result<std::vector<ResolvedUse>> UsesOf(const Service& service) const {
+    std::vector<ResolvedUse> uses;
+    for (const std::string& name : service.uses.value_or(std::vector<std::string>{})) {
+      ResolvedUse use;
+      use.name = name;
+      if (const auto other = services_.find(name); other != services_.end()) {
+        use.ports = PortsOf(other->second);
+      } else {
+        const EndpointUrl url = TRY(EndpointUrl::Parse(definition_.endpoints.at(name).url));
+        use.endpoint = true;
+        use.host = url.host;
+        use.tls = url.tls;
+        use.ports = {{url.scheme, url.port, Protocol::kTcp}};
+      }
+      uses.push_back(std::move(use));
+    }
+    std::sort(uses.begin(), uses.end(),
+              [](const ResolvedUse& a, const ResolvedUse& b) { return a.name < b.name; });
+    return uses;
+  }
+
+  static void ResolveConfinement(const Service& service, ResolvedService& out) {
+    const Resources resources = service.resources.value_or(Resources{});
+    out.limits = {resources.millicpus.value_or(0), resources.memory_bytes.value_or(0),
+                  resources.pids.value_or(0)};
+    for (const Scratch& scratch : service.scratch.value_or(std::vector<Scratch>{}))
+      out.scratch.push_back(
+          {scratch.path, scratch.size_bytes.value_or(kDefaultScratchBytes), scratch.exec.value_or(false)});
+    std::sort(out.scratch.begin(), out.scratch.end(),
+              [](const auto& a, const auto& b) { return a.path < b.path; });
+    out.capabilities = service.capabilities.value_or(std::vector<std::string>{});
+    std::sort(out.capabilities.begin(), out.capabilities.end());
+    out.capabilities.erase(std::unique(out.capabilities.begin(), out.capabilities.end()),
+                           out.capabilities.end());
+    out.volumes = service.volumes.value_or(std::vector<Mount>{});
+    std::sort(out.volumes.begin(), out.volumes.end(),
+              [](const auto& a, const auto& b) { return a.path < b.path; });
+  }
+
+  const Definition& definition_;
+  const ResolveInput& input_;
+  const std::map<std::string, Service>& services_;
+};
+
+}  // namespace
+
+Result<std::map<std::string, Service>> ServicesOf(const Definition& definition,
+                                                  const std::string& environment) {
+  if (!definition.environments.contains(environment))
+    return Error(Code::kNotFound, definition.file + " has no environment " + Quoted(environment) +
+                                      DidYouMean(environment, KeysOf(definition.environments)));
+  return OverlaidServices(definition, environment);
+}
+
+Result<std::set<std::string>> ImagesNeeded(const Definition& definition, const std::string& environment) {
+  std::set<std::string> images;
+  for (const auto& service : TRY(ServicesOf(definition, environment))) images.insert(service.second.image);
+  return images;
+}
+
+Result<std::set<std::string>> SecretsNeeded(const Definition& definition, const std::string& environment) {
+  std::set<std::string> secrets;
+  for (const auto& service : TRY(ServicesOf(definition, environment)))
+    if (service.second.secrets)
+      secrets.insert(service.second.secrets->begin(), service.second.secrets->end());
+  return secrets;
+}
+
+Result<Resolved> Resolve(const Definition& definition, const ResolveInput& input) {
+  const std::map<std::string, Service> services = TRY(ServicesOf(definition, input.environment));
+  if (input.environment != "local" && input.dirty && !input.allow_dirty)
+    return Error(Code::kRefused, "the work tree has uncommitted changes, and " + input.environment +
+                                     " takes commits only; commit them, or say --allow-dirty on the record");
+  Resolved out;
+  out.project = definition.project;
+  out.environment = input.environment;
+  out.commit = input.commit;
+  out.dirty = input.dirty;
+  const Resolver resolver(definition, input, services);
+  for (const auto& [name, service] : services) out.services.push_back(TRY(resolver.Resolve(name, service)));
+  for (const Route& route : definition.routes) out.routes.push_back(resolver.Resolve(route));
+  // The order in the file means nothing, so it is no difference.
+  std::sort(out.routes.begin(), out.routes.end(), [](const ResolvedRoute& a, const ResolvedRoute& b) {
+    return std::tie(a.listen_port, a.listen_address, a.host, a.path) <
+           std::tie(b.listen_port, b.listen_address, b.host, b.path);
+  });
+  for (const auto& [name, endpoint] : definition.endpoints)
+    out.endpoints.push_back(TRY(ResolveEndpoint(name, endpoint)));
+  return out;
+}
+
+}  // namespace ingot::definition

@@ -1,0 +1,173 @@
+#include "definition/resolved.h"
+
+#include <functional>
+
+namespace ingot::definition {
+
+namespace {
+
+template <typename T>
+JsonArray Array(const std::vector<T>& items, const std::function<Json(const T&)>& one) {
+  JsonArray out;
+  for (const T& item : items) out.push_back(one(item));
+  return out;
+}
+
+Json Text(const std::string& text) {
+  return Json(text);
+}
+
+JsonArray Texts(const std::vector<std::string>& items) {
+  return Array<std::string>(items, Text);
+}
+
+JsonObject Texts(const std::map<std::string, std::string>& items) {
+  JsonObject out;
+  for (const auto& [name, value] : items) out[name] = value;
+  return out;
+}
+
+Json ToJson(const ResolvedPort& port) {
+  return JsonObject{{"name", port.name}, {"port", port.number}, {"protocol", NameOf(port.protocol)}};
+}
+
+Json ToJson(const ResolvedUse& use) {
+  JsonObject out{{"name", use.name},
+                 {"kind", use.endpoint ? "endpoint" : "service"},
+                 {"ports", Array<ResolvedPort>(use.ports, [](const auto& port) { return ToJson(port); })}};
+  if (use.endpoint) {
+    out["host"] = use.host;
+    out["tls"] = use.tls;
+  }
+  return out;
+}
+
+std::string_view NameOf(ResolvedProbe::Kind kind) {
+  switch (kind) {
+    case ResolvedProbe::Kind::kNone:
+      return "none";
+    case ResolvedProbe::Kind::kHttp:
+      return "http";
+    case ResolvedProbe::Kind::kTcp:
+      return "tcp";
+    case ResolvedProbe::Kind::kRun:
+      return "run";
+  }
+  return "";
+}
+
+JsonObject ProbeToJson(const ResolvedProbe& probe) {
+  using Kind = ResolvedProbe::Kind;
+  JsonObject out{{"kind", NameOf(probe.kind)}};
+  if (probe.kind == Kind::kNone) return out;
+  if (probe.kind == Kind::kHttp) out["path"] = probe.path;
+  if (probe.kind == Kind::kRun) out["command"] = Texts(probe.command);
+  if (probe.kind != Kind::kRun) out["port"] = probe.port;
+  out["interval_ms"] = probe.interval.count();
+  out["timeout_ms"] = probe.timeout.count();
+  return out;
+}
+
+Json ReadyToJson(const ResolvedProbe& probe) {
+  JsonObject out = ProbeToJson(probe);
+  if (probe.kind == ResolvedProbe::Kind::kNone) return out;
+  out["passes"] = probe.passes;
+  out["deadline_ms"] = probe.deadline.count();
+  return out;
+}
+
+Json LiveToJson(const ResolvedProbe& probe) {
+  JsonObject out = ProbeToJson(probe);
+  if (probe.kind != ResolvedProbe::Kind::kNone) out["fails"] = probe.fails;
+  return out;
+}
+
+Json ToJson(const ResolvedScratch& scratch) {
+  return JsonObject{{"path", scratch.path}, {"size_bytes", scratch.size_bytes}, {"exec", scratch.exec}};
+}
+
+Json ToJson(const Mount& mount) {
+  return JsonObject{{"name", mount.name}, {"path", mount.path}, {"read_only", mount.read_only}};
+}
+
+Json ToJson(const ResolvedRoute& route) {
+  JsonObject out{{"service", route.service},
+                 {"port", route.port},
+                 {"protocol", NameOf(route.protocol)},
+                 {"tls", route.tls}};
+  if (!route.listen.empty()) {
+    out["listen"] = route.listen;
+  } else {
+    out["host"] = route.host;
+    out["path"] = route.path;
+  }
+  return out;
+}
+
+Json ToJson(const ResolvedEndpoint& endpoint) {
+  return JsonObject{{"name", endpoint.name}, {"url", endpoint.url},
+                    {"host", endpoint.host}, {"port", endpoint.port},
+                    {"tls", endpoint.tls},   {"check", endpoint.check_tcp ? "tcp" : "none"}};
+}
+
+// Everything by which a fleet is known.
+JsonObject Identity(const ResolvedService& service) {
+  return {{"name", service.name},
+          {"kind", NameOf(service.kind)},
+          {"image", service.image.Render()},
+          {"command", Texts(service.command)},
+          {"user", service.user},
+          {"workdir", service.workdir},
+          {"environment", Texts(service.environment)},
+          {"secrets", Texts(service.secrets)},
+          {"uses", Array<ResolvedUse>(service.uses, [](const auto& use) { return ToJson(use); })},
+          {"ports", Array<ResolvedPort>(service.ports, [](const auto& port) { return ToJson(port); })},
+          {"ready", ReadyToJson(service.ready)},
+          {"live", LiveToJson(service.live)},
+          {"limits", JsonObject{{"millicpus", service.limits.millicpus},
+                                {"memory_bytes", service.limits.memory_bytes},
+                                {"pids", service.limits.pids}}},
+          {"scratch", Array<ResolvedScratch>(service.scratch, [](const auto& s) { return ToJson(s); })},
+          {"capabilities", Texts(service.capabilities)},
+          {"volumes", Array<Mount>(service.volumes, [](const auto& mount) { return ToJson(mount); })},
+          {"stop_signal", service.stop_signal},
+          {"grace_ms", service.grace.count()},
+          {"drain_ms", service.drain.count()}};
+}
+
+}  // namespace
+
+Json ToJson(const ResolvedService& service) {
+  JsonObject out = Identity(service);
+  out["replicas"] = service.replicas;
+  out["rollout"] = JsonObject{{"strategy", NameOf(service.rollout.strategy)},
+                              {"keep_old_ms", service.rollout.keep_old.count()}};
+  return out;
+}
+
+Json ToJson(const Resolved& resolved) {
+  return JsonObject{
+      {"version", 1},
+      {"project", resolved.project},
+      {"environment", resolved.environment},
+      {"commit", resolved.commit},
+      {"dirty", resolved.dirty},
+      {"services", Array<ResolvedService>(resolved.services, [](const auto& s) { return ToJson(s); })},
+      {"routes", Array<ResolvedRoute>(resolved.routes, [](const auto& route) { return ToJson(route); })},
+      {"endpoints", Array<ResolvedEndpoint>(resolved.endpoints, [](const auto& e) { return ToJson(e); })}};
+}
+
+oci::Digest FleetDigest(const ResolvedService& service) {
+  return oci::Digest::Of(RenderCanonical(Identity(service)));
+}
+
+oci::Digest RevisionDigest(const Resolved& resolved) {
+  JsonObject fleets;
+  for (const ResolvedService& service : resolved.services)
+    fleets[service.name] = FleetDigest(service).Render();
+  return oci::Digest::Of(RenderCanonical(JsonObject{
+      {"fleets", std::move(fleets)},
+      {"routes", Array<ResolvedRoute>(resolved.routes, [](const auto& route) { return ToJson(route); })}}));
+}
+
+}  // namespace ingot::definition

@@ -1,0 +1,338 @@
+// The way back: JSON → Resolved. The document comes over the API, so nothing in it is believed.
+#include <algorithm>
+#include <set>
+
+#include "definition/endpoint_url.h"
+#include "definition/listener.h"
+#include "definition/problem.h"
+#include "definition/resolved.h"
+#include "definition/scalars.h"
+
+namespace ingot::definition {
+
+namespace {
+
+constexpr int64_t kMostMs = 100LL * 366 * 24 * 3600 * 1000;
+constexpr int64_t kMostBytes = int64_t{1} << 60;
+
+bool IsAnything(std::string_view text) {
+  return text.find('\0') == std::string_view::npos;
+}
+template <bool (*kGood)(std::string_view)>
+bool OrEmpty(std::string_view text) {
+  return text.empty() || kGood(text);
+}
+
+// One JSON object being read; errors name the member by its whole path.
+class Reading {
+ public:
+  static Result<Reading> Of(const Json& json, std::string path) {
+    if (!json.is_object()) return Error(Code::kInvalid, path + ": expected an object");
+    return Reading(json.get_object(), std::move(path));
+  }
+
+  Error Bad(std::string_view key, std::string_view expected) const {
+    return Error(Code::kInvalid, path_ + (path_.empty() ? "" : ".") + std::string(key) + ": expected " +
+                                     std::string(expected));
+  }
+
+  Result<std::string> Text(std::string_view key, bool (*good)(std::string_view) = IsAnything) const {
+    const Result<std::string> text = GetString(object_, key);
+    if (!text) return Bad(key, "a string");
+    if (!IsAnything(*text) || !good(*text)) return Bad(key, "another value than " + Quoted(*text));
+    return text;
+  }
+
+  Result<int64_t> Int(std::string_view key, int64_t least, int64_t most) const {
+    const Result<int64_t> value = GetInt(object_, key);
+    if (!value || *value < least || *value > most)
+      return Bad(key, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
+    return value;
+  }
+
+  Result<Milliseconds> Ms(std::string_view key) const { return Milliseconds(TRY(Int(key, 0, kMostMs))); }
+  Result<uint16_t> Port(std::string_view key) const { return static_cast<uint16_t>(TRY(Int(key, 1, 65535))); }
+
+  Result<bool> Bool(std::string_view key) const {
+    const Result<bool> value = GetBool(object_, key);
+    if (!value) return Bad(key, "true or false");
+    return value;
+  }
+
+  template <typename E>
+  Result<E> OneOf(std::string_view key, std::initializer_list<std::pair<std::string_view, E>> words) const {
+    const std::string text = TRY(Text(key));
+    for (const auto& [name, value] : words)
+      if (name == text) return value;
+    return Bad(key, "another value than " + Quoted(text));
+  }
+
+  Result<Reading> Object(std::string_view key) const {
+    const Json* value = object_.if_contains(key);
+    if (value == nullptr) return Bad(key, "an object");
+    return Of(*value, path_ + (path_.empty() ? "" : ".") + std::string(key));
+  }
+
+  // Each object of an array.
+  template <typename T>
+  Result<std::vector<T>> List(std::string_view key, Result<T> (*one)(const Reading&)) const {
+    const Result<const JsonArray*> array = GetArray(object_, key);
+    if (!array || (*array)->size() > 10'000) return Bad(key, "a list");
+    std::vector<T> out;
+    for (size_t i = 0; i < (*array)->size(); ++i) {
+      const std::string path =
+          path_ + (path_.empty() ? "" : ".") + std::string(key) + "[" + std::to_string(i) + "]";
+      out.push_back(TRY(one(TRY(Of((**array)[i], path)))));
+    }
+    return out;
+  }
+
+  Result<std::vector<std::string>> Texts(std::string_view key,
+                                         bool (*good)(std::string_view) = IsAnything) const {
+    const Result<const JsonArray*> array = GetArray(object_, key);
+    if (!array) return Bad(key, "a list");
+    std::vector<std::string> out;
+    for (const Json& item : **array) {
+      if (!item.is_string() || !IsAnything(item.get_string()) || !good(item.get_string()))
+        return Bad(key, "a list of fitting strings");
+      out.emplace_back(item.get_string());
+    }
+    return out;
+  }
+
+  Result<std::map<std::string, std::string>> Map(std::string_view key,
+                                                 bool (*good_key)(std::string_view)) const {
+    const Result<const JsonObject*> object = GetObject(object_, key);
+    if (!object) return Bad(key, "an object");
+    std::map<std::string, std::string> out;
+    for (const auto& member : **object) {
+      if (!good_key(member.key()) || !member.value().is_string() || !IsAnything(member.value().get_string()))
+        return Bad(key, "names with string values");
+      out.emplace(member.key(), member.value().get_string());
+    }
+    return out;
+  }
+
+  bool Has(std::string_view key) const { return object_.contains(key); }
+
+ private:
+  Reading(const JsonObject& object, std::string path) : object_(object), path_(std::move(path)) {}
+  const JsonObject& object_;
+  std::string path_;
+};
+
+Result<Protocol> ReadProtocol(const Reading& json) {
+  return json.OneOf<Protocol>("protocol", {{"http", Protocol::kHttp}, {"tcp", Protocol::kTcp}});
+}
+
+bool IsPortName(std::string_view text) {  // or the scheme of an endpoint's URL
+  return !text.empty() && text.size() <= 40 &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") == std::string_view::npos;
+}
+
+Result<ResolvedPort> ReadPort(const Reading& json) {
+  ResolvedPort port;
+  port.name = TRY(json.Text("name", IsPortName));
+  port.number = TRY(json.Port("port"));
+  port.protocol = TRY(ReadProtocol(json));
+  return port;
+}
+
+bool IsHostOrAddress(std::string_view text) {
+  return IsHostName(text) || Listener::Parse("[" + std::string(text.substr(0, 64)) + "]:1").has_value();
+}
+
+Result<ResolvedUse> ReadUse(const Reading& json) {
+  ResolvedUse use;
+  use.name = TRY(json.Text("name", IsName));
+  use.endpoint = TRY(json.OneOf<bool>("kind", {{"service", false}, {"endpoint", true}}));
+  use.ports = TRY(json.List<ResolvedPort>("ports", ReadPort));
+  if (use.ports.empty()) return json.Bad("ports", "at least one");
+  if (use.endpoint) {
+    use.host = TRY(json.Text("host", IsHostOrAddress));
+    use.tls = TRY(json.Bool("tls"));
+  }
+  return use;
+}
+
+Result<ResolvedProbe> ReadProbe(const Reading& json) {
+  using Kind = ResolvedProbe::Kind;
+  ResolvedProbe probe;
+  probe.kind = TRY(json.OneOf<Kind>(
+      "kind", {{"none", Kind::kNone}, {"http", Kind::kHttp}, {"tcp", Kind::kTcp}, {"run", Kind::kRun}}));
+  if (probe.kind == Kind::kNone) return probe;
+  if (probe.kind == Kind::kHttp) probe.path = TRY(json.Text("path", IsHttpPath));
+  if (probe.kind == Kind::kRun) {
+    probe.command = TRY(json.Texts("command"));
+    if (probe.command.empty()) return json.Bad("command", "a program");
+  } else {
+    probe.port = TRY(json.Port("port"));
+  }
+  probe.interval = TRY(json.Ms("interval_ms"));
+  probe.timeout = TRY(json.Ms("timeout_ms"));
+  return probe;
+}
+
+Result<ResolvedProbe> ReadReady(const Reading& json) {
+  ResolvedProbe probe = TRY(ReadProbe(json));
+  if (probe.kind == ResolvedProbe::Kind::kNone) return probe;
+  probe.passes = static_cast<int>(TRY(json.Int("passes", 1, 1000)));
+  probe.deadline = TRY(json.Ms("deadline_ms"));
+  return probe;
+}
+
+Result<ResolvedProbe> ReadLive(const Reading& json) {
+  ResolvedProbe probe = TRY(ReadProbe(json));
+  if (probe.kind != ResolvedProbe::Kind::kNone)
+    probe.fails = static_cast<int>(TRY(json.Int("fails", 1, 1000)));
+  return probe;
+}
+
+Result<ResolvedScratch> ReadScratch(const Reading& json) {
+  ResolvedScratch scratch;
+  scratch.path = TRY(json.Text("path", IsAbsolutePath));
+  scratch.size_bytes = static_cast<uint64_t>(TRY(json.Int("size_bytes", 1, kMostBytes)));
+  scratch.exec = TRY(json.Bool("exec"));
+  return scratch;
+}
+
+Result<Mount> ReadMount(const Reading& json) {
+  Mount mount;
+  mount.name = TRY(json.Text("name", IsName));
+  mount.path = TRY(json.Text("path", IsAbsolutePath));
+  mount.read_only = TRY(json.Bool("read_only"));
+  return mount;
+}
+
+Result<ResolvedLimits> ReadLimits(const Reading& json) {
+  ResolvedLimits limits;
+  limits.millicpus = static_cast<uint32_t>(TRY(json.Int("millicpus", 0, 1'024'000)));
+  limits.memory_bytes = static_cast<uint64_t>(TRY(json.Int("memory_bytes", 0, kMostBytes)));
+  limits.pids = static_cast<uint32_t>(TRY(json.Int("pids", 0, 4'194'304)));
+  return limits;
+}
+
+Result<ResolvedRollout> ReadRollout(const Reading& json) {
+  ResolvedRollout rollout;
+  rollout.strategy = TRY(json.OneOf<Strategy>("strategy", {{"blue-green", Strategy::kBlueGreen},
+                                                           {"rolling", Strategy::kRolling},
+                                                           {"canary", Strategy::kCanary},
+                                                           {"recreate", Strategy::kRecreate}}));
+  rollout.keep_old = TRY(json.Ms("keep_old_ms"));
+  return rollout;
+}
+
+Result<ResolvedService> ReadService(const Reading& json) {
+  ResolvedService out;
+  out.name = TRY(json.Text("name", IsName));
+  out.kind = TRY(json.OneOf<Kind>(
+      "kind", {{"service", Kind::kService}, {"worker", Kind::kWorker}, {"stateful", Kind::kStateful}}));
+  const Result<oci::Digest> image = oci::Digest::Parse(TRY(json.Text("image")));
+  if (!image) return json.Bad("image", "a digest");
+  out.image = *image;
+  out.command = TRY(json.Texts("command"));
+  out.user = TRY(json.Text("user", OrEmpty<IsUser>));
+  out.workdir = TRY(json.Text("workdir", OrEmpty<IsAbsolutePath>));
+  out.environment = TRY(json.Map("environment", IsEnvironmentKey));
+  out.secrets = TRY(json.Map("secrets", IsSecretName));
+  out.uses = TRY(json.List<ResolvedUse>("uses", ReadUse));
+  out.ports = TRY(json.List<ResolvedPort>("ports", ReadPort));
+  out.ready = TRY(ReadReady(TRY(json.Object("ready"))));
+  out.live = TRY(ReadLive(TRY(json.Object("live"))));
+  out.limits = TRY(ReadLimits(TRY(json.Object("limits"))));
+  out.scratch = TRY(json.List<ResolvedScratch>("scratch", ReadScratch));
+  out.capabilities = TRY(json.Texts("capabilities", IsCapability));
+  out.volumes = TRY(json.List<Mount>("volumes", ReadMount));
+  out.stop_signal = TRY(json.Text("stop_signal", OrEmpty<IsSignal>));
+  out.grace = TRY(json.Ms("grace_ms"));
+  out.drain = TRY(json.Ms("drain_ms"));
+  out.replicas = static_cast<uint32_t>(TRY(json.Int("replicas", 0, 1000)));
+  out.rollout = TRY(ReadRollout(TRY(json.Object("rollout"))));
+  return out;
+}
+
+Result<ResolvedRoute> ReadRoute(const Reading& json) {
+  ResolvedRoute route;
+  if (json.Has("listen")) {
+    route.listen = TRY(json.Text("listen"));
+    const Result<Listener> listener = Listener::Parse(route.listen);
+    if (!listener || listener->Render() != route.listen)
+      return json.Bad("listen", "a listener such as \":8000\"");
+    route.listen_address = listener->address;
+    route.listen_port = listener->port;
+  } else {
+    route.host = TRY(json.Text("host", [](std::string_view text) {
+      return IsHostName(text.starts_with("*.") ? text.substr(2) : text);
+    }));
+    route.path = TRY(json.Text("path", IsHttpPath));
+  }
+  route.service = TRY(json.Text("service", IsName));
+  route.port = TRY(json.Port("port"));
+  route.protocol = TRY(ReadProtocol(json));
+  route.tls = TRY(json.Bool("tls"));
+  return route;
+}
+
+Result<ResolvedEndpoint> ReadEndpoint(const Reading& json) {
+  ResolvedEndpoint endpoint;
+  endpoint.name = TRY(json.Text("name", IsName));
+  endpoint.url = TRY(json.Text("url"));
+  const Result<EndpointUrl> url = EndpointUrl::Parse(endpoint.url);
+  if (!url) return json.Bad("url", "a URL");
+  endpoint.host = url->host;
+  endpoint.port = url->port;
+  endpoint.tls = url->tls;
+  endpoint.check_tcp = TRY(json.OneOf<bool>("check", {{"none", false}, {"tcp", true}}));
+  return endpoint;
+}
+
+// What the parts promise each other.
+Result<void> CheckReferences(const Resolved& resolved) {
+  std::map<std::string_view, const ResolvedService*> services;
+  for (const ResolvedService& service : resolved.services) services[service.name] = &service;
+  if (services.size() != resolved.services.size())
+    return Error(Code::kInvalid, "services: expected each name once");
+  for (const ResolvedService& service : resolved.services) {
+    for (const ResolvedUse& use : service.uses) {
+      const auto used = services.find(use.name);
+      if (!use.endpoint && (used == services.end() || used->second->ports != use.ports))
+        return Error(Code::kInvalid, "services." + service.name +
+                                         ".uses: expected the ports of a service, not " + Quoted(use.name));
+    }
+  }
+  for (const ResolvedRoute& route : resolved.routes) {
+    const auto target = services.find(route.service);
+    const bool found = target != services.end() &&
+                       std::any_of(target->second->ports.begin(), target->second->ports.end(),
+                                   [&](const ResolvedPort& port) { return port.number == route.port; });
+    if (!found)
+      return Error(Code::kInvalid, "routes: expected a port of a service, not " + Quoted(route.service));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Resolved> ResolvedFromJson(const Json& document) {
+  const Reading json = TRY(Reading::Of(document, ""));
+  const int64_t version = TRY(json.Int("version", 1, INT32_MAX));
+  if (version != 1)
+    return Error(Code::kUnsupported,
+                 "a resolved definition of version " + std::to_string(version) +
+                     "; this Ingot reads version 1, so use the same version on both ends");
+  Resolved out;
+  out.project = TRY(json.Text("project", IsName));
+  out.environment = TRY(json.Text("environment", IsName));
+  out.commit = TRY(json.Text("commit"));
+  out.dirty = TRY(json.Bool("dirty"));
+  out.services = TRY(json.List<ResolvedService>("services", ReadService));
+  out.routes = TRY(json.List<ResolvedRoute>("routes", ReadRoute));
+  out.endpoints = TRY(json.List<ResolvedEndpoint>("endpoints", ReadEndpoint));
+  TRY(CheckReferences(out));
+  // A member that this version does not know would be lost on the way, and with it what somebody meant by it.
+  if (RenderCanonical(ToJson(out)) != RenderCanonical(document))
+    return Error(Code::kInvalid, "a resolved definition with members that version 1 does not have");
+  return out;
+}
+
+}  // namespace ingot::definition
