@@ -116,24 +116,25 @@ void Daemon::Poke() {
 }
 
 void Daemon::ControlLoop() {
-  Milliseconds next{0};
+  auto due = clock_.Steady();
   while (true) {
     std::deque<Task> tasks;
+    bool tick = false;
     {
       auto queue = queue_.lock();
-      const auto until = clock_.Steady() + next;
-      while (queue->tasks.empty() && !queue->poked && !queue->closing) {
-        const auto left = until - clock_.Steady();
-        if (left <= SteadyTime::duration::zero()) break;
-        queue.WaitFor(queue_changed_, left);
-      }
+      while (queue->tasks.empty() && !queue->poked && !queue->closing && clock_.Steady() < due)
+        queue.WaitFor(queue_changed_, due - clock_.Steady());
       // Work that somebody waits for is finished even while closing.
       if (queue->closing && queue->tasks.empty()) return;
       tasks.swap(queue->tasks);
-      queue->poked = false;
+      tick = std::exchange(queue->poked, false);
     }
-    for (Task& task : tasks) task(*controller_);
-    next = controller_->Tick();
+    for (Task& task : tasks) {
+      task.work(*controller_);
+      tick |= task.acts;
+    }
+    if (!tick && clock_.Steady() < due) continue;
+    due = clock_.Steady() + controller_->Tick();
     ++*changes_.lock();
     changed_.notify_all();
   }
@@ -166,7 +167,7 @@ void Daemon::HousekeepingLoop() {
 
 Result<void> Daemon::Pin(const platform::EnvironmentId& environment, const definition::Resolved* next) {
   std::set<oci::Digest> images =
-      TRY(OnControl([&](rollout::Controller& controller) -> Result<std::set<oci::Digest>> {
+      TRY(Ask([&](rollout::Controller& controller) -> Result<std::set<oci::Digest>> {
         std::set<oci::Digest> kept;
         for (const plan::Revision& revision : TRY(journal_->ReadRevisions(environment, kRevisionsKept)))
           for (const definition::ResolvedService& service : revision.resolved.services)
@@ -183,7 +184,7 @@ Result<void> Daemon::Pin(const platform::EnvironmentId& environment, const defin
 }
 
 Result<void> Daemon::Teardown() {
-  const bool empty = OnControl([](rollout::Controller& controller) {
+  const bool empty = Ask([](rollout::Controller& controller) {
     for (const platform::EnvironmentId& environment : controller.Environments())
       if (const auto* state = controller.State(environment);
           state != nullptr && (state->active || state->rollout))

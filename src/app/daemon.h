@@ -33,14 +33,15 @@ class Daemon {
   // Ends its threads; what runs goes on.
   ~Daemon();
 
-  // Runs `work` on the control thread, followed by a Tick, and returns its value. Any thread but that one.
+  // Runs `work` on the control thread and returns its value. Any thread but that one. Act is followed by a
+  // Tick; Ask only looks, so that somebody who waits for a change does not make one.
   template <typename Work>
-  auto OnControl(Work work) -> decltype(work(std::declval<rollout::Controller&>())) {
-    using Value = decltype(work(std::declval<rollout::Controller&>()));
-    auto task = std::make_shared<std::packaged_task<Value(rollout::Controller&)>>(std::move(work));
-    std::future<Value> value = task->get_future();
-    Enqueue([task](rollout::Controller& controller) { (*task)(controller); });
-    return value.get();
+  auto Act(Work work) -> decltype(work(std::declval<rollout::Controller&>())) {
+    return Run(std::move(work), true);
+  }
+  template <typename Work>
+  auto Ask(Work work) -> decltype(work(std::declval<rollout::Controller&>())) {
+    return Run(std::move(work), false);
   }
 
   // Blocks until something has happened since `seen` (a number from a former call; 0 at first) or the time is
@@ -58,12 +59,25 @@ class Daemon {
   Result<void> Teardown();
 
  private:
-  using Task = std::function<void(rollout::Controller&)>;
+  struct Task {
+    std::function<void(rollout::Controller&)> work;
+    bool acts = false;
+  };
   struct Queue {
     std::deque<Task> tasks;
     bool poked = false;
     bool closing = false;
   };
+
+  template <typename Work>
+  auto Run(Work work, bool acts) -> decltype(work(std::declval<rollout::Controller&>())) {
+    using Value = decltype(work(std::declval<rollout::Controller&>()));
+    // shared: std::function asks for a copyable target.
+    auto task = std::make_shared<std::packaged_task<Value(rollout::Controller&)>>(std::move(work));
+    std::future<Value> value = task->get_future();
+    Enqueue({[task](rollout::Controller& controller) { (*task)(controller); }, acts});
+    return value.get();
+  }
 
   explicit Daemon(Layout layout) : layout_(std::move(layout)) {}
   Result<void> Wire();

@@ -1,0 +1,177 @@
+#include "app/api.h"
+
+#include <unistd.h>
+
+#include <charconv>
+
+#include "app/daemon_client.h"
+#include "app/version.h"
+
+namespace ingot::app {
+
+namespace {
+
+int StatusFor(Code code) {
+  switch (code) {
+    case Code::kInvalid:
+      return 400;
+    case Code::kPermission:
+    case Code::kRefused:
+      return 403;
+    case Code::kNotFound:
+      return 404;
+    case Code::kExists:
+    case Code::kConflict:
+      return 409;
+    case Code::kUnsupported:
+      return 501;
+    case Code::kNoSpace:
+      return 507;
+    case Code::kTimeout:
+      return 504;
+    case Code::kUnavailable:
+      return 503;
+    default:
+      return 500;
+  }
+}
+
+std::vector<std::string> Split(std::string_view path) {
+  std::vector<std::string> parts;
+  while (!path.empty()) {
+    if (path.front() == '/') {
+      path.remove_prefix(1);
+      continue;
+    }
+    const size_t end = std::min(path.find('/'), path.size());
+    parts.emplace_back(path.substr(0, end));
+    path.remove_prefix(end);
+  }
+  return parts;
+}
+
+Error NoSuch(const adapters::HttpRequest& request) {
+  return Error(Code::kNotFound, "the API has no " + request.method + " " + request.path);
+}
+
+}  // namespace
+
+Result<uint64_t> QueryNumber(const adapters::HttpRequest& request, const std::string& name,
+                             uint64_t otherwise) {
+  const auto found = request.query.find(name);
+  if (found == request.query.end()) return otherwise;
+  uint64_t value = 0;
+  const char* end = found->second.data() + found->second.size();
+  const auto [stop, error] = std::from_chars(found->second.data(), end, value);
+  if (error != std::errc() || stop != end)
+    return Error(Code::kInvalid, name + "=" + found->second + ": expected a whole number");
+  return value;
+}
+
+bool QueryFlag(const adapters::HttpRequest& request, const std::string& name) {
+  const auto found = request.query.find(name);
+  return found != request.query.end() && found->second != "false" && found->second != "0";
+}
+
+void Api::Handle(const Request& request, Reply& reply) {
+  bool streamed = false;
+  auto answer = Route(request, reply, streamed);
+  // A client that has gone cannot be told; a stream that broke has ended for it as well.
+  if (streamed) return;
+  const int status = answer ? 200 : StatusFor(answer.error().code());
+  const Json body = answer ? std::move(answer).value() : ErrorToJson(answer.error());
+  static_cast<void>(reply.Send(status, "application/json", RenderJson(body) + "\n").has_value());
+}
+
+Result<Json> Api::Route(const Request& request, Reply& reply, bool& streamed) {
+  const std::vector<std::string> path = Split(request.path);
+  if (path.empty() || path[0] != "v1")
+    return Error(Code::kNotFound, "this daemon speaks version 1 of the API, below /v1");
+  if (path.size() >= 5 && path.size() <= 7 && path[1] == "projects" && path[3] == "environments") {
+    const Environment environment = TRY(Environment::Parse(path[2] + "/" + path[4]));
+    return InEnvironment(request, reply, environment, path.size() > 5 ? path[5] : "",
+                         path.size() > 6 ? path[6] : "", streamed);
+  }
+  return Host(request, reply, path, streamed);
+}
+
+Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<std::string>& path,
+                       bool& streamed) {
+  const std::string what = path.size() == 2 ? path[1] : "";
+  if (request.method == "GET" && what == "version")
+    return Json(JsonObject{{"version", kVersion}, {"api", 1}, {"pid", ::getpid()}});
+  if (request.method == "GET" && what == "environments") {
+    return daemon_.Ask([](rollout::Controller& controller) -> Result<Json> {
+      JsonArray environments;
+      for (const Environment& environment : controller.Environments())
+        environments.push_back(TRY(controller.Status(environment)));
+      return Json(JsonObject{{"environments", std::move(environments)}});
+    });
+  }
+  if (request.method == "GET" && what == "events") {
+    TRY(StreamEvents(request, reply, "", streamed));
+    return Json(nullptr);
+  }
+  if (request.method == "DELETE" && what == "host") {
+    const bool busy = daemon_.Ask([](rollout::Controller& controller) {
+      for (const Environment& environment : controller.Environments())
+        if (const auto* state = controller.State(environment);
+            state != nullptr && (state->active || state->rollout))
+          return true;
+      return false;
+    });
+    if (busy)
+      return Error(Code::kRefused, "there are environments that still run; `ingot destroy` them first");
+    shut_down_();
+    return Json(JsonObject{{"shutting_down", true}});
+  }
+  return NoSuch(request);
+}
+
+Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Environment& environment,
+                                const std::string& what, const std::string& name, bool& streamed) {
+  const std::string& method = request.method;
+  if (method == "GET" && what.empty())
+    return daemon_.Ask([&](rollout::Controller& controller) { return controller.Status(environment); });
+  if (method == "DELETE" && what.empty()) return DestroyEnvironment(request, environment);
+  if (method == "GET" && what == "history")
+    return daemon_.Ask([&](rollout::Controller& controller) { return controller.History(environment); });
+  if (method == "GET" && what == "events") {
+    TRY(StreamEvents(request, reply, environment.Render(), streamed));
+    return Json(nullptr);
+  }
+  if (method == "GET" && what == "logs") {
+    TRY(StreamLogs(request, reply, environment, streamed));
+    return Json(nullptr);
+  }
+  if (method == "PUT" && what == "secrets" && !name.empty())
+    return Json(
+        JsonObject{{"name", name}, {"version", TRY(daemon_.secrets().Put(environment, name, request.body))}});
+  if (method == "POST" && what == "plan") return Plan(request, environment);
+  if (method == "POST" && what == "rollouts" && name.empty()) return Apply(request, environment);
+  if (method == "GET" && what == "rollouts" && !name.empty()) {
+    Request numbered = request;
+    numbered.query["id"] = name;
+    const uint64_t id = TRY(QueryNumber(numbered, "id", 0));
+    return daemon_.Ask([&](rollout::Controller& controller) -> Result<Json> {
+      return rollout::ToJson(TRY(controller.FindRollout(environment, id)));
+    });
+  }
+  if (method == "POST" && what == "abort")
+    return Submit({environment, request.actor, rollout::Abort{}}, request);
+  if (method == "POST" && what == "rollback") {
+    rollout::Rollback rollback;
+    if (const uint64_t to = TRY(QueryNumber(request, "to", 0)); to != 0) rollback.to = to;
+    return Submit({environment, request.actor, rollback}, request);
+  }
+  if (method == "POST" && what == "scale" && !name.empty()) {
+    const uint64_t replicas = TRY(QueryNumber(request, "replicas", UINT64_MAX));
+    if (replicas > rollout::kMaxReplicas)
+      return Error(Code::kInvalid, "replicas: expected 0 to " + std::to_string(rollout::kMaxReplicas));
+    return Submit({environment, request.actor, rollout::Scale{name, static_cast<uint32_t>(replicas)}},
+                  request);
+  }
+  return NoSuch(request);
+}
+
+}  // namespace ingot::app

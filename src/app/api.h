@@ -1,0 +1,57 @@
+// The daemon's HTTP API, version 1: docs/formats/api.md. Requests in, the daemon's answers out; nothing here
+// decides.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/http_server.h"
+#include "app/daemon.h"
+
+namespace ingot::app {
+
+class Api {
+ public:
+  // `shut_down` is called (once, on a connection's thread) when a client asked for the host to be given up.
+  Api(Daemon& daemon, std::function<void()> shut_down) : daemon_(daemon), shut_down_(std::move(shut_down)) {}
+
+  // An HttpHandler: safe from several threads.
+  void Handle(const adapters::HttpRequest& request, adapters::HttpReply& reply);
+
+ private:
+  using Request = adapters::HttpRequest;
+  using Reply = adapters::HttpReply;
+  using Environment = platform::EnvironmentId;
+
+  Result<Json> Route(const Request& request, Reply& reply, bool& streamed);
+  Result<Json> Host(const Request& request, Reply& reply, const std::vector<std::string>& path,
+                    bool& streamed);
+  Result<Json> InEnvironment(const Request& request, Reply& reply, const Environment& environment,
+                             const std::string& what, const std::string& name, bool& streamed);
+
+  // api_rollouts.cc
+  Result<Json> Plan(const Request& request, const Environment& environment);
+  Result<Json> Apply(const Request& request, const Environment& environment);
+  Result<Json> Submit(const rollout::Command& command, const Request& request);
+  Result<Json> Outcome(const Environment& environment, const rollout::Accepted& accepted, bool wait);
+  Result<definition::Resolved> ReadResolved(const Request& request, const Environment& environment);
+  Result<plan::Plan> MakePlan(const definition::Resolved& resolved, const Environment& environment);
+  Result<Json> DestroyEnvironment(const Request& request, const Environment& environment);
+
+  // api_streams.cc; `streamed` once the answer has begun: an error can then no longer be told
+  Result<void> StreamEvents(const Request& request, Reply& reply, const std::string& environment,
+                            bool& streamed);
+  Result<void> StreamLogs(const Request& request, Reply& reply, const Environment& environment,
+                          bool& streamed);
+
+  Daemon& daemon_;
+  std::function<void()> shut_down_;
+};
+
+// A whole number of a query parameter; `otherwise` when it is not given. kInvalid.
+Result<uint64_t> QueryNumber(const adapters::HttpRequest& request, const std::string& name,
+                             uint64_t otherwise);
+bool QueryFlag(const adapters::HttpRequest& request, const std::string& name);
+
+}  // namespace ingot::app

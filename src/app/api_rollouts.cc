@@ -1,0 +1,138 @@
+// The part of the API that changes what runs.
+#include <fstream>
+#include <thread>
+
+#include "app/api.h"
+
+namespace ingot::app {
+
+namespace {
+
+constexpr auto kLongestWait = std::chrono::hours(24);
+constexpr auto kWaitStep = std::chrono::milliseconds(500);
+
+// A rollout that its client need not wait for any longer: traffic has moved, or will not.
+bool Settled(rollout::Phase phase) {
+  return phase == rollout::Phase::kBaking || phase == rollout::Phase::kCompleted ||
+         phase == rollout::Phase::kReverted;
+}
+
+// Bytes of memory that instances may have: all but a sixteenth of the host's. 0 when it cannot be read.
+uint64_t MemoryForInstances() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  uint64_t kib = 0;
+  file >> name >> kib;
+  return name == "MemTotal:" ? kib * 1024 / 16 * 15 : 0;
+}
+
+}  // namespace
+
+Result<definition::Resolved> Api::ReadResolved(const Request& request, const Environment& environment) {
+  definition::Resolved resolved = TRY(definition::ResolvedFromJson(TRY(ParseJson(request.body))));
+  if (plan::EnvironmentOf(resolved) != environment)
+    return Error(Code::kInvalid, "the definition is of " + plan::EnvironmentOf(resolved).Render() +
+                                     ", not of " + environment.Render());
+  for (const definition::ResolvedService& service : resolved.services) {
+    auto image = daemon_.store().GetImage(service.image);
+    if (!image && image.error().code() == Code::kNotFound)
+      return Error(Code::kNotFound, "the store has no image " + service.image.Render() + " for service " +
+                                        service.name + "; build it with `ingot build`");
+    if (!image) return std::move(image).error();
+    if (!image->golden)
+      return Error(Code::kRefused, "the image " + service.image.Render() + " of service " + service.name +
+                                       " is not golden: its tests have not passed");
+  }
+  return resolved;
+}
+
+Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Environment& environment) {
+  return daemon_.Ask([&](rollout::Controller& controller) -> Result<plan::Plan> {
+    plan::HostCapacity capacity;
+    capacity.memory_bytes = MemoryForInstances();
+    capacity.millicpus = std::thread::hardware_concurrency() * 1000;
+    capacity.listeners = controller.ListenersOfOthers(environment);
+    for (const Environment& other : controller.Environments()) {
+      const auto active = controller.Active(other);
+      if (other == environment || !active) continue;
+      for (const plan::Fleet& fleet : active->revision.fleets) {
+        const auto count = active->replicas.find(fleet.spec.id.service());
+        const uint64_t replicas = count == active->replicas.end() ? fleet.replicas : count->second;
+        capacity.memory_used_bytes += replicas * fleet.spec.limits.memory_bytes;
+        capacity.millicpus_used += static_cast<uint32_t>(replicas) * fleet.spec.limits.millicpus;
+      }
+    }
+    return plan::MakePlan(controller.Active(environment), resolved, capacity);
+  });
+}
+
+Result<Json> Api::Plan(const Request& request, const Environment& environment) {
+  const definition::Resolved resolved = TRY(ReadResolved(request, environment));
+  const plan::Plan plan = TRY(MakePlan(resolved, environment));
+  const auto checked = plan::Check(plan);
+  return Json(JsonObject{{"plan", plan::ToJson(plan)},
+                         {"text", plan::RenderPlan(plan)},
+                         {"nothing_to_do", plan.NothingToDo()},
+                         {"problem", checked ? Json(nullptr) : Json(checked.error().Render())}});
+}
+
+Result<Json> Api::Apply(const Request& request, const Environment& environment) {
+  const definition::Resolved resolved = TRY(ReadResolved(request, environment));
+  const plan::Plan plan = TRY(MakePlan(resolved, environment));
+  TRY(plan::Check(plan));
+  // Before the journal names them: from then on they must not be collected.
+  TRY(daemon_.Pin(environment, &resolved));
+  return Submit({environment, request.actor, rollout::Apply{resolved}}, request);
+}
+
+Result<Json> Api::Submit(const rollout::Command& command, const Request& request) {
+  const bool wait_turn = QueryFlag(request, "wait_turn");
+  const auto deadline = std::chrono::steady_clock::now() + kLongestWait;
+  uint64_t seen = 0;
+  while (true) {
+    auto accepted = daemon_.Act([&](rollout::Controller& controller) { return controller.Submit(command); });
+    if (accepted) return Outcome(command.environment, *accepted, QueryFlag(request, "wait"));
+    const bool busy = accepted.error().code() == Code::kConflict;
+    if (!busy || !wait_turn || std::chrono::steady_clock::now() > deadline)
+      return std::move(accepted).error();
+    seen = daemon_.WaitForChange(seen, kWaitStep);
+  }
+}
+
+Result<Json> Api::Outcome(const Environment& environment, const rollout::Accepted& accepted, bool wait) {
+  if (accepted.kind != rollout::Accepted::Kind::kRollout || !wait || !accepted.rollout)
+    return Json(JsonObject{{"accepted", rollout::ToJson(accepted)}});
+  const auto deadline = std::chrono::steady_clock::now() + kLongestWait;
+  uint64_t seen = 0;
+  while (std::chrono::steady_clock::now() < deadline) {
+    auto found = daemon_.Ask([&](rollout::Controller& controller) {
+      return controller.FindRollout(environment, *accepted.rollout);
+    });
+    if (!found) return std::move(found).error();
+    if (Settled(found->phase))
+      return Json(JsonObject{{"accepted", rollout::ToJson(accepted)}, {"rollout", rollout::ToJson(*found)}});
+    seen = daemon_.WaitForChange(seen, kWaitStep);
+  }
+  return Error(Code::kTimeout, "the rollout is still running; `ingot status` shows it");
+}
+
+Result<Json> Api::DestroyEnvironment(const Request& request, const Environment& environment) {
+  TRY(Submit({environment, request.actor, rollout::Destroy{}}, request));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(5);
+  uint64_t seen = 0;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const bool gone = daemon_.Ask([&](rollout::Controller& controller) {
+      const auto* state = controller.State(environment);
+      return state == nullptr || !state->destroying;
+    });
+    if (gone) {
+      TRY(daemon_.Pin(environment, nullptr));
+      return Json(JsonObject{{"destroyed", environment.Render()}});
+    }
+    seen = daemon_.WaitForChange(seen, kWaitStep);
+  }
+  return Error(Code::kTimeout,
+               environment.Render() + " is still being destroyed; `ingot status` shows what is left");
+}
+
+}  // namespace ingot::app

@@ -1,0 +1,78 @@
+// The part of the API that follows: events and logs as JSON lines.
+#include "app/api.h"
+#include "app/log_files.h"
+
+namespace ingot::app {
+
+namespace {
+
+constexpr const char* kJsonLines = "application/jsonl";
+constexpr auto kEventWait = std::chrono::milliseconds(500);
+constexpr auto kLogPoll = std::chrono::milliseconds(100);
+
+Json ToJson(const LogLine& line) {
+  return JsonObject{{"time", line.time},
+                    {"instance", line.instance.Render()},
+                    {"stream", line.stream},
+                    {"text", line.text}};
+}
+
+}  // namespace
+
+Result<void> Api::StreamEvents(const Request& request, Reply& reply, const std::string& environment,
+                               bool& streamed) {
+  audit::EventQuery query;
+  query.environment = environment;
+  query.after = TRY(QueryNumber(request, "after", 0));
+  const bool follow = QueryFlag(request, "follow");
+  streamed = true;
+  TRY(reply.Begin(200, kJsonLines));
+  uint64_t seen = 0;
+  while (true) {
+    const std::vector<audit::Event> events = TRY(daemon_.events().Read(query));
+    for (const audit::Event& event : events) {
+      TRY(reply.Write(RenderJson(audit::ToJson(event)) + "\n"));
+      query.after = event.sequence;
+    }
+    if (!events.empty()) continue;
+    if (!follow || reply.Gone()) return reply.End();
+    seen = daemon_.WaitForChange(seen, kEventWait);
+  }
+}
+
+Result<void> Api::StreamLogs(const Request& request, Reply& reply, const Environment& environment,
+                             bool& streamed) {
+  LogQuery query;
+  query.environment = environment;
+  if (const auto found = request.query.find("service"); found != request.query.end())
+    query.service = found->second;
+  if (const auto found = request.query.find("instance"); found != request.query.end())
+    query.instance = found->second;
+  const uint64_t tail = TRY(QueryNumber(request, "tail", UINT64_MAX));
+  const bool follow = QueryFlag(request, "follow");
+  streamed = true;
+  TRY(reply.Begin(200, kJsonLines));
+  LogReader reader(daemon_.layout().logs(), query);
+  std::deque<LogLine> kept;
+  while (true) {
+    const std::vector<LogLine> lines = TRY(reader.Next());
+    if (lines.empty()) break;
+    for (const LogLine& line : lines) {
+      kept.push_back(line);
+      if (kept.size() > tail) kept.pop_front();
+    }
+    // Without a limit what was read is sent on at once: memory stays bounded by one round.
+    if (tail == UINT64_MAX) {
+      for (const LogLine& line : kept) TRY(reply.Write(RenderJson(ToJson(line)) + "\n"));
+      kept.clear();
+    }
+  }
+  for (const LogLine& line : kept) TRY(reply.Write(RenderJson(ToJson(line)) + "\n"));
+  while (follow && !reply.Gone()) {
+    for (const LogLine& line : TRY(reader.Next())) TRY(reply.Write(RenderJson(ToJson(line)) + "\n"));
+    std::this_thread::sleep_for(kLogPoll);
+  }
+  return reply.End();
+}
+
+}  // namespace ingot::app
