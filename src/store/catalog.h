@@ -102,8 +102,10 @@ struct PinRow {
   bool operator==(const PinRow&) const = default;
 };
 
-// The rows, inside one transaction. References are not checked here; the store's functions do that.
-// Remove… say whether there was something to remove. Lists are sorted by key.
+// The rows, inside one transaction. Nothing may dangle: a tag or pin of an unknown image, an image of an
+// unknown layer, the removal of an image that has a tag or pin or of a layer that an image has, are kExists.
+// What a cache entry refers to is not checked. Remove… say whether there was something to remove. Lists are
+// sorted by key.
 class CatalogRows {
  public:
   virtual ~CatalogRows() = default;

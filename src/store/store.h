@@ -98,7 +98,7 @@ class Store {
   // `limit_bytes`. SHA-256 only.
   Result<void> PutBlobStream(const oci::Digest& digest, const ByteSource& source, uint64_t limit_bytes,
                              Lease& lease);
-  // Checked against the digest: kCorrupt, kNotFound. kInvalid beyond `limit_bytes`.
+  // Checked against the digest: kCorrupt, kNotFound. kUnsupported for sha512. kInvalid beyond `limit_bytes`.
   Result<std::string> GetBlob(const oci::Digest& digest, size_t limit_bytes = size_t{64} << 20) const;
   Result<bool> HasBlob(const oci::Digest& digest) const;
   fs::path BlobPath(const oci::Digest& digest) const;
@@ -134,6 +134,7 @@ class Store {
   Result<void> Pin(std::string_view owner, const std::set<oci::Digest>& images);
 
  private:
+  Result<void> CheckLease(const Lease& lease) const;
   struct State;
   explicit Store(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

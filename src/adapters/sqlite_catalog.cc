@@ -1,0 +1,91 @@
+#include "adapters/sqlite_catalog.h"
+
+#include <optional>
+
+#include "adapters/sqlite.h"
+#include "adapters/sqlite_catalog_rows.h"
+#include "base/sync.h"
+
+namespace ingot::adapters {
+namespace {
+
+// Released steps are never edited; a change of the schema is a new step (docs/formats/store.md).
+const std::vector<std::string>& SchemaSteps() {
+  static const std::vector<std::string> steps = {R"sql(
+CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), generation INTEGER NOT NULL);
+INSERT INTO meta(id, generation) VALUES(1, 0);
+CREATE TABLE layers(
+  id TEXT NOT NULL, diff_id TEXT NOT NULL, tar_bytes INTEGER NOT NULL, object_bytes INTEGER NOT NULL,
+  blob TEXT, created INTEGER NOT NULL, PRIMARY KEY(id, diff_id)) WITHOUT ROWID;
+CREATE INDEX layers_by_diff_id ON layers(diff_id, created);
+CREATE TABLE images(
+  digest TEXT PRIMARY KEY, created INTEGER NOT NULL, golden INTEGER NOT NULL,
+  test_record TEXT NOT NULL, provenance TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE image_layers(
+  image TEXT NOT NULL REFERENCES images(digest) ON DELETE CASCADE, position INTEGER NOT NULL,
+  layer TEXT NOT NULL, diff_id TEXT NOT NULL,
+  PRIMARY KEY(image, position),
+  FOREIGN KEY(layer, diff_id) REFERENCES layers(id, diff_id)) WITHOUT ROWID;
+CREATE INDEX image_layers_by_layer ON image_layers(layer, diff_id);
+CREATE TABLE tags(
+  repository TEXT NOT NULL, tag TEXT NOT NULL, digest TEXT NOT NULL REFERENCES images(digest),
+  updated INTEGER NOT NULL, PRIMARY KEY(repository, tag)) WITHOUT ROWID;
+CREATE INDEX tags_by_digest ON tags(digest);
+CREATE TABLE cache(
+  key TEXT PRIMARY KEY, value TEXT NOT NULL, layers TEXT NOT NULL, images TEXT NOT NULL,
+  last_used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE leases(
+  id TEXT PRIMARY KEY, purpose TEXT NOT NULL, boot_id TEXT NOT NULL, pid_namespace INTEGER NOT NULL,
+  pid INTEGER NOT NULL, pid_start INTEGER NOT NULL, expires INTEGER NOT NULL,
+  claims TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE pins(
+  owner TEXT NOT NULL, digest TEXT NOT NULL REFERENCES images(digest),
+  PRIMARY KEY(owner, digest)) WITHOUT ROWID;
+CREATE INDEX pins_by_digest ON pins(digest);
+)sql"};
+  return steps;
+}
+
+}  // namespace
+
+struct SqliteCatalog::State {
+  fs::path path;
+  // Two connections, so that a look need not wait for a write of this process, which may be waiting for
+  // another process. The second is opened with the first write.
+  Sync<std::optional<Database>> reader;
+  Sync<std::optional<Database>> writer;
+};
+
+SqliteCatalog::SqliteCatalog(std::unique_ptr<State> state) : state_(std::move(state)) {}
+SqliteCatalog::~SqliteCatalog() = default;
+
+Result<std::unique_ptr<SqliteCatalog>> SqliteCatalog::Open(const fs::path& path) {
+  auto state = std::make_unique<State>();
+  state->path = path;
+  state->reader.lock()->emplace(TRY(Database::Open(path)));
+  TRY(Migrate(**state->reader.lock(), SchemaSteps()));
+  return std::unique_ptr<SqliteCatalog>(new SqliteCatalog(std::move(state)));
+}
+
+Result<void> SqliteCatalog::Read(const std::function<Result<void>(const store::CatalogRows&)>& read) {
+  auto lock = state_->reader.lock();
+  Database& db = **lock;
+  TRY(db.Run("BEGIN"));
+  auto done = read(SqliteRows(db));
+  auto ended = db.Run("COMMIT");
+  if (!done) return done;
+  return ended;
+}
+
+Result<void> SqliteCatalog::Write(const std::function<Result<void>(store::CatalogRows&)>& write) {
+  auto lock = state_->writer.lock();
+  if (!lock->has_value()) lock->emplace(TRY(Database::Open(state_->path)));
+  Database& db = **lock;
+  Transaction transaction = TRY(Transaction::Begin(db));
+  SqliteRows rows(db);
+  TRY(write(rows));
+  TRY(rows.Finish());
+  return transaction.Commit();
+}
+
+}  // namespace ingot::adapters

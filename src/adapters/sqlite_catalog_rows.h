@@ -1,0 +1,55 @@
+// The rows of store.db as SQL, within one transaction of sqlite_catalog.cc.
+#pragma once
+
+#include "adapters/sqlite.h"
+#include "store/catalog.h"
+
+namespace ingot::adapters {
+
+class SqliteRows final : public store::CatalogRows {
+ public:
+  explicit SqliteRows(Database& db) : db_(db) {}
+  // To be called before the commit of a write.
+  Result<void> Finish();
+
+  Result<void> PutLayer(const store::Layer& layer) override;
+  Result<std::vector<store::Layer>> FindLayers(const store::LayerId& id) const override;
+  Result<std::vector<store::Layer>> FindLayers(const oci::Digest& diff_id) const override;
+  Result<std::vector<store::Layer>> ListLayers() const override;
+  Result<bool> RemoveLayer(const store::LayerId& id) override;
+  Result<void> PutImage(const store::ImageRow& image) override;
+  Result<std::optional<store::ImageRow>> FindImage(const oci::Digest& digest) const override;
+  Result<std::vector<store::ImageRow>> ListImages() const override;
+  Result<bool> MarkGolden(const oci::Digest& digest, std::string_view test_record) override;
+  Result<bool> RemoveImage(const oci::Digest& digest) override;
+  Result<void> PutTag(const store::Tag& tag) override;
+  Result<std::optional<store::Tag>> FindTag(std::string_view repository, std::string_view tag) const override;
+  Result<std::vector<store::Tag>> ListTags() const override;
+  Result<bool> RemoveTag(std::string_view repository, std::string_view tag) override;
+  Result<void> PutCache(const store::CacheEntry& entry) override;
+  Result<std::optional<store::CacheEntry>> FindCache(std::string_view key) const override;
+  Result<std::vector<store::CacheEntry>> ListCache() const override;
+  Result<bool> RemoveCache(std::string_view key) override;
+  Result<void> PutLease(const store::LeaseRow& lease) override;
+  Result<std::vector<store::LeaseRow>> ListLeases() const override;
+  Result<bool> RemoveLease(std::string_view id) override;
+  Result<void> SetPin(const store::PinRow& pin) override;
+  Result<std::vector<store::PinRow>> ListPins() const override;
+  Result<int64_t> Generation() const override;
+
+ private:
+  Result<std::vector<store::Layer>> Layers(Statement& query) const;
+  Result<std::vector<store::ImageRow::LayerRef>> LayersOf(const oci::Digest& image) const;
+  // Runs a change that removes or alters rows: whether there were any.
+  template <typename... Values>
+  Result<bool> Changed(std::string_view sql, const Values&... values) {
+    TRY(db_.Run(sql, values...));
+    const bool any = db_.Changes() > 0;
+    dirty_ = dirty_ || any;
+    return any;
+  }
+  Database& db_;
+  bool dirty_ = false;
+};
+
+}  // namespace ingot::adapters

@@ -1,0 +1,79 @@
+// Store's blobs: bytes by their SHA-256, in blobs/sha256/<64 hex>.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "base/sha256.h"
+#include "store/durable_file.h"
+#include "store/store.h"
+#include "store/store_state.h"
+
+namespace ingot::store {
+
+fs::path Store::BlobPath(const oci::Digest& digest) const {
+  return state_->paths.blobs / digest.algorithm() / digest.hex();
+}
+
+Result<bool> Store::HasBlob(const oci::Digest& digest) const {
+  const fs::path path = BlobPath(digest);
+  if (::access(path.c_str(), F_OK) == 0) return true;
+  if (errno == ENOENT) return false;
+  return ErrnoError(errno, "look for the blob " + path.string());
+}
+
+Result<oci::Digest> Store::PutBlob(std::string_view bytes, Lease& lease) {
+  TRY(CheckLease(lease));
+  const oci::Digest digest = oci::Digest::Of(bytes);
+  TRY(state_->PutFile(ClaimKind::kBlob, ClaimBytes(digest), BlobPath(digest), bytes));
+  return digest;
+}
+
+Result<void> Store::PutBlobStream(const oci::Digest& digest, const ByteSource& source, uint64_t limit_bytes,
+                                  Lease& lease) {
+  TRY(CheckLease(lease));
+  if (digest.algorithm() != "sha256")
+    return Error(Code::kUnsupported, "The store keeps blobs by SHA-256 only, not " + digest.Render());
+  TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(digest)}, []() -> Result<void> { return {}; }));
+  const fs::path path = BlobPath(digest);
+  DurableFile file = TRY(DurableFile::Create(TRY(state_->claims->TemporaryFor(path)), 0444));
+  Sha256 hash;
+  uint64_t size = 0;
+  std::string buffer(1 << 20, '\0');
+  while (const size_t n = TRY(source(buffer.data(), buffer.size()))) {
+    const std::string_view bytes(buffer.data(), n);
+    size += n;
+    if (size > limit_bytes) {
+      return Error(Code::kInvalid, "The blob " + digest.Render() + " is longer than the " +
+                                       std::to_string(limit_bytes) + " bytes that its descriptor says.");
+    }
+    hash.Update(bytes);
+    TRY(file.Write(bytes));
+  }
+  const auto found = oci::Digest::FromSha256Hex(Hex(hash.Finish()));
+  if (found != digest) {
+    return Error(Code::kInvalid, "The blob " + digest.Render() + " has other contents: their digest is " +
+                                     found.Render() + ".");
+  }
+  TRY(file.Publish(path));
+  return SyncDirectory(path.parent_path());
+}
+
+Result<std::string> Store::GetBlob(const oci::Digest& digest, size_t limit_bytes) const {
+  if (digest.algorithm() != "sha256")
+    return Error(Code::kUnsupported, "The store keeps blobs by SHA-256 only, not " + digest.Render());
+  auto bytes = ReadFile(BlobPath(digest), limit_bytes);
+  if (!bytes) {
+    if (bytes.error().code() == Code::kNotFound) return NotInStore("blob", digest.Render());
+    return bytes;
+  }
+  if (oci::Digest::Of(*bytes) != digest) {
+    return Error(Code::kCorrupt,
+                 "The blob " + BlobPath(digest).string() +
+                     " is damaged: its contents are not what its name promises. Pull or build "
+                     "its image again.");
+  }
+  return bytes;
+}
+
+}  // namespace ingot::store

@@ -1,0 +1,30 @@
+// What a Store holds. Internal to store/.
+#pragma once
+
+#include <memory>
+
+#include "store/claims.h"
+#include "store/store.h"
+
+namespace ingot::store {
+
+struct Store::State {
+  StorePaths paths;
+  Catalog* catalog;
+  const Clock* clock;
+  std::shared_ptr<Claims> claims;  // shared with the leases; outlives the pool, whose guard it is
+  ObjectPool pool;
+
+  ~State() { pool.SetGuard(nullptr); }
+
+  // Writes a file under a claim unless one of this size is there, durably with its folder.
+  Result<void> PutFile(ClaimKind kind, const ObjectId::Bytes& name, const fs::path& path,
+                       std::string_view bytes);
+};
+
+inline constexpr std::string_view kLayerSuffix = ".erofs";
+
+// "There is no <what> <name> in the store."
+Error NotInStore(std::string_view what, const std::string& name);
+
+}  // namespace ingot::store
