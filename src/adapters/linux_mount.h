@@ -1,8 +1,9 @@
-// Mounts without the mount(8) program: sealed layers, overlays above them, and the one mount namespace of a
-// root directory in which the mounts of its instances live.
+// Mounts without the mount(8) program: sealed layers, overlays above them, and small file systems in memory.
 //
-// What the kernel offers is tried, never guessed from its version: EROFS from a file (Linux 6.12) before a
-// loop device, overlay layers one by one with data-only lowers (6.5) before one option string.
+// A mount is made detached (a descriptor, seen by nobody) and attached when it is complete, so that a process
+// killed in between leaves nothing. What the kernel offers is tried, never guessed from its version: EROFS
+// from a file (Linux 6.12) before a loop device, overlay layers one by one with data-only lowers (6.5) before
+// one option string.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,7 @@
 
 namespace ingot::adapters {
 
-// What a mount may be asked to be, besides what it holds.
+// What a mount forbids.
 struct MountFlags {
   bool read_only = false;
   bool no_exec = false;
@@ -28,31 +29,44 @@ struct MountFlags {
 // A user namespace with the mapping of `ids`, held by its descriptor alone (no process stays in it).
 Result<Fd> MakeUserNamespace(const platform::IdRange& ids);
 
+// kAny takes the first that works; the others are for doctor and tests.
+enum class LayerWay { kAny, kFile, kLoop };
+
 // A sealed layer (an EROFS file) as a detached read-only mount; with `user_namespace` ≥ 0 its owners are
-// shifted by that namespace's mapping. kUnsupported names what the kernel lacks, kCorrupt a file that is not
-// EROFS.
-Result<Fd> MountSealedLayer(const fs::path& layer, int user_namespace = -1);
+// shifted by that namespace's mapping. kUnsupported names what the kernel lacks and what to do, kCorrupt a
+// file that is not EROFS.
+Result<Fd> MountSealedLayer(const fs::path& layer, int user_namespace = -1, LayerWay way = LayerWay::kAny);
 
 // An empty tmpfs as a detached mount, at most `size_bytes`, its root with `mode`.
 Result<Fd> MountTmpfs(uint64_t size_bytes, mode_t mode, const MountFlags& flags = {});
-
 // A new sysfs of the calling thread's network namespace as a detached read-only mount.
 Result<Fd> MountSysfs();
+// Changes what a detached mount forbids.
+Result<void> Restrict(int mount, const MountFlags& flags);
+
+enum class OverlayWay {
+  kAny,
+  kLayers,  // lowerdir+ and datadir+ (Linux 6.5)
+  kString,  // one lowerdir option, the pool as an ordinary lowest layer
+};
 
 struct Overlay {
-  // Directories or detached mounts (by descriptor), lowest first.
-  std::vector<int> layers;
-  fs::path objects;               // the data-only lowest; may be empty
-  std::optional<fs::path> upper;  // with `work` beside it, on one file system; unset: read-only
-  fs::path work;
+  std::vector<int> layers;        // directories or detached mounts, lowest first
+  fs::path objects;               // the pool; empty: none
+  std::optional<fs::path> upper;  // unset: read-only
+  fs::path work;                  // with `upper`, an empty directory on its file system
+  // An existing directory of the calling thread's own mount namespace, over which detached layers are
+  // attached for a moment: before Linux 6.15 an overlay cannot take them detached.
+  fs::path staging;
+  OverlayWay way = OverlayWay::kAny;
 };
-// The overlay as a detached mount. On kernels before 6.5 the topmost layer has to hide the pool's folders:
-// see HidePool.
+// The overlay as a detached mount. Where the pool is an ordinary layer, the topmost layer has to hide the
+// pool's folders: see HidePool.
 Result<Fd> MountOverlay(const Overlay& overlay);
 
-// True when this kernel needs HidePool (the pool is an ordinary lowest layer).
-Result<bool> NeedsHiddenPool();
-// Writes the whiteouts "00" to "ff" into the root of an open tmpfs.
+// True where this kernel takes data-only lowers, so that the pool's folders are never seen.
+bool HasDataOnlyLayers();
+// Writes whiteouts "00" to "ff" into an open directory.
 Result<void> HidePool(int directory);
 
 // Attaches a detached mount at an existing directory or file of the calling thread's mount namespace.
@@ -63,7 +77,7 @@ Result<void> Unmount(const fs::path& path);
 Result<bool> IsMountPoint(const fs::path& path);
 
 // Runs `work` on a thread of its own that has left the process's file system context (CLONE_FS), so that it
-// may enter namespaces; returns its outcome.
+// may enter namespaces and change directory; returns its outcome.
 Result<void> OnThread(const std::function<Result<void>()>& work);
 
 }  // namespace ingot::adapters

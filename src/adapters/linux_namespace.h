@@ -14,6 +14,11 @@
 
 namespace ingot::adapters {
 
+// In the calling thread's own mount namespace: makes the mount of /dev/null read-only. It can be read and
+// written as before, but not given away: crun changes the owner of the standard streams to the instance's
+// user, and the stream that conmon hands it is the host's own /dev/null.
+Result<void> ProtectNull();
+
 class PinnedMounts {
  public:
   // Finds the pinned mount namespace below `run_dir`, or makes it. In it every mount of the host is there and
