@@ -148,7 +148,8 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
     return Json(
         JsonObject{{"name", name}, {"version", TRY(daemon_.secrets().Put(environment, name, request.body))}});
   if (method == "POST" && what == "plan") return Plan(request, environment);
-  if (method == "POST" && what == "rollouts" && name.empty()) return Apply(request, environment);
+  if (method == "POST" && what == "rollouts" && name.empty())
+    return Apply(request, reply, environment, streamed);
   if (method == "GET" && what == "rollouts" && !name.empty()) {
     Request numbered = request;
     numbered.query["id"] = name;
@@ -158,18 +159,18 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
     });
   }
   if (method == "POST" && what == "abort")
-    return Submit({environment, request.actor, rollout::Abort{}}, request);
+    return Change({environment, request.actor, rollout::Abort{}}, request, reply, streamed);
   if (method == "POST" && what == "rollback") {
     rollout::Rollback rollback;
     if (const uint64_t to = TRY(QueryNumber(request, "to", 0)); to != 0) rollback.to = to;
-    return Submit({environment, request.actor, rollback}, request);
+    return Change({environment, request.actor, rollback}, request, reply, streamed);
   }
   if (method == "POST" && what == "scale" && !name.empty()) {
     const uint64_t replicas = TRY(QueryNumber(request, "replicas", UINT64_MAX));
     if (replicas > rollout::kMaxReplicas)
       return Error(Code::kInvalid, "replicas: expected 0 to " + std::to_string(rollout::kMaxReplicas));
-    return Submit({environment, request.actor, rollout::Scale{name, static_cast<uint32_t>(replicas)}},
-                  request);
+    return Change({environment, request.actor, rollout::Scale{name, static_cast<uint32_t>(replicas)}},
+                  request, reply, streamed);
   }
   return NoSuch(request);
 }

@@ -32,12 +32,21 @@ class Api {
 
   // api_rollouts.cc
   Result<Json> Plan(const Request& request, const Environment& environment);
-  Result<Json> Apply(const Request& request, const Environment& environment);
-  Result<Json> Submit(const rollout::Command& command, const Request& request);
-  Result<Json> Outcome(const Environment& environment, const rollout::Accepted& accepted, bool wait);
+  Result<Json> Apply(const Request& request, Reply& reply, const Environment& environment, bool& streamed);
+  Result<rollout::Accepted> Submit(const rollout::Command& command, bool wait_turn);
+  // Submits and answers as the request wants it: at once, with `wait` once traffic has moved or will not,
+  // with `stream` the events until then as JSON lines.
+  Result<Json> Change(const rollout::Command& command, const Request& request, Reply& reply, bool& streamed);
   Result<definition::Resolved> ReadResolved(const Request& request, const Environment& environment);
   Result<plan::Plan> MakePlan(const definition::Resolved& resolved, const Environment& environment);
   Result<Json> DestroyEnvironment(const Request& request, const Environment& environment);
+
+  // Returns the rollout's record once it has settled; `on_change` is called whenever something may have
+  // happened.
+  Result<Json> WaitForOutcome(const Environment& environment, uint64_t rollout,
+                              const std::function<Result<void>()>& on_change);
+  Result<void> StreamOutcome(const Environment& environment, const rollout::Accepted& accepted,
+                             uint64_t after, Reply& reply);
 
   // api_streams.cc; `streamed` once the answer has begun: an error can then no longer be told
   Result<void> StreamEvents(const Request& request, Reply& reply, const std::string& environment,

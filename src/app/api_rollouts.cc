@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "app/api.h"
+#include "app/daemon_client.h"
 
 namespace ingot::app {
 
@@ -76,48 +77,80 @@ Result<Json> Api::Plan(const Request& request, const Environment& environment) {
                          {"problem", checked ? Json(nullptr) : Json(checked.error().Render())}});
 }
 
-Result<Json> Api::Apply(const Request& request, const Environment& environment) {
+Result<Json> Api::Apply(const Request& request, Reply& reply, const Environment& environment,
+                        bool& streamed) {
   const definition::Resolved resolved = TRY(ReadResolved(request, environment));
   const plan::Plan plan = TRY(MakePlan(resolved, environment));
   TRY(plan::Check(plan));
   // Before the journal names them: from then on they must not be collected.
   TRY(daemon_.Pin(environment, &resolved));
-  return Submit({environment, request.actor, rollout::Apply{resolved}}, request);
+  return Change({environment, request.actor, rollout::Apply{resolved}}, request, reply, streamed);
 }
 
-Result<Json> Api::Submit(const rollout::Command& command, const Request& request) {
-  const bool wait_turn = QueryFlag(request, "wait_turn");
+Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait_turn) {
   const auto deadline = std::chrono::steady_clock::now() + kLongestWait;
   uint64_t seen = 0;
   while (true) {
     auto accepted = daemon_.Act([&](rollout::Controller& controller) { return controller.Submit(command); });
-    if (accepted) return Outcome(command.environment, *accepted, QueryFlag(request, "wait"));
-    const bool busy = accepted.error().code() == Code::kConflict;
-    if (!busy || !wait_turn || std::chrono::steady_clock::now() > deadline)
-      return std::move(accepted).error();
+    const bool busy = !accepted && accepted.error().code() == Code::kConflict;
+    if (!busy || !wait_turn || std::chrono::steady_clock::now() > deadline) return accepted;
     seen = daemon_.WaitForChange(seen, kWaitStep);
   }
 }
 
-Result<Json> Api::Outcome(const Environment& environment, const rollout::Accepted& accepted, bool wait) {
-  if (accepted.kind != rollout::Accepted::Kind::kRollout || !wait || !accepted.rollout)
-    return Json(JsonObject{{"accepted", rollout::ToJson(accepted)}});
+Result<Json> Api::Change(const rollout::Command& command, const Request& request, Reply& reply,
+                         bool& streamed) {
+  const uint64_t after = TRY(daemon_.events().Last());
+  const rollout::Accepted accepted = TRY(Submit(command, QueryFlag(request, "wait_turn")));
+  const bool rollout = accepted.kind == rollout::Accepted::Kind::kRollout && accepted.rollout.has_value();
+  if (QueryFlag(request, "stream")) {
+    streamed = true;
+    TRY(StreamOutcome(command.environment, accepted, after, reply));
+    return Json(nullptr);
+  }
+  JsonObject answer{{"accepted", rollout::ToJson(accepted)}};
+  if (rollout && QueryFlag(request, "wait"))
+    answer["rollout"] = TRY(WaitForOutcome(command.environment, *accepted.rollout, {}));
+  return Json(std::move(answer));
+}
+
+Result<Json> Api::WaitForOutcome(const Environment& environment, uint64_t rollout,
+                                 const std::function<Result<void>()>& on_change) {
   const auto deadline = std::chrono::steady_clock::now() + kLongestWait;
   uint64_t seen = 0;
   while (std::chrono::steady_clock::now() < deadline) {
-    auto found = daemon_.Ask([&](rollout::Controller& controller) {
-      return controller.FindRollout(environment, *accepted.rollout);
-    });
-    if (!found) return std::move(found).error();
-    if (Settled(found->phase))
-      return Json(JsonObject{{"accepted", rollout::ToJson(accepted)}, {"rollout", rollout::ToJson(*found)}});
+    const rollout::Rollout found = TRY(daemon_.Ask(
+        [&](rollout::Controller& controller) { return controller.FindRollout(environment, rollout); }));
+    if (on_change) TRY(on_change());
+    if (Settled(found.phase)) return rollout::ToJson(found);
     seen = daemon_.WaitForChange(seen, kWaitStep);
   }
   return Error(Code::kTimeout, "the rollout is still running; `ingot status` shows it");
 }
 
+Result<void> Api::StreamOutcome(const Environment& environment, const rollout::Accepted& accepted,
+                                uint64_t after, Reply& reply) {
+  TRY(reply.Begin(200, "application/jsonl"));
+  TRY(reply.Write(RenderJson(JsonObject{{"accepted", rollout::ToJson(accepted)}}) + "\n"));
+  if (accepted.kind == rollout::Accepted::Kind::kRollout && accepted.rollout) {
+    audit::EventQuery query;
+    query.environment = environment.Render();
+    query.after = after;
+    auto outcome = WaitForOutcome(environment, *accepted.rollout, [&]() -> Result<void> {
+      for (const audit::Event& event : TRY(daemon_.events().Read(query))) {
+        TRY(reply.Write(RenderJson(JsonObject{{"event", audit::ToJson(event)}}) + "\n"));
+        query.after = event.sequence;
+      }
+      return {};
+    });
+    const Json last = outcome ? Json(JsonObject{{"rollout", *outcome}}) : ErrorToJson(outcome.error());
+    TRY(reply.Write(RenderJson(last) + "\n"));
+  }
+  return reply.End();
+}
+
 Result<Json> Api::DestroyEnvironment(const Request& request, const Environment& environment) {
-  TRY(Submit({environment, request.actor, rollout::Destroy{}}, request));
+  TRY(Submit({environment, request.actor, rollout::Destroy{}}, QueryFlag(request, "wait_turn")));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(5);
   uint64_t seen = 0;
   while (std::chrono::steady_clock::now() < deadline) {

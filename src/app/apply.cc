@@ -1,0 +1,115 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+
+#include "app/deployment.h"
+#include "app/rollout_view.h"
+#include "app/terminal.h"
+#include "app/verbs.h"
+
+namespace ingot::app {
+
+namespace {
+
+struct Options {
+  bool yes = false;
+  bool allow_dirty = false;
+  bool wait = false;
+};
+
+Result<bool> Confirm() {
+  if (::isatty(STDIN_FILENO) != 1)
+    return Error(Code::kRefused,
+                 "apply asks before it changes anything and there is no terminal to ask on; pass --yes");
+  std::printf("apply? [y/N] ");
+  std::fflush(stdout);
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+int Apply(Invocation& invocation, const Options& options) {
+  DaemonClient client(invocation.layout());
+  auto deployment = PrepareDeployment(invocation, client, options.allow_dirty);
+  if (!deployment) return Report(invocation, deployment.error());
+  const Json document = definition::ToJson(deployment->resolved);
+  const std::string& project = deployment->project.definition.project;
+  if (!invocation.json) {
+    auto planned = client.Call("POST", EnvironmentPath(project, invocation.environment, "/plan"), &document);
+    if (!planned) return Report(invocation, planned.error());
+    const JsonObject& plan = planned->get_object();
+    std::fputs(StringOr(plan, "text", "").c_str(), stdout);
+    const bool nothing = BoolOr(plan, "nothing_to_do", false);
+    if (!options.yes && !nothing) {
+      auto confirmed = Confirm();
+      if (!confirmed) return Report(invocation, confirmed.error());
+      if (!*confirmed) {
+        std::puts("nothing was changed");
+        return kDone;
+      }
+    }
+    std::fflush(stdout);
+  } else if (!options.yes) {
+    return Report(invocation, Error(Code::kRefused, "apply --json asks nothing, so it needs --yes"));
+  }
+  return FollowChange(
+      invocation,
+      EnvironmentPath(project, invocation.environment, "/rollouts") + (options.wait ? "?wait_turn=1" : ""),
+      RenderJson(document));
+}
+
+int Plan(Invocation& invocation, bool detailed, bool allow_dirty) {
+  DaemonClient client(invocation.layout());
+  auto deployment = PrepareDeployment(invocation, client, allow_dirty);
+  if (!deployment) return Report(invocation, deployment.error());
+  const Json document = definition::ToJson(deployment->resolved);
+  auto planned = client.Call(
+      "POST", EnvironmentPath(deployment->project.definition.project, invocation.environment, "/plan"),
+      &document);
+  if (!planned) return Report(invocation, planned.error());
+  const JsonObject& plan = planned->get_object();
+  const bool nothing = BoolOr(plan, "nothing_to_do", false);
+  const std::string problem = StringOr(plan, "problem", "");
+  if (invocation.json) {
+    PrintJson(*planned);
+  } else {
+    std::fputs(StringOr(plan, "text", "").c_str(), stdout);
+    if (!problem.empty())
+      std::fprintf(stderr, "%s %s\n", Paint(Colour::kRed, "cannot be applied:").c_str(), problem.c_str());
+  }
+  if (!problem.empty()) return kFailed;
+  return detailed && !nothing ? kChanges : kDone;
+}
+
+}  // namespace
+
+void AddPlan(CLI::App& app, Invocation& invocation) {
+  auto detailed = std::make_shared<bool>(false);
+  auto allow_dirty = std::make_shared<bool>(false);
+  CLI::App* verb =
+      AddVerb(app, invocation, "plan", "what apply would change, without changing anything",
+              [&invocation, detailed, allow_dirty] { return Plan(invocation, *detailed, *allow_dirty); });
+  AddProjectOptions(*verb, invocation);
+  verb->add_flag("--detailed-exitcode", *detailed, "exit with 3 when there are changes");
+  verb->add_flag("--allow-dirty", *allow_dirty, "accept uncommitted changes outside `local`");
+}
+
+void AddApply(CLI::App& app, Invocation& invocation) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb =
+      AddVerb(app, invocation, "apply", "build, test, plan, ask, roll out: a new revision or nothing",
+              [&invocation, options] { return Apply(invocation, *options); });
+  AddProjectOptions(*verb, invocation);
+  verb->add_flag("-y,--yes", options->yes, "do not ask");
+  verb->add_flag("--allow-dirty", options->allow_dirty,
+                 "accept uncommitted changes outside `local`, on the record");
+  verb->add_flag("--wait", options->wait, "wait for a running rollout to end instead of being refused");
+  verb->footer(
+      "Exit codes: 0 done, 2 invalid definition, 4 refused, 5 the rollout was reverted (what served before\n"
+      "serves still).");
+}
+
+}  // namespace ingot::app

@@ -1,0 +1,77 @@
+#include "app/deployment.h"
+
+#include <cstdlib>
+#include <future>
+
+#include "app/build_images.h"
+#include "definition/resolve.h"
+#include "definition/unsupported.h"
+
+namespace ingot::app {
+
+namespace {
+
+Result<void> RefuseUnsupported(const definition::Definition& definition, const std::string& environment) {
+  std::string message;
+  for (const auto& unsupported : definition::NotYetSupported(definition, environment)) {
+    if (!message.empty()) message += "\n       ";
+    message += definition::RenderUnsupported(definition, unsupported);
+  }
+  if (message.empty()) return {};
+  return Error(Code::kInvalid, message);
+}
+
+Result<std::string> ReadSecret(const Project& project, const std::string& name) {
+  const definition::SecretSource& source = project.definition.secrets.at(name);
+  if (source.kind == definition::SecretSource::Kind::kEnv) {
+    const char* value = std::getenv(source.name.c_str());
+    if (value == nullptr)
+      return Error(Code::kNotFound, project.definition.Locate("secrets." + name) +
+                                        ": the environment variable " + source.name + " is not set");
+    return std::string(value);
+  }
+  auto bytes = ReadFile(project.directory / source.name, 1 << 20);
+  if (!bytes) return std::move(bytes).error().While(project.definition.Locate("secrets." + name));
+  return bytes;
+}
+
+}  // namespace
+
+Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty) {
+  Deployment deployment;
+  deployment.project = TRY(LoadProject(invocation));
+  const Project& project = deployment.project;
+  const std::string& environment = invocation.environment;
+  TRY(RefuseUnsupported(project.definition, environment));
+  // git looks while the images are built: it is another process and needs no CPU of ours.
+  std::future<Result<GitState>> git =
+      std::async(std::launch::async, [directory = project.directory] { return LookAtGit(directory); });
+
+  definition::ResolveInput input;
+  input.environment = environment;
+  input.allow_dirty = allow_dirty;
+  BuildRequest request;
+  for (const std::string& image : TRY(definition::ImagesNeeded(project.definition, environment)))
+    request.images.push_back(image);
+  request.show_progress = !invocation.json;
+  for (const auto& [name, image] : TRY(BuildImages(invocation, project, request)))
+    input.image_digests[name] = image.manifest;
+  for (const std::string& name : TRY(definition::SecretsNeeded(project.definition, environment))) {
+    const std::string bytes = TRY(ReadSecret(project, name));
+    const std::string answer = TRY(client.CallRaw(
+        "PUT",
+        EnvironmentPath(project.definition.project, environment, "/secrets/" + adapters::PercentEncode(name)),
+        bytes));
+    const Json json = TRY(ParseJson(answer));
+    if (!json.is_object())
+      return Error(Code::kInternal, "the daemon's answer about a secret is not an object");
+    input.secret_versions[name] = TRY(GetString(json.get_object(), "version"));
+  }
+  const GitState state = TRY(git.get());
+  input.commit = state.commit;
+  input.dirty = state.dirty;
+  deployment.resolved = TRY(definition::Resolve(project.definition, input));
+  return deployment;
+}
+
+}  // namespace ingot::app
