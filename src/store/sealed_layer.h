@@ -33,7 +33,7 @@ Result<std::string> RenderSealed(const Tree& tree, const SealedOptions& options 
 Result<Tree> ParseSealed(std::string_view bytes);
 
 // A layer of nothing but the whiteouts of SealedOptions::hide_pool, to mount on top of stored layers before
-// Linux 6.5.
-std::string RenderWhiteoutTop();
+// Linux 6.5. `root` is the topmost stored layer's root: this layer's stands for it.
+Result<std::string> RenderWhiteoutTop(const Node& root);
 
 }  // namespace ingot::store

@@ -335,6 +335,7 @@ void Parser::ApplyWhiteouts() {
     node.opaque = true;
     [[maybe_unused]] const auto put = tree_.Put(path, std::move(node));
   }
+  PruneWhiteouts(tree_);
 }
 
 // Reads, decompresses and digests the whole stream into the pipe.

@@ -126,6 +126,11 @@ Tree ApplyOn(const Tree& lower, const Tree& upper, bool keep_whiteouts = false);
 // of `lower` (the merged tree of the layers below), as unpacking onto it would leave them.
 void FillImplied(Tree& upper, const Tree& lower);
 
+// Removes whiteouts that hide nothing: those below an opaque directory, and, given the merged tree of the
+// layers below, those of names it does not have. A layer should have none: where only one layer has a
+// directory, overlayfs lists its whiteouts as names that do not exist.
+void PruneWhiteouts(Tree& layer, const Tree* lower = nullptr);
+
 enum class ChangeKind : uint8_t { kAdded, kChanged, kRemoved };
 struct TreeChange {
   ChangeKind kind;

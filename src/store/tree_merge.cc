@@ -104,6 +104,22 @@ void FillImplied(Tree& upper, const Tree& lower) {
   }
 }
 
+void PruneWhiteouts(Tree& layer, const Tree* lower) {
+  std::vector<std::string> useless;
+  std::vector<std::pair<std::string_view, bool>> open;  // the directories that hold the current name; opaque?
+  for (const auto& [path, id] : layer.names()) {
+    while (!open.empty() && !open.back().first.empty() && open.back().first != ParentOf(path))
+      open.pop_back();
+    const bool hidden = !open.empty() && open.back().second;
+    const Node& node = layer.node(id);
+    if (node.IsDirectory()) open.emplace_back(path, hidden || node.opaque);
+    if (node.type == NodeType::kWhiteout && (hidden || (lower != nullptr && lower->Find(path) == nullptr))) {
+      useless.push_back(path);
+    }
+  }
+  for (const std::string& path : useless) layer.Remove(path);
+}
+
 std::vector<TreeChange> Diff(const Tree& before, const Tree& after) {
   std::vector<TreeChange> changes;
   const auto groups_before = LinkGroups(before);
