@@ -170,8 +170,14 @@ Result<std::shared_ptr<const Fd>> HaproxyRouter::Impl::OpenSocket(const RouterSo
     return std::make_shared<const Fd>(
         TRY(OpenUnixListener(directory_.get(), EgressSocketName(socket.number), options_.uid, options_.gid)));
   const ListenAddress address = TRY(ListenAddress::Parse(socket.address));
-  return std::make_shared<const Fd>(TRY(
-      OpenListener(address, socket.kind == RouterSocket::Kind::kInside ? options_.router_namespace : -1)));
+  const int where = socket.kind == RouterSocket::Kind::kInside ? options_.router_namespace : -1;
+  // A process that was told to finish closes its listeners first of all, but not within our call.
+  for (int i = 0;; ++i) {
+    auto fd = OpenListener(address, where);
+    if (fd) return std::make_shared<const Fd>(std::move(*fd));
+    if (fd.error().code() != Code::kConflict || !router_->HasOld() || i == 20) return std::move(fd).error();
+    std::this_thread::sleep_for(Milliseconds(20));
+  }
 }
 
 HaproxyPlan HaproxyRouter::Impl::PlanOf(const RouterState& state, const Sockets& sockets, bool egress) const {

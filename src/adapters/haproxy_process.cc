@@ -359,9 +359,13 @@ Result<void> HaproxyProcess::Update(std::string config, std::string map) {
   // reaches it.
   while (state->next) state.WaitFor(changed_, Milliseconds(100));
   if (!state->plan) return {};
+  if (state->plan->config != config)
+    TRY(WriteFileAtomic(options_.directory / (options_.role + ".cfg"), config, 0644, Durability::kNone));
   state->plan->config = std::move(config);
+  if (state->plan->map != map)
+    TRY(WriteFileAtomic(options_.directory / (options_.role + ".map"), map, 0644, Durability::kNone));
   state->plan->map = std::move(map);
-  return WriteFiles(*state->plan);
+  return {};
 }
 
 void HaproxyProcess::Stop() {

@@ -110,11 +110,14 @@ Result<void> CheckOtherListeners(const RouterState& state, const EnvironmentId& 
   return {};
 }
 
-Result<std::string> FreeAddress(const RouterState& state) {
+Result<std::string> FreeAddress(RouterState& state) {
   std::set<std::string> taken;
   for (const auto& [environment, kept] : state.environments)
     for (const auto& [name, address] : kept.addresses) taken.insert(address);
-  for (uint32_t candidate = kFirstAddress; candidate <= kLastAddress; ++candidate) {
+  for (uint32_t i = kFirstAddress; i <= kLastAddress; ++i) {
+    const bool wrap = state.last_address < kFirstAddress || state.last_address >= kLastAddress;
+    const uint32_t candidate = wrap ? kFirstAddress : state.last_address + 1;
+    state.last_address = candidate;
     struct in_addr in {};
     in.s_addr = htonl(candidate);
     char text[INET_ADDRSTRLEN];

@@ -59,6 +59,7 @@ struct RouterState {
   std::map<platform::EnvironmentId, RouterEnvironment> environments;
   std::map<std::string, uint32_t> numbers;  // socket key → descriptor number in HAProxy
   uint64_t sequence = 0;
+  uint32_t last_address = 0;  // of the addresses given out: the next is after it, so that none is reused soon
   bool operator==(const RouterState&) const = default;
 };
 

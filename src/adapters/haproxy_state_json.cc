@@ -158,7 +158,8 @@ Json ToJson(const RouterState& state) {
   return JsonObject{{"version", 1},
                     {"environments", std::move(environments)},
                     {"descriptors", std::move(numbers)},
-                    {"sequence", state.sequence}};
+                    {"sequence", state.sequence},
+                    {"last_address", state.last_address}};
 }
 
 Result<RouterState> RouterStateFromJson(const Json& json) {
@@ -166,6 +167,7 @@ Result<RouterState> RouterStateFromJson(const Json& json) {
   if (TRY(GetInt(object, "version")) != 1) return Error(Code::kInvalid, "version: expected 1");
   RouterState state;
   state.sequence = static_cast<uint64_t>(TRY(GetInt(object, "sequence")));
+  state.last_address = static_cast<uint32_t>(TRY(GetInt(object, "last_address")));
   const JsonObject& numbers = *TRY(GetObject(object, "descriptors"));
   for (const auto& [key, value] : numbers)
     state.numbers[std::string(key)] = static_cast<uint32_t>(TRY(GetInt(numbers, key)));

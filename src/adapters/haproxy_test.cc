@@ -1,0 +1,531 @@
+#include "adapters/haproxy.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <mutex>
+
+#include "adapters/haproxy_test_rig.h"
+#include "adapters/listeners.h"
+#include "base/subprocess.h"
+#include "platform/router_contract.h"
+
+namespace ingot::adapters {
+namespace {
+
+using platform::EnvironmentId;
+using platform::FleetId;
+using platform::InstanceId;
+using platform::Protocol;
+using platform::RouteTable;
+using platform::Server;
+using platform::Topology;
+using std::chrono::steady_clock;
+using test::Answer;
+using test::Inside;
+using test::TestClient;
+using test::TestServer;
+
+constexpr uint16_t kPort = 8080;
+
+#define OK(...) ROUTER_OK(__VA_ARGS__)
+
+// A router below a directory that HAProxy's user cannot enter, as a root below /root would be.
+class Rig {
+ public:
+  Rig() {
+    auto directory = TempDirectory::Make("/tmp", "ingot-haproxy-test-");
+    if (!directory) throw std::runtime_error(directory.error().Render());
+    directory_ = std::make_unique<TempDirectory>(std::move(*directory));
+    ::chmod(directory_->path().c_str(), 0700);
+    auto made = test::MakeRouterNamespace();
+    if (!made) throw std::runtime_error(made.error().Render());
+    namespace_ = std::move(*made);
+    Open();
+  }
+  ~Rig() {
+    if (router_) static_cast<void>(router_->Destroy().has_value());
+  }
+  HaproxyOptions Options() const {
+    HaproxyOptions options;
+    options.directory = directory_->path() / "ha";
+    options.root_key = directory_->path().filename().string().substr(19);
+    options.router_namespace = namespace_.get();
+    options.hard_stop_after = Milliseconds(3000);
+    options.keep_alive_timeout = Milliseconds(1000);
+    return options;
+  }
+  void Open() {
+    router_.reset();
+    auto opened = HaproxyRouter::Open(Options());
+    if (!opened) throw std::runtime_error(opened.error().Render());
+    router_ = std::move(*opened);
+  }
+  void Close() { router_.reset(); }
+
+  HaproxyRouter& router() { return *router_; }
+  std::string Listen() { return "127.0.0.1:" + std::to_string(test::FreePort()); }
+  Server Serve(const InstanceId& instance) {
+    const std::string address = "127.0.1." + std::to_string(++used_);
+    servers_.push_back(std::make_unique<TestServer>(namespace_.get(), address, kPort, instance.Render()));
+    return {instance, address};
+  }
+  TestServer& server(size_t i) { return *servers_[i]; }
+  std::string Asker() { return "127.0.2." + std::to_string(++used_); }
+  std::optional<InstanceId> Request(const std::string& listen) {
+    const Answer answer = Client(listen).Ask();
+    return Who(answer);
+  }
+  std::optional<InstanceId> RequestFrom(const std::string& address, const std::string& service) {
+    auto virtual_address = router_->VirtualAddress(EnvironmentId("shop", "local"), service);
+    Answer answer;
+    Inside(namespace_.get(), [&] { answer = TestClient(*virtual_address, kPort, address).Ask(); });
+    return Who(answer);
+  }
+  static std::optional<InstanceId> Who(const Answer& answer) {
+    if (answer.status != 200) return std::nullopt;
+    auto id = InstanceId::Parse(answer.body.substr(0, answer.body.find(' ')));
+    return id ? std::optional<InstanceId>(*id) : std::nullopt;
+  }
+  static TestClient Client(const std::string& listen) {
+    auto address = ListenAddress::Parse(listen);
+    return TestClient(address->address == "0.0.0.0" ? "127.0.0.1" : address->address, address->port);
+  }
+  int network_namespace() const { return namespace_.get(); }
+  const fs::path& directory() const { return directory_->path(); }
+
+ private:
+  std::unique_ptr<TempDirectory> directory_;
+  Fd namespace_;
+  std::unique_ptr<HaproxyRouter> router_;
+  std::vector<std::unique_ptr<TestServer>> servers_;
+  int used_ = 0;
+};
+
+}  // namespace
+}  // namespace ingot::adapters
+
+namespace ingot::platform {
+INSTANTIATE_TYPED_TEST_SUITE_P(Haproxy, RouterContract, ingot::adapters::Rig);
+}
+
+namespace ingot::adapters {
+namespace {
+
+FleetId Web(int n) {
+  return FleetId(EnvironmentId("shop", "local"), "web", "00000000000" + std::to_string(n));
+}
+
+class HaproxyTest : public ::testing::Test {
+ protected:
+  // web behind a listener, with fleets 1 and 2 of two instances each; fleet 1 is routed to.
+  void SetUp() override {
+    listen_ = rig_.Listen();
+    topology_.services = {{"web", {{"http", kPort, Protocol::kHttp}}, 2}};
+    topology_.listeners = {{listen_, "web", Protocol::kHttp}};
+    OK(rig_.router().SetTopology(local_, topology_));
+    for (int n : {1, 2}) {
+      std::vector<Server> servers;
+      for (int i = 1; i <= 2; ++i)
+        servers.push_back(rig_.Serve(InstanceId(Web(n), static_cast<uint64_t>(10 * n + i))));
+      OK(rig_.router().SetServers(Web(n), servers));
+      fleets_[n] = servers;
+    }
+    OK(Route(1));
+  }
+  Result<void> Route(int n) {
+    RouteTable table;
+    table.outside = {{listen_, Web(n), kPort, Protocol::kHttp}};
+    return rig_.router().ApplyRoutes(local_, table, {});
+  }
+  Result<void> WaitSettled() {
+    const auto deadline = steady_clock::now() + std::chrono::seconds(20);
+    while (!TRY(rig_.router().TopologySettled())) {
+      if (steady_clock::now() > deadline) return Error(Code::kTimeout, "an old process is left");
+      std::this_thread::sleep_for(Milliseconds(20));
+    }
+    return {};
+  }
+
+  Rig rig_;
+  const EnvironmentId local_{"shop", "local"};
+  std::string listen_;
+  Topology topology_;
+  std::map<int, std::vector<Server>> fleets_;
+};
+
+// Keep-alive clients that ask all the time, every second request a POST.
+class Load {
+ public:
+  Load(const std::string& listen, int clients) {
+    for (int i = 0; i < clients; ++i)
+      threads_.emplace_back([this, listen, i] {
+        TestClient client = Rig::Client(listen);
+        uint64_t n = 0;
+        while (!stop) {
+          const size_t body = (++n + static_cast<uint64_t>(i)) % 2 == 0 ? 0 : 3000;
+          const uint64_t before = expected;
+          const Answer answer = client.Ask(body);
+          const uint64_t after = expected;
+          Count(answer, body, before, after);
+        }
+      });
+  }
+  ~Load() { Stop(); }
+  void Stop() {
+    stop = true;
+    for (std::thread& thread : threads_)
+      if (thread.joinable()) thread.join();
+  }
+  // epoch * 10 + fleet that must answer; fleet 0: any of them (a switch is under way).
+  std::atomic<uint64_t> expected{0};
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> requests{0}, failed{0}, refused{0}, mixed{0}, last_ok_ns{0}, longest_gap_ns{0};
+  std::string first_failure() {
+    const std::lock_guard lock(mutex_);
+    return first_failure_;
+  }
+
+ private:
+  void Count(const Answer& answer, size_t body, uint64_t before, uint64_t after) {
+    ++requests;
+    const auto who = Rig::Who(answer);
+    if (answer.error == ECONNREFUSED) ++refused;
+    if (!who || !answer.body.ends_with(" " + std::to_string(body))) {
+      ++failed;
+      const std::lock_guard lock(mutex_);
+      if (first_failure_.empty())
+        first_failure_ = "status " + std::to_string(answer.status) + ", connect " +
+                         std::to_string(answer.error) + ", POST " + std::to_string(body) + ": " + answer.body;
+      return;
+    }
+    if (before == after && before % 10 != 0 && who->fleet() != Web(static_cast<int>(before % 10))) ++mixed;
+  }
+  std::mutex mutex_;
+  std::string first_failure_;
+  std::vector<std::thread> threads_;
+};
+
+TEST_F(HaproxyTest, TwoHundredSwitchesLoseNothingAndMixNothing) {
+  Load load(listen_, 4);
+  std::vector<double> milliseconds;
+  for (uint64_t i = 1; i <= 200; ++i) {
+    const int fleet = i % 2 == 0 ? 1 : 2;
+    load.expected = i * 10;
+    const auto begin = steady_clock::now();
+    OK(Route(fleet));
+    milliseconds.push_back(std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count());
+    load.expected = i * 10 + static_cast<uint64_t>(fleet);
+    std::this_thread::sleep_for(Milliseconds(10));
+  }
+  load.Stop();
+  EXPECT_GT(load.requests, 1000u);
+  EXPECT_EQ(load.failed, 0u) << load.first_failure();
+  EXPECT_EQ(load.mixed, 0u);
+  std::sort(milliseconds.begin(), milliseconds.end());
+  std::cout << "[ measured ] switch under load: median " << milliseconds[100] << " ms, worst "
+            << milliseconds.back() << " ms; " << load.requests << " requests\n";
+}
+
+TEST_F(HaproxyTest, TenReloadsUnderLoadLoseNothing) {
+  Load load(listen_, 4);
+  std::vector<int64_t> seen;
+  for (int i = 0; i < 10; ++i) {
+    Topology topology = topology_;
+    topology.services.push_back({"extra" + std::to_string(i), {{"http", 9000, Protocol::kHttp}}, 1});
+    const auto begin = steady_clock::now();
+    OK(rig_.router().SetTopology(local_, topology));
+    const auto took = std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count();
+    if (i == 0) std::cout << "[ measured ] reload: " << took << " ms\n";
+    seen.push_back(rig_.router().ProcessIds()[0]);
+    std::this_thread::sleep_for(Milliseconds(100));
+  }
+  load.Stop();
+  EXPECT_EQ(std::set<int64_t>(seen.begin(), seen.end()).size(), 10u) << "each was a process of its own";
+  EXPECT_GT(load.requests, 500u);
+  EXPECT_EQ(load.failed, 0u) << load.first_failure();
+  OK(WaitSettled());
+  EXPECT_EQ(rig_.router().ProcessIds().size(), 1u);
+}
+
+TEST_F(HaproxyTest, AKilledProcessIsBackAndNobodyIsRefused) {
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> refused{0};
+  // New connections all the time: a refused one would show.
+  std::vector<std::thread> knockers;
+  for (int i = 0; i < 2; ++i)
+    knockers.emplace_back([&] {
+      while (!stop)
+        if (Rig::Client(listen_).Ask().error == ECONNREFUSED) ++refused;
+    });
+  double worst = 0;
+  for (int i = 0; i < 5; ++i) {
+    const int64_t pid = rig_.router().ProcessIds()[0];
+    const auto begin = steady_clock::now();
+    ASSERT_EQ(::kill(static_cast<pid_t>(pid), SIGKILL), 0);
+    while (Rig::Who(Rig::Client(listen_).Ask()) == std::nullopt)
+      ASSERT_LT(steady_clock::now() - begin, std::chrono::seconds(5));
+    worst = std::max(worst, std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count());
+    EXPECT_EQ(Rig::Who(Rig::Client(listen_).Ask())->fleet(), Web(1)) << "with the routes of before";
+    std::this_thread::sleep_for(Milliseconds(300));
+    EXPECT_NE(rig_.router().ProcessIds()[0], pid);
+  }
+  stop = true;
+  for (std::thread& knocker : knockers) knocker.join();
+  EXPECT_EQ(refused, 0u);
+  EXPECT_LT(worst, 2000);
+  std::cout << "[ measured ] killed HAProxy answers again after at most " << worst << " ms\n";
+  // And it can be told things.
+  OK(Route(2));
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(2));
+}
+
+TEST_F(HaproxyTest, ANewDaemonTakesOverWithoutAReload) {
+  Load load(listen_, 2);
+  const auto before = rig_.router().ProcessIds();
+  const std::string address = *rig_.router().VirtualAddress(local_, "web");
+  for (int i = 0; i < 3; ++i) {
+    rig_.Close();
+    std::this_thread::sleep_for(Milliseconds(50));
+    rig_.Open();
+    OK(rig_.router().SetTopology(local_, topology_));
+    EXPECT_EQ(rig_.router().ProcessIds(), before);
+  }
+  load.Stop();
+  EXPECT_EQ(load.failed, 0u) << load.first_failure();
+  EXPECT_EQ(*rig_.router().VirtualAddress(local_, "web"), address);
+  EXPECT_EQ(rig_.router().Counters()->size(), 4u);
+  OK(Route(2));
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(2));
+  // It holds the sockets: the process may die now.
+  ::kill(static_cast<pid_t>(before[0]), SIGKILL);
+  std::atomic<uint64_t> refused{0};
+  for (int i = 0; i < 50; ++i)
+    if (Rig::Client(listen_).Ask().error == ECONNREFUSED) ++refused;
+  EXPECT_EQ(refused, 0u);
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(2));
+}
+
+TEST_F(HaproxyTest, BothDeadComesUpAsItWas) {
+  const auto pids = rig_.router().ProcessIds();
+  rig_.Close();
+  ASSERT_EQ(::kill(static_cast<pid_t>(pids[0]), SIGKILL), 0);
+  std::this_thread::sleep_for(Milliseconds(50));
+  rig_.Open();
+  EXPECT_NE(rig_.router().ProcessIds(), pids);
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(1));
+}
+
+TEST_F(HaproxyTest, GrowingWithinCapacityNeedsNoReload) {
+  const auto pids = rig_.router().ProcessIds();
+  topology_.services[0].replicas = 6;
+  OK(rig_.router().SetTopology(local_, topology_));
+  std::vector<Server> servers;
+  for (uint64_t i = 1; i <= 6; ++i) servers.push_back(rig_.Serve(InstanceId(Web(3), i)));
+  OK(rig_.router().SetServers(Web(3), servers));
+  OK(Route(3));
+  EXPECT_EQ(rig_.router().ProcessIds(), pids);
+  std::set<InstanceId> answered;
+  for (int i = 0; i < 24; ++i)
+    if (auto who = rig_.Request(listen_)) answered.insert(*who);
+  EXPECT_EQ(answered.size(), 6u);
+}
+
+TEST_F(HaproxyTest, ARoutedSetIsNeverHandedToAnotherFleet) {
+  std::vector<Server> third = {rig_.Serve(InstanceId(Web(3), 1))};
+  OK(rig_.router().SetServers(Web(3), third));
+  OK(rig_.router().SetServers(Web(1), {}));  // still routed to
+  EXPECT_EQ(rig_.Request(listen_), std::nullopt);
+  auto refused = rig_.router().SetServers(Web(4), {rig_.Serve(InstanceId(Web(4), 1))});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kConflict);
+  OK(rig_.router().SetServers(Web(1), fleets_[1]));
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(1));
+}
+
+TEST_F(HaproxyTest, DrainWaitsForTheRequestInFlight) {
+  rig_.server(0).delay_ms = 400;
+  rig_.server(1).delay_ms = 400;
+  std::optional<InstanceId> first;
+  std::thread slow([&] { first = rig_.Request(listen_); });
+  std::this_thread::sleep_for(Milliseconds(150));
+  int busy = 0;
+  uint64_t in_flight = 0;
+  const auto now = rig_.router().Counters();
+  OK(now);
+  for (const auto& [instance, counters] : *now) in_flight += counters.in_flight;
+  EXPECT_EQ(in_flight, 1u);
+  for (const Server& server : fleets_[1]) {
+    auto drained = rig_.router().Drain(server.instance);
+    OK(drained);
+    if (!*drained) ++busy;
+  }
+  EXPECT_EQ(busy, 1);
+  slow.join();
+  ASSERT_TRUE(first);
+  for (const Server& server : fleets_[1]) EXPECT_TRUE(*rig_.router().Drain(server.instance));
+  EXPECT_EQ(rig_.Request(listen_), std::nullopt);
+}
+
+TEST_F(HaproxyTest, CountsRequestsAndErrors) {
+  rig_.server(0).status = 500;
+  for (int i = 0; i < 10; ++i) Rig::Client(listen_).Ask();
+  auto counters = rig_.router().Counters();
+  OK(counters);
+  EXPECT_EQ(counters->at(fleets_[1][0].instance).requests, 5u);
+  EXPECT_EQ(counters->at(fleets_[1][0].instance).errors_5xx, 5u);
+  EXPECT_EQ(counters->at(fleets_[1][1].instance).requests, 5u);
+  EXPECT_EQ(counters->at(fleets_[1][1].instance).errors_5xx, 0u);
+  EXPECT_EQ(counters->at(fleets_[2][0].instance).requests, 0u);
+  ::kill(static_cast<pid_t>(rig_.router().ProcessIds()[0]), SIGKILL);
+  for (int i = 0; i < 4; ++i) Rig::Client(listen_).Ask();
+  counters = rig_.router().Counters();
+  OK(counters);
+  const auto& all = *counters;
+  EXPECT_GE(all.at(fleets_[1][0].instance).requests + all.at(fleets_[1][1].instance).requests, 13u);
+}
+
+TEST_F(HaproxyTest, SaysInTextThatNothingServes) {
+  OK(rig_.router().ApplyRoutes(local_, {}, {}));
+  Answer answer = Rig::Client(listen_).Ask();
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.body, "nothing serves web of shop/local now");
+  OK(Route(1));
+  OK(rig_.router().SetServers(Web(1), {}));
+  answer = Rig::Client(listen_).Ask();
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.body, "no instance of web of shop/local answers now");
+}
+
+TEST_F(HaproxyTest, APortInUseNamesWhoHasIt) {
+  Topology topology = topology_;
+  const uint16_t port = test::FreePort();
+  auto taken = OpenListener({"127.0.0.1", port}, -1);
+  OK(taken);
+  topology.listeners.push_back({"127.0.0.1:" + std::to_string(port), "web", Protocol::kHttp});
+  auto refused = rig_.router().SetTopology(local_, topology);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kConflict);
+  EXPECT_THAT(refused.error().message(), ::testing::HasSubstr("(pid " + std::to_string(::getpid()) + ")"));
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(1));
+}
+
+TEST_F(HaproxyTest, NothingCanBeSmuggledIntoTheConfiguration) {
+  const auto pids = rig_.router().ProcessIds();
+  for (const char* bad : {"web\n  server x 1.2.3.4:1", "we b", "web#", "", "web\"", "%[src]"}) {
+    Topology topology = topology_;
+    topology.services[0].name = bad;
+    topology.listeners[0].service = bad;
+    EXPECT_EQ(rig_.router().SetTopology(local_, topology).error().code(), Code::kInvalid) << bad;
+    topology = topology_;
+    topology.endpoints = {{"db", bad, 1}};
+    EXPECT_EQ(rig_.router().SetTopology(local_, topology).error().code(), Code::kInvalid) << bad;
+    topology = topology_;
+    topology.listeners[0].listen = bad;
+    EXPECT_EQ(rig_.router().SetTopology(local_, topology).error().code(), Code::kInvalid) << bad;
+    EXPECT_EQ(rig_.router().SetTopology(EnvironmentId("shop", bad), topology_).error().code(),
+              Code::kInvalid);
+    auto servers = fleets_[2];
+    servers[0].address = bad;
+    EXPECT_EQ(rig_.router().SetServers(Web(2), servers).error().code(), Code::kInvalid) << bad;
+    RouteTable table;
+    table.inside = {{Web(1), "web", Web(1)}};
+    EXPECT_EQ(
+        rig_.router().ApplyRoutes(local_, table, {{Web(1), {{InstanceId(Web(1), 1), bad}}}}).error().code(),
+        Code::kInvalid);
+  }
+  EXPECT_EQ(rig_.router().ProcessIds(), pids);
+}
+
+TEST_F(HaproxyTest, EndpointsOutsideAreReachedOnlyWhenDeclared) {
+  const uint16_t port = test::FreePort();
+  TestServer outside(-1, "127.0.0.1", port, InstanceId(Web(9), 1).Render());
+  Topology topology = topology_;
+  topology.endpoints = {{"db", "localhost", port}, {"gone", "nowhere.invalid", 5432}};
+  OK(rig_.router().SetTopology(local_, topology));
+  ASSERT_EQ(rig_.router().ProcessIds().size() - (*rig_.router().TopologySettled() ? 0 : 1), 2u);
+  const std::string declared = rig_.Asker();
+  const std::string stranger = rig_.Asker();
+  RouteTable table;
+  table.outside = {{listen_, Web(1), kPort, Protocol::kHttp}};
+  table.endpoints = {{Web(1), "db"}, {Web(1), "gone"}};
+  OK(rig_.router().ApplyRoutes(local_, table, {{Web(1), {{InstanceId(Web(1), 11), declared}}}}));
+  auto ask = [&](const std::string& from, const std::string& name, uint16_t to) {
+    Answer answer;
+    const std::string address = *rig_.router().VirtualAddress(local_, name);
+    Inside(rig_.network_namespace(), [&] { answer = TestClient(address, to, from).Ask(); });
+    return answer;
+  };
+  EXPECT_EQ(ask(declared, "db", port).status, 200);
+  EXPECT_EQ(ask(stranger, "db", port).status, 0);
+  EXPECT_EQ(ask(declared, "gone", 5432).status, 0);
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(1)) << "an unresolvable name stops nothing";
+  // Both processes are ours to keep: a killed egress is back, and a new daemon has its socket.
+  rig_.Close();
+  rig_.Open();
+  OK(WaitSettled());
+  const auto pids = rig_.router().ProcessIds();
+  ASSERT_EQ(pids.size(), 2u);
+  ::kill(static_cast<pid_t>(pids[1]), SIGKILL);
+  EXPECT_EQ(ask(declared, "db", port).status, 200);
+  OK(rig_.router().SetTopology(local_, topology_));
+  OK(WaitSettled());
+  EXPECT_EQ(rig_.router().ProcessIds().size(), 1u);
+}
+
+TEST_F(HaproxyTest, TcpRejectsWhoIsNotDeclared) {
+  Topology topology = topology_;
+  topology.services.push_back({"raw", {{"tcp", kPort, Protocol::kTcp}}, 1});
+  OK(rig_.router().SetTopology(local_, topology));
+  const FleetId raw(local_, "raw", "000000000001");
+  OK(rig_.router().SetServers(raw, {rig_.Serve(InstanceId(raw, 1))}));
+  const std::string declared = rig_.Asker();
+  RouteTable table;
+  table.inside = {{Web(1), "raw", raw}};
+  OK(rig_.router().ApplyRoutes(local_, table, {{Web(1), {{InstanceId(Web(1), 11), declared}}}}));
+  EXPECT_EQ(rig_.RequestFrom(declared, "raw"), InstanceId(raw, 1));
+  EXPECT_EQ(rig_.RequestFrom(rig_.Asker(), "raw"), std::nullopt);
+}
+
+TEST_F(HaproxyTest, RunsWithoutPrivileges) {
+  auto status = ReadFile("/proc/" + std::to_string(rig_.router().ProcessIds()[0]) + "/status");
+  OK(status);
+  EXPECT_THAT(*status, ::testing::HasSubstr("CapEff:\t0000000000000000"));
+  EXPECT_THAT(*status, ::testing::Not(::testing::HasSubstr("Uid:\t0\t")));
+}
+
+TEST_F(HaproxyTest, AHundredAskersAreCheap) {
+  Topology topology = topology_;
+  for (int i = 0; i < 5; ++i)
+    topology.services.push_back({"s" + std::to_string(i), {{"http", 9000, Protocol::kHttp}}, 4});
+  OK(rig_.router().SetTopology(local_, topology));
+  RouteTable table;
+  table.outside = {{listen_, Web(1), kPort, Protocol::kHttp}};
+  std::map<FleetId, std::vector<Server>> askers;
+  for (int i = 0; i < 5; ++i) {
+    const FleetId fleet(local_, "s" + std::to_string(i), "000000000001");
+    OK(rig_.router().SetServers(fleet, {{InstanceId(fleet, 1), "127.0.3.1"}}));
+    table.inside.push_back({Web(1), fleet.service(), fleet});
+  }
+  std::vector<double> milliseconds;
+  for (int round = 0; round < 51; ++round) {
+    askers[Web(1)].clear();
+    for (int i = 0; i < 20; ++i)
+      askers[Web(1)].push_back(
+          {InstanceId(Web(1), 11), "127.0." + std::to_string(round) + "." + std::to_string(i)});
+    const auto begin = steady_clock::now();
+    OK(rig_.router().ApplyRoutes(local_, table, askers));
+    milliseconds.push_back(std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count());
+  }
+  std::sort(milliseconds.begin(), milliseconds.end());
+  std::cout << "[ measured ] ApplyRoutes of 101 keys: median " << milliseconds[25] << " ms, worst "
+            << milliseconds.back() << " ms\n";
+  EXPECT_LT(milliseconds[25], 50);
+}
+
+}  // namespace
+}  // namespace ingot::adapters

@@ -1,0 +1,169 @@
+#include "adapters/haproxy_test_rig.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <functional>
+
+#include "adapters/listeners.h"
+#include "base/subprocess.h"
+
+namespace ingot::adapters::test {
+
+namespace {
+
+struct sockaddr_in AddressOf(const std::string& address, uint16_t port) {
+  struct sockaddr_in in {};
+  in.sin_family = AF_INET;
+  in.sin_port = htons(port);
+  ::inet_pton(AF_INET, address.c_str(), &in.sin_addr);
+  return in;
+}
+
+void SetTimeout(const Fd& fd, int ms) {
+  struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
+}
+
+// Head and body of one message. False: the stream ended or failed first.
+bool ReadMessage(const Fd& fd, std::string& head, std::string& body) {
+  std::string data;
+  size_t length = 0;
+  while (true) {
+    const size_t end = data.find("\r\n\r\n");
+    if (end != std::string::npos) {
+      head = data.substr(0, end);
+      for (char& c : head) c = static_cast<char>(::tolower(c));
+      const size_t at = head.find("content-length: ");
+      length = at == std::string::npos ? 0 : std::stoul(head.substr(at + 16));
+      if (data.size() >= end + 4 + length) {
+        body = data.substr(end + 4, length);
+        return true;
+      }
+    }
+    char buffer[16384];
+    const ssize_t n = ::recv(fd.get(), buffer, sizeof buffer, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    data.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+}  // namespace
+
+void Inside(int network_namespace, const std::function<void()>& f) {
+  std::thread([&] {
+    if (network_namespace >= 0) ::setns(network_namespace, CLONE_NEWNET);
+    f();
+  }).join();
+}
+
+Result<Fd> MakeRouterNamespace() {
+  Result<Fd> made = Error(Code::kInternal, "no thread");
+  std::thread([&] {
+    if (::unshare(CLONE_NEWNET) < 0)
+      made = ErrnoError(errno, "make a network namespace");
+    else
+      made = OpenFile("/proc/thread-self/ns/net", O_RDONLY);
+  }).join();
+  if (!made) return made;
+  for (const std::vector<std::string>& argv :
+       {std::vector<std::string>{"ip", "link", "set", "lo", "up"},
+        std::vector<std::string>{"ip", "route", "add", "local", "198.18.0.0/15", "dev", "lo"}}) {
+    Command command;
+    command.argv = argv;
+    command.network_namespace = made->get();
+    TRY(RunChecked(command, std::chrono::seconds(5)));
+  }
+  return made;
+}
+
+uint16_t FreePort() {
+  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  struct sockaddr_in in = AddressOf("127.0.0.1", 0);
+  socklen_t size = sizeof in;
+  ::bind(fd.get(), reinterpret_cast<struct sockaddr*>(&in), size);
+  ::getsockname(fd.get(), reinterpret_cast<struct sockaddr*>(&in), &size);
+  return ntohs(in.sin_port);
+}
+
+TestServer::TestServer(int network_namespace, const std::string& address, uint16_t port, std::string name)
+    : name_(std::move(name)) {
+  auto opened = OpenListener({address, port}, network_namespace);
+  if (!opened) throw std::runtime_error(opened.error().Render());
+  listener_ = std::move(*opened);
+  for (int i = 0; i < 6; ++i) workers_.emplace_back([this, network_namespace] { Work(network_namespace); });
+}
+
+TestServer::~TestServer() {
+  stop_ = true;
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void TestServer::Work(int) {
+  while (!stop_) {
+    struct pollfd p = {listener_.get(), POLLIN, 0};
+    if (::poll(&p, 1, 50) <= 0) continue;
+    Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!fd.valid()) continue;
+    SetTimeout(fd, 5000);
+    std::string head;
+    std::string body;
+    if (!ReadMessage(fd, head, body)) continue;  // a health check
+    if (delay_ms > 0) std::this_thread::sleep_for(Milliseconds(delay_ms.load()));
+    ++served;
+    const std::string text = name_ + " " + std::to_string(body.size()) + "\n";
+    const std::string answer = "HTTP/1.1 " + std::to_string(status.load()) +
+                               " X\r\nConnection: close\r\nContent-Length: " + std::to_string(text.size()) +
+                               "\r\n\r\n" + text;
+    static_cast<void>(!::send(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL));
+  }
+}
+
+TestClient::TestClient(std::string address, uint16_t port, std::string source)
+    : address_(std::move(address)), port_(port), source_(std::move(source)) {}
+
+Answer TestClient::Ask(size_t body_bytes, int timeout_ms) {
+  Answer answer;
+  if (!fd_.valid()) {
+    fd_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    SetTimeout(fd_, timeout_ms);
+    const int on = 1;
+    ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (!source_.empty()) {
+      const struct sockaddr_in from = AddressOf(source_, 0);
+      ::bind(fd_.get(), reinterpret_cast<const struct sockaddr*>(&from), sizeof from);
+    }
+    const struct sockaddr_in in = AddressOf(address_, port_);
+    if (::connect(fd_.get(), reinterpret_cast<const struct sockaddr*>(&in), sizeof in) < 0) {
+      answer.error = errno;
+      fd_.reset();
+      return answer;
+    }
+  }
+  std::string request = body_bytes == 0
+                            ? "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+                            : "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body_bytes) +
+                                  "\r\n\r\n" + std::string(body_bytes, 'x');
+  std::string head;
+  if (::send(fd_.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+          static_cast<ssize_t>(request.size()) ||
+      !ReadMessage(fd_, head, answer.body)) {
+    fd_.reset();
+    return answer;
+  }
+  if (head.size() > 12) answer.status = std::atoi(head.c_str() + 9);
+  if (!answer.body.empty() && answer.body.back() == '\n') answer.body.pop_back();
+  if (head.find("connection: close") != std::string::npos) fd_.reset();
+  return answer;
+}
+
+}  // namespace ingot::adapters::test
