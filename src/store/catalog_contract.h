@@ -1,0 +1,257 @@
+// What every Catalog must keep, for its fake and the real one: included by their tests.
+#pragma once
+
+#include <gmock/gmock.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/sha256.h"
+#include "store/catalog.h"
+
+namespace ingot::store {
+
+using CatalogFactory = std::function<std::unique_ptr<Catalog>()>;
+
+class CatalogContract : public testing::TestWithParam<CatalogFactory> {
+ protected:
+  std::unique_ptr<Catalog> catalog_ = GetParam()();
+
+  static oci::Digest D(std::string_view text) { return oci::Digest::Of(text); }
+  static LayerId L(std::string_view text) { return ObjectId::Of(text); }
+  static WallTime At(int64_t ms) { return WallTime(std::chrono::milliseconds(ms)); }
+  static Layer MakeLayer(std::string_view name) {
+    return {L(name), D(name), 10'240, uint64_t{1} << 40, std::nullopt, At(1'700'000'000'123)};
+  }
+  static ImageRow MakeImage(std::string_view name, std::vector<Layer> layers) {
+    ImageRow image;
+    image.digest = D(name);
+    image.created = At(5);
+    for (const Layer& layer : layers) image.layers.push_back({layer.id, layer.diff_id});
+    return image;
+  }
+
+  // In a transaction of its own; the value, or the Error thrown into the test.
+  template <typename F>
+  auto Read(F f) {
+    using T = std::decay_t<decltype(*f(std::declval<const CatalogRows&>()))>;
+    T value{};
+    auto done = catalog_->Read([&](const CatalogRows& rows) -> Result<void> {
+      value = TRY(f(rows));
+      return {};
+    });
+    EXPECT_TRUE(done) << done.error().Render();
+    return value;
+  }
+  Result<void> Write(const std::function<Result<void>(CatalogRows&)>& f) { return catalog_->Write(f); }
+  void MustWrite(const std::function<Result<void>(CatalogRows&)>& f) {
+    auto done = Write(f);
+    ASSERT_TRUE(done) << done.error().Render();
+  }
+  int64_t Generation() {
+    return Read([](const CatalogRows& rows) { return rows.Generation(); });
+  }
+};
+
+TEST_P(CatalogContract, LayersAreKeptExactly) {
+  Layer plain = MakeLayer("a");
+  Layer foreign = MakeLayer("a");
+  foreign.diff_id = D("other tar of the same tree");
+  foreign.created = At(7);
+  foreign.blob = oci::Descriptor{};
+  foreign.blob->media_type = oci::kLayerGzipType;
+  foreign.blob->digest = D("gz");
+  foreign.blob->size_bytes = 77;
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(plain));
+    TRY(rows.PutLayer(foreign));
+    Layer later = plain;
+    later.created = At(9);
+    return rows.PutLayer(later);  // changes nothing
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.FindLayers(L("a")); }),
+              testing::UnorderedElementsAre(plain, foreign));
+  EXPECT_THAT(Read([&](const CatalogRows& rows) { return rows.FindLayers(foreign.diff_id); }),
+              testing::ElementsAre(foreign));
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.FindLayers(L("b")); }), testing::IsEmpty());
+  MustWrite([](CatalogRows& rows) -> Result<void> {
+    EXPECT_TRUE(*rows.RemoveLayer(L("a")));
+    EXPECT_FALSE(*rows.RemoveLayer(L("a")));
+    return {};
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListLayers(); }), testing::IsEmpty());
+}
+
+TEST_P(CatalogContract, LayersOfOneTarComeOldestFirst) {
+  Layer young = MakeLayer("young");
+  Layer old = MakeLayer("old");
+  young.diff_id = old.diff_id = D("tar");
+  old.created = At(1);
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(young));
+    return rows.PutLayer(old);
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.FindLayers(D("tar")); }),
+              testing::ElementsAre(old, young));
+}
+
+TEST_P(CatalogContract, ImagesKeepTheOrderOfTheirLayers) {
+  const Layer a = MakeLayer("a");
+  const Layer b = MakeLayer("b");
+  ImageRow image = MakeImage("image", {b, a, b});
+  image.provenance = R"({"by":"me"})";
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(a));
+    TRY(rows.PutLayer(b));
+    return rows.PutImage(image);
+  });
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindImage(D("image")); }), image);
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindImage(D("none")); }), std::nullopt);
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListImages(); }), testing::ElementsAre(image));
+}
+
+TEST_P(CatalogContract, AnImagePutAgainStaysGoldenAndAsOldAsItIs) {
+  const Layer a = MakeLayer("a");
+  ImageRow image = MakeImage("image", {a});
+  image.provenance = "{}";
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(a));
+    TRY(rows.PutImage(image));
+    EXPECT_FALSE(*rows.MarkGolden(D("none"), "{}"));
+    EXPECT_TRUE(*rows.MarkGolden(image.digest, R"({"passed":3})"));
+    ImageRow again = image;
+    again.created = At(99);
+    again.provenance = "";
+    return rows.PutImage(again);
+  });
+  image.golden = true;
+  image.test_record = R"({"passed":3})";
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindImage(D("image")); }), image);
+  ImageRow again = image;
+  again.provenance = R"({"new":1})";
+  MustWrite([&](CatalogRows& rows) { return rows.PutImage(again); });
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindImage(D("image")); }), again);
+}
+
+TEST_P(CatalogContract, NothingDangles) {
+  const Layer a = MakeLayer("a");
+  const ImageRow image = MakeImage("image", {a});
+  const auto code = [&](const std::function<Result<void>(CatalogRows&)>& f) {
+    auto done = Write(f);
+    return done ? std::string("done") : std::string(CodeName(done.error().code()));
+  };
+  EXPECT_EQ(code([&](CatalogRows& rows) { return rows.PutImage(image); }), "exists");
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListImages(); }), testing::IsEmpty());
+  EXPECT_EQ(code([](CatalogRows& rows) {
+              return rows.PutTag({"shop/web", "v1", D("image"), At(1)});
+            }),
+            "exists");
+  EXPECT_EQ(code([](CatalogRows& rows) { return rows.SetPin({"shop/local", {D("image")}}); }), "exists");
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(a));
+    TRY(rows.PutImage(image));
+    TRY(rows.PutTag({"shop/web", "v1", image.digest, At(1)}));
+    return rows.SetPin({"shop/local", {image.digest}});
+  });
+  const auto remove_layer = [&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.RemoveLayer(a.id));
+    return {};
+  };
+  const auto remove_image = [&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.RemoveImage(image.digest));
+    return {};
+  };
+  EXPECT_EQ(code(remove_layer), "exists");
+  EXPECT_EQ(code(remove_image), "exists");
+  MustWrite([](CatalogRows& rows) -> Result<void> {
+    EXPECT_TRUE(*rows.RemoveTag("shop/web", "v1"));
+    EXPECT_FALSE(*rows.RemoveTag("shop/web", "v1"));
+    return {};
+  });
+  EXPECT_EQ(code(remove_image), "exists");
+  MustWrite([](CatalogRows& rows) { return rows.SetPin({"shop/local", {}}); });
+  EXPECT_EQ(code(remove_image), "done");
+  EXPECT_EQ(code(remove_layer), "done");
+}
+
+TEST_P(CatalogContract, ATagIsOnePointer) {
+  const Layer a = MakeLayer("a");
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(a));
+    TRY(rows.PutImage(MakeImage("one", {a})));
+    TRY(rows.PutImage(MakeImage("two", {a})));
+    TRY(rows.PutTag({"shop/web", "v1", D("one"), At(1)}));
+    TRY(rows.PutTag({"shop/api", "v1", D("one"), At(2)}));
+    return rows.PutTag({"shop/web", "v1", D("two"), At(3)});
+  });
+  const Tag web{"shop/web", "v1", D("two"), At(3)};
+  const Tag api{"shop/api", "v1", D("one"), At(2)};
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindTag("shop/web", "v1"); }), web);
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindTag("shop/web", "v2"); }), std::nullopt);
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListTags(); }), testing::ElementsAre(api, web));
+}
+
+TEST_P(CatalogContract, CacheEntriesAreReplaced) {
+  CacheEntry entry{"step:1", R"({"a":"é"})", {{L("x"), L("y")}, {D("i")}}, At(4)};
+  const CacheEntry bare{"file:/a b", "1", {}, At(1)};
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutCache({"step:1", "old", {}, At(1)}));
+    TRY(rows.PutCache(bare));
+    return rows.PutCache(entry);
+  });
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindCache("step:1"); }), entry);
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindCache("step:2"); }), std::nullopt);
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListCache(); }),
+              testing::ElementsAre(bare, entry));
+  MustWrite([](CatalogRows& rows) -> Result<void> {
+    EXPECT_TRUE(*rows.RemoveCache("step:1"));
+    EXPECT_FALSE(*rows.RemoveCache("step:1"));
+    return {};
+  });
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindCache("step:1"); }), std::nullopt);
+}
+
+TEST_P(CatalogContract, LeasesDoNotCountAsChanges) {
+  const LeaseRow lease{"1f", "build web", "boot", uint64_t{1} << 32, 4'194'304, 123'456'789, At(1), "c0ffee"};
+  const int64_t before = Generation();
+  MustWrite([&](CatalogRows& rows) { return rows.PutLease(lease); });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListLeases(); }), testing::ElementsAre(lease));
+  MustWrite([](CatalogRows& rows) -> Result<void> {
+    EXPECT_TRUE(*rows.RemoveLease("1f"));
+    EXPECT_FALSE(*rows.RemoveLease("1f"));
+    return {};
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListLeases(); }), testing::IsEmpty());
+  EXPECT_EQ(Generation(), before);
+}
+
+TEST_P(CatalogContract, PinsAreReplacedPerOwner) {
+  const Layer a = MakeLayer("a");
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(a));
+    for (const char* name : {"one", "two", "three"}) TRY(rows.PutImage(MakeImage(name, {a})));
+    TRY(rows.SetPin({"shop/local", {D("one"), D("two")}}));
+    TRY(rows.SetPin({"blog/local", {D("two")}}));
+    return rows.SetPin({"shop/local", {D("two"), D("three")}});
+  });
+  EXPECT_THAT(
+      Read([](const CatalogRows& rows) { return rows.ListPins(); }),
+      testing::ElementsAre(PinRow{"blog/local", {D("two")}}, PinRow{"shop/local", {D("two"), D("three")}}));
+}
+
+TEST_P(CatalogContract, AFailedWriteChangesNothing) {
+  const int64_t before = Generation();
+  auto failed = Write([](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(MakeLayer("a")));
+    EXPECT_EQ(rows.FindLayers(L("a"))->size(), 1U);  // a write sees itself
+    return Error(Code::kFailed, "on purpose");
+  });
+  EXPECT_EQ(failed.error().code(), Code::kFailed);
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListLayers(); }), testing::IsEmpty());
+  EXPECT_EQ(Generation(), before);
+  MustWrite([](CatalogRows& rows) { return rows.PutLayer(MakeLayer("a")); });
+  EXPECT_GT(Generation(), before);
+}
+
+}  // namespace ingot::store
