@@ -27,7 +27,8 @@
 
 namespace ingot::store {
 class Store;
-}
+class Lease;
+}  // namespace ingot::store
 
 namespace ingot::build {
 
@@ -57,7 +58,8 @@ class Builder {
   Builder(store::Store& store, platform::Sandbox& sandbox, DebianBase* debian, BuildOptions options);
 
   // Builds `images` (empty: all) of the definition in `project`, and those they are built on, each once.
-  // Every image of the answer is golden. A missing ingot.lock, or one whose entry does not match the image,
+  // Every image of the answer is golden. With `keep` they are kept for that lease's life; without, until
+  // something collects what has no name. A missing ingot.lock, or one whose entry does not match the image,
   // is resolved and written. Safe beside other builds of the same project (the second waits).
   //
   // kInvalid, kUnsupported: the Dockerfile ("api/Dockerfile:12: …") or definition ("ingot.yaml:4:5: …").
@@ -66,7 +68,8 @@ class Builder {
   // After an error nothing is left but the cache of the steps that succeeded.
   Result<std::map<std::string, BuiltImage>> Build(const definition::Definition& definition,
                                                   const fs::path& project,
-                                                  const std::vector<std::string>& images = {});
+                                                  const std::vector<std::string>& images = {},
+                                                  store::Lease* keep = nullptr);
 
   // Resolves the Debian packages of every image and writes ingot.lock. Without `upgrade` entries that still
   // match their image are kept as they are. Errors as DebianBase::Resolve.

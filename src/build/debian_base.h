@@ -26,11 +26,13 @@ class DebianBase {
   virtual Result<LockedBase> Resolve(const std::string& suite, const std::vector<std::string>& packages,
                                      const Note& note) = 0;
 
-  // Makes the root file system of exactly these packages in the empty directory `root`. Everything that
-  // differs between two runs is removed or normalised, but for times later than NewestRelease and what
-  // only a capture can leave out. kNotFound when the mirror no longer has a version (the message names `ingot
-  // lock --upgrade`), kCorrupt when a package's SHA-256 is not the locked one, kUnavailable as above.
-  virtual Result<void> Assemble(const LockedBase& base, const fs::path& root, const Note& note) = 0;
+  // Makes the root file system of exactly these packages and calls `use` with its directory, once, on a
+  // thread that sees it; it is gone afterwards, also after kill -9. Everything that differs between two runs
+  // is removed or normalised, but for times: those later than NewestRelease are the caller's to clamp. The
+  // outcome of `use` is passed on. kNotFound when the mirror no longer has a version (the message names
+  // `ingot lock --upgrade`), kCorrupt when a package's SHA-256 is not the locked one, kUnavailable as above.
+  virtual Result<void> Assemble(const LockedBase& base, const Note& note,
+                                const std::function<Result<void>(const fs::path& root)>& use) = 0;
 
   // Bytes of every change of Assemble that changes its outcome: part of the cache key.
   virtual std::string Version() const = 0;

@@ -1,0 +1,101 @@
+// One call of Builder::Build: what its images share while they are built, several at a time. Internal.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/sync.h"
+#include "build/builder.h"
+#include "build/image_inputs.h"
+#include "build/image_test.h"
+#include "store/lease.h"
+#include "store/store.h"
+
+namespace ingot::build {
+
+// The lease of a build, taken when the first thing has to be made: a build with nothing to do needs none.
+class BuildLease {
+ public:
+  BuildLease(store::Store& store, store::Lease* given) : store_(store), given_(given) {}
+  Result<store::Lease*> Get();
+  // What was given by the caller, or taken already; else nullptr.
+  store::Lease* GetIfTaken();
+
+ private:
+  store::Store& store_;
+  store::Lease* const given_;
+  std::mutex mutex_;
+  std::optional<store::Lease> own_;
+};
+
+// ingot.lock as the images of one build see it: read once, resolved and written where it lacks an entry.
+class SessionLock {
+ public:
+  SessionLock(DebianBase* debian, fs::path project) : debian_(debian), project_(std::move(project)) {}
+  // The entry of an image `from: debian:SUITE`; `upgrade`: resolved again in any case. Any thread.
+  Result<LockedBase> Get(const std::string& image, const ImageInputs& inputs, bool upgrade,
+                         const DebianBase::Note& note);
+  Result<LockFile> All();
+
+ private:
+  Result<void> Load();
+  DebianBase* debian_;
+  const fs::path project_;
+  std::mutex mutex_;
+  std::optional<LockFile> file_;
+};
+
+struct BuildSession {
+  store::Store& store;
+  platform::Sandbox& sandbox;
+  DebianBase* debian;
+  const BuildOptions& options;
+  const definition::Definition& definition;
+  fs::path project;
+  std::map<std::string, ImageInputs> inputs;
+  BuildLease lease;
+  SessionLock lock;
+  std::mutex reporting;
+  Sync<std::map<std::string, BuiltImage>> built;
+
+  // Fills in the image; safe from several threads.
+  void Report(const std::string& image, BuildEvent event);
+  DebianBase::Note NoteOf(const std::string& image);
+};
+
+// What an image came to before its tests: its manifest, and the key under which the golden image is kept.
+struct MadeImage {
+  oci::Digest manifest;
+  int steps = 0;
+  int cached_steps = 0;
+};
+
+// image_builder.cc: builds one image whose needs are built already.
+Result<BuiltImage> BuildImage(BuildSession& session, const std::string& name);
+
+// debian_image.cc: the base image of a lock entry.
+Result<MadeImage> MakeDebianImage(BuildSession& session, const std::string& name, const LockedBase& base);
+// The key of that image.
+std::string DebianImageKey(const BuildSession& session, const LockedBase& base);
+
+// dockerfile_image.cc: the image of a Dockerfile. Planning reads nothing but the context; making executes.
+class DockerfileImage {
+ public:
+  DockerfileImage(BuildSession& session, const std::string& name);
+  ~DockerfileImage();
+  // The key of the image.
+  Result<std::string> Plan();
+  int CountSteps() const;
+  Result<MadeImage> Make();
+  // Nothing of the context changed while it was read; what was measured is kept for the next build.
+  Result<void> Finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ingot::build
