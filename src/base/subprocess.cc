@@ -84,6 +84,8 @@ constexpr const char* kStages[] = {"execute it", "set up its descriptors", "ente
   if (command.new_mount_namespace) {
     if (::unshare(CLONE_NEWNS) < 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
       ChildFail(status_fd, kNamespace);
+    if (command.mount_proc && ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) < 0)
+      ChildFail(status_fd, kNamespace);
   }
   for (const std::string& path : command.unmount) ::umount2(path.c_str(), MNT_DETACH);
   if (!command.cwd.empty() && ::chdir(command.cwd.c_str()) < 0) ChildFail(status_fd, kDirectory);

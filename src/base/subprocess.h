@@ -27,6 +27,7 @@ struct Command {
       user{};                          // drops to it, with no supplementary group and no capability
   bool new_session = false;            // setsid(2): survives the death of the caller's session
   bool new_mount_namespace = false;    // unshare(CLONE_NEWNS) with private propagation
+  bool mount_proc = false;             // with new_mount_namespace: mounts /proc of its own pid namespace
   std::vector<std::string> unmount{};  // paths detached in the child after that (missing is fine)
   bool die_with_parent = false;        // PR_SET_PDEATHSIG SIGKILL
 };
