@@ -77,7 +77,8 @@ HaproxyProcess::~HaproxyProcess() {
 }
 
 std::string HaproxyProcess::SocketName(uint64_t generation) const {
-  return options_.role.substr(0, 1) + std::to_string(generation);
+  // Not "e…": those are the endpoints' (EgressSocketName).
+  return (options_.role == "router" ? "r" : "x") + std::to_string(generation);
 }
 
 Result<void> HaproxyProcess::FindRunning() {
