@@ -9,6 +9,7 @@
 #include "app/project.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
+#include "platform/ids.h"
 
 namespace ingot::app {
 
@@ -29,10 +30,10 @@ Result<JsonArray> DestroyAll(DaemonClient& client) {
   if (!all.is_object()) return Error(Code::kInternal, "the daemon's list of environments is not an object");
   for (const Json& environment : *TRY(GetArray(all.get_object(), "environments"))) {
     if (!environment.is_object()) continue;
-    const std::string project = StringOr(environment.get_object(), "project", "");
-    const std::string name = StringOr(environment.get_object(), "environment", "");
-    TRY(client.Call("DELETE", EnvironmentPath(project, name)));
-    gone.emplace_back(project + "/" + name);
+    const auto id =
+        TRY(platform::EnvironmentId::Parse(StringOr(environment.get_object(), "environment", "")));
+    TRY(client.Call("DELETE", EnvironmentPath(id.project(), id.environment())));
+    gone.emplace_back(id.Render());
   }
   TRY(client.Call("DELETE", "/v1/host"));
   return gone;

@@ -39,7 +39,7 @@ class View {
       PrintJson(last_);
       return reverted ? kReverted : kDone;
     }
-    const std::string kind = StringOr(accepted, "kind", "");
+    const std::string kind = StringOr(accepted, "accepted", "");
     const std::string revision = "r" + std::to_string(IntOr(accepted, "revision", 0));
     if (reverted) {
       std::fflush(stdout);

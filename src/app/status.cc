@@ -1,0 +1,139 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "app/daemon_client.h"
+#include "app/project.h"
+#include "app/terminal.h"
+#include "app/verbs.h"
+
+namespace ingot::app {
+
+namespace {
+
+std::string State(const std::string& state) {
+  if (state == "ready") return Paint(Colour::kGreen, state);
+  if (state == "failed" || state == "unhealthy" || state == "exited") return Paint(Colour::kRed, state);
+  return Paint(Colour::kYellow, state);
+}
+
+const JsonArray& List(const JsonObject& object, std::string_view key) {
+  static const JsonArray none;
+  const Json* value = object.if_contains(key);
+  return value != nullptr && value->is_array() ? value->get_array() : none;
+}
+
+std::string Count(const JsonObject& object, std::string_view key) {
+  const Json* value = object.if_contains(key);
+  return value == nullptr || value->is_null() ? "?" : RenderJson(*value);
+}
+
+void ShowInstances(const JsonObject& fleet, const std::string& service, const std::string& role,
+                   std::vector<std::vector<std::string>>& table) {
+  for (const Json& item : List(fleet, "instances")) {
+    if (!item.is_object()) continue;
+    const JsonObject& instance = item.get_object();
+    std::string age;
+    if (auto started = ParseTime(StringOr(instance, "started", "")))
+      age = RenderAge(*started, SystemClock().Now());
+    const int64_t ready_after = IntOr(instance, "ready_after_ms", -1);
+    table.push_back({service, StringOr(instance, "name", ""), role,
+                     State(StringOr(instance, "state", "unknown")), age,
+                     ready_after < 0 ? "" : RenderElapsed(static_cast<double>(ready_after)),
+                     StringOr(instance, "reason", "")});
+  }
+}
+
+void ShowEnvironment(const JsonObject& status) {
+  const Json* active = status.if_contains("active");
+  const bool deployed = active != nullptr && !active->is_null();
+  std::printf(
+      "%s  %s\n", Paint(Colour::kBold, StringOr(status, "environment", "")).c_str(),
+      deployed ? ("serves " + Paint(Colour::kGreen, "r" + RenderJson(*active))).c_str() : "serves nothing");
+  for (const Json& problem : List(status, "problems"))
+    if (problem.is_string())
+      std::printf("%s %s\n", Paint(Colour::kRed, "problem:").c_str(), problem.get_string().c_str());
+  if (const Json* rollout = status.if_contains("rollout"); rollout != nullptr && rollout->is_object()) {
+    const JsonObject& fields = rollout->get_object();
+    std::printf("rollout %lld to r%lld: %s\n", static_cast<long long>(IntOr(fields, "id", 0)),
+                static_cast<long long>(IntOr(fields, "to", 0)), StringOr(fields, "phase", "").c_str());
+  }
+  for (const Json& item : List(status, "revisions")) {
+    if (!item.is_object() || StringOr(item.get_object(), "role", "") != "warm") continue;
+    std::printf("r%lld is warm until %s: `ingot rollback` goes there at once\n",
+                static_cast<long long>(IntOr(item.get_object(), "revision", 0)),
+                StringOr(item.get_object(), "warm_until", "").c_str());
+  }
+  for (const Json& item : List(status, "routes")) {
+    if (!item.is_object()) continue;
+    const JsonObject& route = item.get_object();
+    const std::string listen = StringOr(route, "listen", "");
+    const bool http = StringOr(route, "protocol", "") == "http";
+    std::printf("%s%s → %s\n", http ? "http://" : "tcp ",
+                (listen.starts_with(":") ? "127.0.0.1" + listen : listen).c_str(),
+                StringOr(route, "service", "").c_str());
+  }
+  std::vector<std::vector<std::string>> table = {
+      {"SERVICE", "INSTANCE", "ROLE", "STATE", "AGE", "READY AFTER", ""}};
+  for (const Json& item : List(status, "services")) {
+    if (!item.is_object()) continue;
+    const JsonObject& service = item.get_object();
+    const std::string name = StringOr(service, "name", "");
+    if (BoolOr(service, "degraded", false))
+      std::printf("%s %s: %s of %s ready; %s\n", Paint(Colour::kRed, "degraded:").c_str(), name.c_str(),
+                  Count(service, "ready").c_str(), Count(service, "desired").c_str(),
+                  StringOr(service, "reason", "").c_str());
+    ShowInstances(service, name, "r" + Count(service, "revision"), table);
+  }
+  for (const Json& item : List(status, "fleets")) {
+    if (!item.is_object()) continue;
+    const JsonObject& fleet = item.get_object();
+    ShowInstances(fleet, StringOr(fleet, "service", ""),
+                  "r" + Count(fleet, "revision") + " " + StringOr(fleet, "role", ""), table);
+  }
+  if (table.size() > 1) std::fputs(("\n" + RenderTable(table)).c_str(), stdout);
+}
+
+int Status(Invocation& invocation, bool host) {
+  DaemonClient client(invocation.layout());
+  Result<Json> answer = Error(Code::kInternal, "no answer");
+  if (host) {
+    answer = client.Call("GET", "/v1/environments");
+  } else {
+    auto project = ProjectName(invocation);
+    if (!project) return Report(invocation, project.error());
+    answer = client.Call("GET", EnvironmentPath(*project, invocation.environment));
+  }
+  if (!answer) return Report(invocation, answer.error());
+  if (!answer->is_object())
+    return Report(invocation, Error(Code::kInternal, "the daemon's status is not an object"));
+  if (invocation.json) {
+    PrintJson(*answer);
+    return kDone;
+  }
+  if (!host) {
+    ShowEnvironment(answer->get_object());
+    return kDone;
+  }
+  const JsonArray& environments = List(answer->get_object(), "environments");
+  if (environments.empty()) std::puts("nothing is deployed on this host");
+  for (const Json& environment : environments)
+    if (environment.is_object()) ShowEnvironment(environment.get_object());
+  return kDone;
+}
+
+}  // namespace
+
+void AddStatus(CLI::App& app, Invocation& invocation) {
+  auto host = std::make_shared<bool>(false);
+  CLI::App* verb = AddVerb(app, invocation, "status", "what serves, what is warm, what is going on",
+                           [&invocation, host] { return Status(invocation, *host); });
+  AddProjectOptions(*verb, invocation);
+  verb->add_flag("--host", *host, "every environment on this host");
+}
+
+int ShowStatus(Invocation& invocation) {
+  std::error_code ec;
+  return Status(invocation, !fs::exists(invocation.file, ec));
+}
+
+}  // namespace ingot::app
