@@ -182,7 +182,7 @@ TEST(DockerfileParser, Heredocs) {
   EXPECT_EQ(two[1].content, "A\n");
 
   for (const char* text : {"RUN \"<<EOF\"", "RUN a<<<b", "RUN a <<", "RUN [\"<<EOF\"]", "USER <<EOF",
-                           "RUN a<<EOF", "RUN it's <<EOF"}) {
+                           "RUN a<<EOF", "RUN <<${A:-b}", "RUN it's <<EOF"}) {
     EXPECT_TRUE(HeredocsOf(text).empty()) << text;
   }
   EXPECT_EQ(Dump("FROM a\nRUN <<EOF\na\n EOF\n"),

@@ -71,8 +71,9 @@ Result<DockerIgnore> DockerIgnore::Parse(std::string_view bytes, std::string_vie
     if (line.empty()) continue;
     const bool negated = line[0] == '!';
     if (negated) line = TrimSpace(line.substr(1));
-    if (line.empty()) return at(number, "a pattern is missing behind '!'");
-    auto path = PathPattern::Compile(CleanPattern(line), PathPattern::Dialect::kIgnoreFile);
+    const std::string pattern = CleanPattern(line);
+    if (line.empty() || (negated && pattern == "/")) return at(number, "a pattern is missing behind '!'");
+    auto path = PathPattern::Compile(pattern, PathPattern::Dialect::kIgnoreFile);
     if (!path) return at(number, path.error().message());
     if (result.patterns_.size() == kMaxPatterns) return at(number, "there are more than 10000 patterns");
     result.patterns_.push_back({std::move(*path), negated});

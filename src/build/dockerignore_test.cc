@@ -151,6 +151,7 @@ TEST(DockerIgnore, RefusesBadPatternsWithTheirLine) {
             ".dockerignore:1: \"[a-]\" is not a valid pattern: a '[' without its ']', or an empty range");
   EXPECT_EQ(message("a\\"),
             ".dockerignore:1: \"a\\\\\" is not a valid pattern: there is nothing behind the last '\\'");
+  EXPECT_EQ(message("!/"), ".dockerignore:1: a pattern is missing behind '!'");
   EXPECT_EQ(message("\n!\n"), ".dockerignore:2: a pattern is missing behind '!'");
   EXPECT_EQ(message(std::string(1 << 20, '\n') + "a"), ".dockerignore:1: the file is larger than 1 MiB");
   EXPECT_NE(message(std::string(5000, 'a')).find("it is longer than 4096 bytes"), std::string::npos);

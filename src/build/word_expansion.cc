@@ -26,6 +26,7 @@ class WordList {
     }
   }
   void AddQuoted(std::string_view text) { current_ += text; }
+  void ForgetCurrent() { current_.clear(); }
   std::vector<std::string> Take() {
     Finish();
     return std::move(words_);
@@ -48,6 +49,7 @@ class Lexer {
       : text_(text), variables_(variables), options_(options), keep_escapes_(options.keep_escapes) {}
 
   Result<std::string> Run(WordList* words) {
+    all_words_ = words;
     auto result = Until('\0', options_.keep_escapes, words);
     if (!result) {
       return Error(result.error().code(),
@@ -79,6 +81,10 @@ class Lexer {
 
   // Up to (and over) an unquoted `stop`, or to the end when stop is '\0'.
   Result<std::string> Until(char stop, bool keep_escapes, WordList* words) {
+    // BuildKit forgets here what stands in the word already. Where it looks for heredocs, whether the next
+    // lines are instructions hangs on that, so it is the same here; elsewhere (EXPOSE) it would only lose
+    // text.
+    if (nesting_ > 0 && options_.keep_unset && all_words_ != nullptr) all_words_->ForgetCurrent();
     if (++nesting_ > kMaxNesting)
       return Invalid(fmt::format("more than {} nested substitutions", kMaxNesting));
     const bool outer_escapes = std::exchange(keep_escapes_, keep_escapes);
@@ -273,6 +279,7 @@ class Lexer {
   size_t position_ = 0;
   int nesting_ = 0;
   bool keep_escapes_;
+  WordList* all_words_ = nullptr;
 };
 
 }  // namespace
