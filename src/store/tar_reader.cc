@@ -237,6 +237,8 @@ Result<Node> Parser::NodeOf(const TarHeader& header, const std::map<std::string,
     const std::string name = key.substr(kXattrRecord.size());
     if (name.starts_with("trusted.overlay."))
       return Refuse(header.name, "overlayfs would obey its attribute \"" + name + "\"");
+    if (name.find('\0') != std::string::npos)
+      return Refuse(header.name, "an attribute's name has a NUL byte");
     // Attributes that no Linux filesystem takes (com.apple.…) are left out, as unpacking them would.
     const bool known = name.starts_with("user.") || name.starts_with("security.") ||
                        name.starts_with("trusted.") || name == "system.posix_acl_access" ||
