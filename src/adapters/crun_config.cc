@@ -38,7 +38,8 @@ JsonObject Mount(std::string_view target, std::string_view type, std::string_vie
 }
 
 JsonObject BindMount(const CrunConfig::Bind& bind) {
-  JsonArray options = List(bind.recursive ? "rbind" : "bind", "ro", "nosuid", "nodev", "private");
+  JsonArray options =
+      List(bind.recursive ? "rbind" : "bind", bind.writable ? "rw" : "ro", "nosuid", "nodev", "private");
   if (bind.no_exec) options.emplace_back("noexec");
   return Mount(bind.target, "bind", bind.source.string(), std::move(options));
 }

@@ -26,8 +26,9 @@ struct CrunConfig {
     std::string target;
     bool recursive = false;
     bool no_exec = false;
+    bool writable = false;
   };
-  std::vector<Bind> binds;     // read-only
+  std::vector<Bind> binds;
   std::optional<Bind> sys;     // /sys from here; unset: a new sysfs
   bool host_network = false;   // no network namespace of its own
   fs::path network_namespace;  // joined; empty with host_network false: a new one

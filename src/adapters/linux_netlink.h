@@ -1,0 +1,41 @@
+// Links, addresses and routes by rtnetlink(7), without the ip program.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace ingot::adapters {
+
+// IPv4 in host order.
+std::string RenderIpv4(uint32_t address);
+
+class Netlink {
+ public:
+  // For the calling thread's network namespace, and it stays there whatever the thread does.
+  static Result<Netlink> Open();
+
+  // A veth pair: `name` here, `peer` in the namespace of the descriptor. Both are up as soon as SetUp says
+  // so.
+  Result<void> AddVeth(const std::string& name, const std::string& peer, int peer_namespace);
+  // Missing is success.
+  Result<void> DeleteLink(const std::string& name);
+  Result<void> SetUp(const std::string& name);
+  Result<void> AddAddress(const std::string& name, uint32_t address, uint8_t prefix);
+  Result<void> AddRoute(const std::string& name, uint32_t to, uint8_t prefix, uint32_t via);
+  // Every address of the prefix is this host's own.
+  Result<void> AddLocalRoute(uint32_t to, uint8_t prefix);
+
+ private:
+  explicit Netlink(Fd fd) : fd_(std::move(fd)) {}
+  class Message;
+  Result<void> Send(Message& message, const std::string& doing);
+  Result<unsigned> Index(const std::string& name);
+
+  Fd fd_;
+  uint32_t sequence_ = 0;
+};
+
+}  // namespace ingot::adapters
