@@ -173,9 +173,10 @@ Result<std::shared_ptr<const Fd>> HaproxyRouter::Impl::OpenSocket(const RouterSo
   const int where = socket.kind == RouterSocket::Kind::kInside ? options_.router_namespace : -1;
   // A process that was told to finish closes its listeners first of all, but not within our call.
   for (int i = 0;; ++i) {
+    const bool old = router_->HasOld();
     auto fd = OpenListener(address, where);
     if (fd) return std::make_shared<const Fd>(std::move(*fd));
-    if (fd.error().code() != Code::kConflict || !router_->HasOld() || i == 20) return std::move(fd).error();
+    if (fd.error().code() != Code::kConflict || !old || i == 20) return std::move(fd).error();
     std::this_thread::sleep_for(Milliseconds(20));
   }
 }

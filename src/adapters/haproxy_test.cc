@@ -320,6 +320,73 @@ TEST_F(HaproxyTest, BothDeadComesUpAsItWas) {
   EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(1));
 }
 
+TEST_F(HaproxyTest, ADaemonKilledBeforeTheReloadMakesUpForIt) {
+  const fs::path file = rig_.Options().directory / "state.json";
+  const std::string before = *ReadFile(file);
+  Topology wider = topology_;
+  const std::string second = rig_.Listen();
+  wider.listeners.push_back({second, "web", Protocol::kHttp});
+  OK(rig_.router().SetTopology(local_, wider));
+  const std::string after = *ReadFile(file);
+  OK(rig_.router().SetTopology(local_, topology_));
+  OK(WaitSettled());
+  const auto pids = rig_.router().ProcessIds();
+  rig_.Close();
+  // As a daemon leaves it that dies between writing the state and starting the new process.
+  OK(WriteFileAtomic(file, after));
+  rig_.Open();
+  EXPECT_NE(rig_.router().ProcessIds()[0], pids[0]);
+  EXPECT_EQ(Rig::Client(second).Ask().status, 503);
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(1));
+  EXPECT_NE(before, after);
+}
+
+TEST_F(HaproxyTest, RunTimeChangesMissedByADeadDaemonAreMadeUpFor) {
+  const fs::path file = rig_.Options().directory / "state.json";
+  OK(Route(2));
+  OK(rig_.router().SetServers(Web(1), {fleets_[1][0]}));
+  const std::string after = *ReadFile(file);
+  OK(Route(1));
+  OK(rig_.router().SetServers(Web(1), fleets_[1]));
+  const auto pids = rig_.router().ProcessIds();
+  rig_.Close();
+  OK(WriteFileAtomic(file, after));
+  rig_.Open();
+  EXPECT_EQ(rig_.router().ProcessIds(), pids) << "no reload is needed";
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(2));
+  OK(Route(1));
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(rig_.Request(listen_), fleets_[1][0].instance);
+}
+
+TEST_F(HaproxyTest, WhatHaproxyRefusesLeavesTheFormerOneServing) {
+  const auto pids = rig_.router().ProcessIds();
+  const fs::path bin = rig_.directory() / "bin";
+  OK(MakeDirectories(bin));
+  OK(WriteFileAtomic(bin / "haproxy", "#!/bin/sh\necho '[ALERT] (1) : config : no' >&2\nexit 1\n", 0755));
+  ::chmod(rig_.directory().c_str(), 0755);
+  const std::string path = ::getenv("PATH");
+  ::setenv("PATH", (bin.string() + ":" + path).c_str(), 1);
+  Topology topology = topology_;
+  topology.listeners.push_back({rig_.Listen(), "web", Protocol::kHttp});
+  auto refused = rig_.router().SetTopology(local_, topology);
+  ::setenv("PATH", path.c_str(), 1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kFailed);
+  EXPECT_THAT(refused.error().message(), ::testing::HasSubstr("config : no"));
+  EXPECT_EQ(rig_.router().ProcessIds(), pids);
+  EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(1));
+  OK(rig_.router().SetTopology(local_, topology));
+  EXPECT_EQ(Rig::Client(topology.listeners[1].listen).Ask().status, 503);
+}
+
+TEST_F(HaproxyTest, ADeadServerCostsNoRequest) {
+  // The address answers with a refused connection: another of the set takes the request.
+  auto servers = fleets_[1];
+  servers.push_back({InstanceId(Web(1), 99), "127.0.9.9"});
+  OK(rig_.router().SetServers(Web(1), servers));
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(Rig::Client(listen_).Ask(100).status, 200);
+}
+
 TEST_F(HaproxyTest, GrowingWithinCapacityNeedsNoReload) {
   const auto pids = rig_.router().ProcessIds();
   topology_.services[0].replicas = 6;
