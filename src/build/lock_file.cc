@@ -67,6 +67,7 @@ Result<DebianPackage> ParsePackage(const JsonObject& object) {
   package.architecture = TRY(GetString(object, "architecture"));
   package.sha256 = TRY(GetString(object, "sha256"));
   package.size_bytes = static_cast<uint64_t>(TRY(GetInt(object, "size")));
+  package.source = static_cast<size_t>(TRY(GetInt(object, "source")));
   package.path = TRY(GetString(object, "path"));
   if (!IsPackageWord(package.name)) return Error(Code::kInvalid, "name: not a package name");
   if (!IsPackageWord(package.version))
@@ -93,6 +94,8 @@ Result<LockedBase> ParseBase(const JsonObject& object) {
   for (const Json& item : *TRY(GetArray(object, "packages"))) {
     if (!item.is_object()) return Error(Code::kInvalid, "packages: expected objects");
     base.packages.push_back(TRY(ParsePackage(item.get_object())));
+    if (base.packages.back().source >= base.sources.size())
+      return Error(Code::kInvalid, "source of " + base.packages.back().name + ": there is no such source");
   }
   if (base.packages.empty()) return Error(Code::kInvalid, "packages: none");
   return base;
@@ -169,7 +172,7 @@ std::string LockFile::Render() const {
               ", \"version\": " + Quote(package.version) +
               ", \"architecture\": " + Quote(package.architecture) +
               ", \"size\": " + std::to_string(package.size_bytes) + ", \"sha256\": " + Quote(package.sha256) +
-              ", \"path\": " + Quote(package.path) + "}";
+              ", \"source\": " + std::to_string(package.source) + ", \"path\": " + Quote(package.path) + "}";
       first = false;
     }
     text += "\n      ]\n    }";

@@ -29,7 +29,8 @@ struct DebianPackage {
   std::string architecture;  // "amd64" or "all"
   std::string sha256;        // of the .deb: 64 hexadecimal digits
   uint64_t size_bytes = 0;   // of the .deb
-  std::string path;          // below a source's URI: "pool/main/b/bash/bash_5.2.15-2+b2_amd64.deb"
+  size_t source = 0;         // its number in `sources`
+  std::string path;          // below that source's URI: "pool/main/b/bash/bash_5.2.15-2+b2_amd64.deb"
   bool operator==(const DebianPackage&) const = default;
 };
 
