@@ -88,13 +88,13 @@ Result<Layer> Store::SealForeignLayer(const Tree& tree, const oci::Digest& diff_
   const std::string sealed = TRY(RenderSealed(tree));
   const LayerId id = ObjectId::Of(sealed);
   TRY(RequireObjects(tree, state_->pool, *state_->claims));
+  TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(blob.digest)}, [&]() -> Result<void> {
+    if (!TRY(HasBlob(blob.digest))) return NotInStore("blob", blob.digest.Render());
+    return {};
+  }));
   TRY(state_->pool.Flush());
   TRY(state_->PutFile(ClaimKind::kLayer, id.bytes(), LayerPath(id), sealed));
-  Layer layer{id, diff_id, tar_bytes, tree.ContentBytes(), std::nullopt, state_->clock->Now()};
-  if (TRY(DigestTar(tree, state_->pool)).digest != diff_id) {
-    if (!TRY(HasBlob(blob.digest))) return NotInStore("blob", blob.digest.Render());
-    layer.blob = blob;
-  }
+  Layer layer{id, diff_id, tar_bytes, tree.ContentBytes(), blob, state_->clock->Now()};
   TRY(state_->catalog->Write([&](CatalogRows& rows) -> Result<void> { return rows.PutLayer(layer); }));
   return layer;
 }

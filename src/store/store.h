@@ -79,8 +79,8 @@ class Store {
   // Layers. SealLayer flushes objects(), renders, stores and computes the diff_id; a tree that is known costs
   // only the rendering. kInvalid: RenderSealed's; kNotFound: an object of the tree is missing.
   Result<Layer> SealLayer(const Tree& tree, Lease& lease);
-  // The same for a tar from elsewhere that was read into `tree`: its diff_id is given and the blob (already
-  // PutBlob) kept, unless the canonical tar is the same.
+  // The same for a tar from elsewhere that was read into `tree` and that SealLayer does not reproduce (the
+  // Layer it gives has another diff_id): its diff_id is given, and the blob, already put, is kept with it.
   Result<Layer> SealForeignLayer(const Tree& tree, const oci::Digest& diff_id, uint64_t tar_bytes,
                                  const oci::Descriptor& blob, Lease& lease);
   // kNotFound.

@@ -1,0 +1,279 @@
+#include "store/collector.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "store/claims.h"
+#include "store/lease.h"
+#include "store/reachable.h"
+#include "store/store_state.h"
+
+namespace ingot::store {
+namespace {
+
+// A claims file without a lease row is that of a process between the two; after this long it is litter.
+constexpr int64_t kLitterSeconds = 3600;
+
+struct File {
+  enum class Kind { kObject, kLayer, kBlob } kind;
+  ObjectId name;
+  fs::path path;
+};
+
+class Collection {
+ public:
+  Collection(Store& store, const CollectOptions& options, const Clock& clock)
+      : store_(store), options_(options), clock_(clock), claims_(store.paths().claims), needed_(store) {}
+
+  Result<Collected> Run() {
+    TRY(FindTemporary());
+    TRY(options_.dry_run ? store_.catalog().Read([&](const CatalogRows& rows) { return Plan(rows); })
+                         : Exclusive([&](CatalogRows& rows) { return RemoveRows(rows); }));
+    // Outside any transaction: this reads every sealed layer.
+    TRY(MarkRows());
+    TRY(ListFiles());
+    TRY(Sweep());
+    return collected_;
+  }
+
+ private:
+  // One transaction with all importers locked out until after its commit: who claims something then looks for
+  // its row sees what this has removed.
+  Result<void> Exclusive(const std::function<Result<void>(CatalogRows&)>& write) {
+    Fd lock;
+    return store_.catalog().Write([&](CatalogRows& rows) -> Result<void> {
+      lock = TRY(claims_.LockOut());
+      return write(rows);
+    });
+  }
+
+  // Leases, then claims: a session that begins after this finds what it claims still there or not yet.
+  Result<void> ReadClaims(const CatalogRows& rows, std::vector<LeaseRow>& dead) {
+    std::set<std::string> sessions;
+    const WallTime now = clock_.Now();
+    for (LeaseRow& lease : TRY(rows.ListLeases())) {
+      const Liveness liveness = LivenessOf(lease);
+      if (liveness == Liveness::kAlive || (liveness == Liveness::kUnknown && now < lease.expires)) {
+        sessions.insert(lease.claims);
+      } else {
+        dead.push_back(std::move(lease));
+      }
+    }
+    TRY(claims_.Update(sessions));
+    TRY(needed_.AddClaims(claims_.added()));
+    live_ = std::move(sessions);
+    return {};
+  }
+
+  Result<void> Plan(const CatalogRows& rows) {
+    const Fd lock = TRY(claims_.LockOut());
+    std::vector<LeaseRow> dead;
+    TRY(ReadClaims(rows, dead));
+    collected_.leases = dead.size();
+    rows_ = TRY(NeededRows::Find(rows, needed_.claimed(), clock_.Now() - options_.keep_cache));
+    for (const CacheEntry& entry : TRY(rows.ListCache()))
+      collected_.cache_entries += !rows_.cache.contains(entry.key);
+    for (const ImageRow& image : TRY(rows.ListImages())) {
+      collected_.images += !rows_.images.contains(image.digest);
+      if (rows_.images.contains(image.digest)) images_.push_back(image.digest);
+    }
+    for (const Layer& layer : TRY(rows.ListLayers()))
+      if (rows_.layers.contains(layer.id)) layers_.push_back(layer.id);
+    return RemoveTemporary();
+  }
+
+  // First the rows, then the files: a crash in between leaves files without a row.
+  Result<void> RemoveRows(CatalogRows& rows) {
+    std::vector<LeaseRow> dead;
+    TRY(ReadClaims(rows, dead));
+    for (const LeaseRow& lease : dead) TRY(rows.RemoveLease(lease.id));
+    collected_.leases = dead.size();
+    rows_ = TRY(NeededRows::Find(rows, needed_.claimed(), clock_.Now() - options_.keep_cache));
+    for (const CacheEntry& entry : TRY(rows.ListCache())) {
+      if (!rows_.cache.contains(entry.key)) collected_.cache_entries += TRY(rows.RemoveCache(entry.key));
+    }
+    for (const ImageRow& image : TRY(rows.ListImages())) {
+      if (!rows_.images.contains(image.digest)) collected_.images += TRY(rows.RemoveImage(image.digest));
+    }
+    for (const Layer& layer : TRY(rows.ListLayers()))
+      if (!rows_.layers.contains(layer.id)) TRY(rows.RemoveLayer(layer.id));
+    TRY(ListRows(rows));
+    return RemoveTemporary();
+  }
+
+  // Every row that there is now must keep its files, also one that came after RemoveRows and that nothing
+  // names yet.
+  Result<void> ListRows(const CatalogRows& rows) {
+    images_.clear();
+    layers_.clear();
+    for (const ImageRow& image : TRY(rows.ListImages())) images_.push_back(image.digest);
+    for (const Layer& layer : TRY(rows.ListLayers())) layers_.push_back(layer.id);
+    generation_ = TRY(rows.Generation());
+    return {};
+  }
+
+  Result<void> MarkRows() {
+    for (const oci::Digest& image : images_) TRY(needed_.AddImage(image));
+    for (const LayerId& layer : layers_) TRY(needed_.AddLayer(layer));
+    return {};
+  }
+
+  bool Needed(const File& file) const {
+    switch (file.kind) {
+      case File::Kind::kObject:
+        return needed_.HasObject(file.name);
+      case File::Kind::kLayer:
+        return needed_.HasLayer(file.name);
+      case File::Kind::kBlob:
+        return needed_.HasBlob(file.name.bytes());
+    }
+    return true;
+  }
+
+  Collected::Count& CountOf(const File& file) {
+    switch (file.kind) {
+      case File::Kind::kObject:
+        return collected_.objects;
+      case File::Kind::kLayer:
+        return collected_.layers;
+      case File::Kind::kBlob:
+        break;
+    }
+    return collected_.blobs;
+  }
+
+  Result<void> ListFiles() {
+    const auto add = [&](File file) -> Result<void> {
+      if (!Needed(file)) {
+        garbage_.push_back(std::move(file));
+        return {};
+      }
+      ++collected_.kept.files;
+      collected_.kept.bytes += TRY(BytesOf(file.path));
+      return {};
+    };
+    // Layers and blobs first: should this be interrupted, no sealed layer stays whose objects have gone.
+    for (const std::string& name : TRY(ListDirectory(store_.paths().layers))) {
+      if (!name.ends_with(kLayerSuffix)) continue;
+      const auto id = ObjectId::Parse(name.substr(0, name.size() - kLayerSuffix.size()));
+      if (id) TRY(add({File::Kind::kLayer, *id, store_.LayerPath(*id)}));
+    }
+    for (const std::string& name : TRY(ListDirectory(store_.paths().blobs / "sha256"))) {
+      const auto digest = oci::Digest::Parse("sha256:" + name);
+      if (digest) TRY(add({File::Kind::kBlob, ObjectId(ClaimBytes(*digest)), store_.BlobPath(*digest)}));
+    }
+    for (const ObjectId& id : TRY(store_.objects().List()))
+      TRY(add({File::Kind::kObject, id, store_.objects().PathOf(id)}));
+    return {};
+  }
+
+  Result<void> Sweep() {
+    const size_t batch = std::max<size_t>(options_.batch, 1);
+    for (size_t begin = 0; begin < garbage_.size(); begin += batch) {
+      const size_t end = std::min(begin + batch, garbage_.size());
+      if (options_.dry_run) {
+        for (size_t i = begin; i < end; ++i) TRY(Count(garbage_[i]));
+        continue;
+      }
+      TRY(Exclusive([&](CatalogRows& rows) { return SweepBatch(rows, begin, end); }));
+    }
+    return {};
+  }
+
+  Result<void> SweepBatch(const CatalogRows& rows, size_t begin, size_t end) {
+    std::vector<LeaseRow> dead;
+    TRY(ReadClaims(rows, dead));
+    if (TRY(rows.Generation()) != generation_) {
+      TRY(ListRows(rows));
+      TRY(MarkRows());
+    }
+    for (size_t i = begin; i < end; ++i) {
+      const File& file = garbage_[i];
+      if (Needed(file)) {
+        ++collected_.kept.files;
+        collected_.kept.bytes += TRY(BytesOf(file.path));
+        continue;
+      }
+      TRY(Count(file));
+      if (::unlink(file.path.c_str()) != 0 && errno != ENOENT)
+        return ErrnoError(errno, "remove " + file.path.string());
+    }
+    return {};
+  }
+
+  Result<void> Count(const File& file) {
+    const uint64_t bytes = TRY(BytesOf(file.path));
+    ++CountOf(file).files;
+    CountOf(file).bytes += bytes;
+    return {};
+  }
+
+  // 0 when it has gone.
+  static Result<uint64_t> BytesOf(const fs::path& path) {
+    struct stat st {};
+    if (::lstat(path.c_str(), &st) == 0) return static_cast<uint64_t>(st.st_blocks) * 512;
+    if (errno == ENOENT) return uint64_t{0};
+    return ErrnoError(errno, "look at " + path.string());
+  }
+
+  // Listed before the leases are read: then each that belongs to a live session has its lease read too.
+  Result<void> FindTemporary() {
+    for (const fs::path& directory : {store_.paths().layers, store_.paths().blobs / "sha256"}) {
+      for (const std::string& name : TRY(ListDirectory(directory))) {
+        const std::string_view session = SessionOfTemporary(name);
+        if (!session.empty()) temporary_.emplace_back(std::string(session), directory / name);
+      }
+    }
+    const int64_t now =
+        std::chrono::duration_cast<std::chrono::seconds>(clock_.Now().time_since_epoch()).count();
+    for (const std::string& name : TRY(ListDirectory(store_.paths().claims))) {
+      struct stat st {};
+      const fs::path path = store_.paths().claims / name;
+      if (name.size() == 32 && ::lstat(path.c_str(), &st) == 0 && now - st.st_mtime > kLitterSeconds)
+        temporary_.emplace_back(name, path);
+    }
+    return {};
+  }
+
+  Result<void> RemoveTemporary() {
+    for (const auto& [session, path] : temporary_) {
+      if (live_.contains(session)) continue;
+      const uint64_t bytes = TRY(BytesOf(path));
+      if (!options_.dry_run && ::unlink(path.c_str()) != 0 && errno != ENOENT)
+        return ErrnoError(errno, "remove " + path.string());
+      ++collected_.temporary.files;
+      collected_.temporary.bytes += bytes;
+    }
+    if (!options_.dry_run) collected_.temporary.files += TRY(store_.objects().SweepStaging());
+    return {};
+  }
+
+  Store& store_;
+  const CollectOptions& options_;
+  const Clock& clock_;
+  ClaimReader claims_;
+  NeededFiles needed_;
+  NeededRows rows_;
+  std::set<std::string> live_;  // sessions
+  int64_t generation_ = -1;
+  std::vector<oci::Digest> images_;
+  std::vector<LayerId> layers_;
+  std::vector<std::pair<std::string, fs::path>> temporary_;  // session, path
+  std::vector<File> garbage_;
+  Collected collected_;
+};
+
+}  // namespace
+
+Result<Collected> Collect(Store& store, const CollectOptions& options, const Clock& clock) {
+  auto lock = FileLock::Take(store.paths().claims / "collector.lock", false);
+  if (!lock) {
+    if (lock.error().code() != Code::kConflict) return std::move(lock).error();
+    return Error(Code::kConflict, "Another garbage collection runs on this store; wait until it has ended.");
+  }
+  return Collection(store, options, clock).Run();
+}
+
+}  // namespace ingot::store

@@ -1,0 +1,60 @@
+// What rows and claims lead to. Internal to garbage collection.
+#pragma once
+
+#include <set>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "store/catalog.h"
+#include "store/claims.h"
+#include "store/store.h"
+
+namespace ingot::store {
+
+// Names claimed by live sessions.
+struct Claimed {
+  std::set<LayerId> layers;
+  std::set<ObjectId::Bytes> blobs;
+};
+
+// Which rows are needed: what tags, pins, claims and cache entries lead to. Reads rows only.
+struct NeededRows {
+  std::set<oci::Digest> images;
+  std::set<LayerId> layers;
+  std::set<std::string> cache;
+
+  // Cache entries used after `cache_since` are roots; older ones are needed when all they refer to is.
+  static Result<NeededRows> Find(const CatalogRows& rows, const Claimed& claimed, WallTime cache_since);
+};
+
+// Which files are needed for given images and layers. Grows only.
+class NeededFiles {
+ public:
+  explicit NeededFiles(const Store& store) : store_(store) {}
+
+  // Reads each sealed layer and manifest once. An Error when one cannot be read: what it needs is unknown.
+  Result<void> AddLayer(const LayerId& id);
+  Result<void> AddImage(const oci::Digest& digest);
+  // A claimed layer may not be written yet; then its objects are claimed themselves.
+  Result<void> AddClaims(const std::vector<ClaimReader::Found>& claims);
+
+  bool HasObject(const ObjectId& id) const { return objects_.contains(id); }
+  bool HasLayer(const LayerId& id) const { return layers_.contains(id) || claimed_.layers.contains(id); }
+  bool HasBlob(const ObjectId::Bytes& name) const {
+    return blobs_.contains(name) || claimed_.blobs.contains(name);
+  }
+  const Claimed& claimed() const { return claimed_; }
+
+ private:
+  const Store& store_;
+  std::unordered_set<ObjectId> objects_;
+  std::set<LayerId> layers_;  // whose objects are in objects_
+  std::set<oci::Digest> images_;
+  std::set<ObjectId::Bytes> blobs_;
+  Claimed claimed_;
+};
+
+}  // namespace ingot::store
