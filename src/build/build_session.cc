@@ -1,15 +1,66 @@
 #include "build/build_session.h"
 
+#include <unistd.h>
+
+#include <atomic>
+#include <ctime>
+
+#include "base/sha256.h"
+
 namespace ingot::build {
 
-Result<store::Lease*> BuildLease::Get() {
-  const std::lock_guard lock(mutex_);
-  if (given_ != nullptr) return given_;
-  if (!own_) own_.emplace(TRY(store_.TakeLease("build")));
-  return &*own_;
+namespace {
+
+// Removes what builds left that were killed: each holds the lock beside its folder while it lives.
+void SweepTemp(const fs::path& temp_dir) {
+  auto names = ListDirectory(temp_dir);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (!name.starts_with("build-") || name.ends_with(".lock")) continue;
+    const fs::path lock_path = temp_dir / (name + ".lock");
+    auto lock = FileLock::Take(lock_path, false);
+    if (!lock) continue;
+    // Whatever cannot be removed now is tried again by the next build.
+    if (!RemoveTree(temp_dir / name)) continue;
+    std::error_code ignored;
+    fs::remove(lock_path, ignored);
+  }
 }
 
-store::Lease* BuildLease::GetIfTaken() {
+}  // namespace
+
+BuildWorkspace::~BuildWorkspace() {
+  if (temp_dir_.empty()) return;
+  if (!RemoveTree(temp_dir_)) return;  // the next build's sweep takes it
+  std::error_code ignored;
+  fs::remove(temp_dir_.string() + ".lock", ignored);
+}
+
+Result<void> BuildWorkspace::Take() {
+  TRY(MakeDirectories(options_.cache_dir, 0755));
+  TRY(MakeDirectories(options_.temp_dir, 0711));
+  const std::string name = "project-" + Sha256Hex(project_.string()).substr(0, 16) + ".lock";
+  project_lock_ = TRY(FileLock::Take(options_.cache_dir / name, true));
+  SweepTemp(options_.temp_dir);
+  static std::atomic<uint64_t> next{0};
+  const fs::path folder =
+      options_.temp_dir / ("build-" + std::to_string(::getpid()) + "-" + std::to_string(::time(nullptr)) +
+                           "-" + std::to_string(next++));
+  temp_lock_ = TRY(FileLock::Take(folder.string() + ".lock", true));
+  temp_dir_ = folder;
+  TRY(MakeDirectories(temp_dir_, 0711));
+  if (given_ == nullptr) own_.emplace(TRY(store_.TakeLease("build " + project_.string())));
+  taken_ = true;
+  return {};
+}
+
+Result<store::Lease*> BuildWorkspace::GetLease() {
+  const std::lock_guard lock(mutex_);
+  if (!taken_) TRY(Take());
+  return given_ != nullptr ? given_ : &*own_;
+}
+
+store::Lease* BuildWorkspace::LeaseIfTaken() {
   const std::lock_guard lock(mutex_);
   if (given_ != nullptr) return given_;
   return own_ ? &*own_ : nullptr;
@@ -36,9 +87,12 @@ Result<void> SessionLock::Load() {
   return {};
 }
 
-Result<LockFile> SessionLock::All() {
+Result<LockFile> SessionLock::KeepOnly(const std::set<std::string>& images) {
   const std::lock_guard lock(mutex_);
   TRY(Load());
+  const size_t dropped =
+      std::erase_if(file_->images, [&](const auto& entry) { return !images.contains(entry.first); });
+  if (dropped > 0) TRY(file_->Save(project_));
   return *file_;
 }
 

@@ -16,19 +16,34 @@
 
 namespace ingot::build {
 
-// The lease of a build, taken when the first thing has to be made: a build with nothing to do needs none.
-class BuildLease {
+// What a build holds while it makes something, taken when the first thing has to be made: a build with
+// nothing to do needs none of it. A lease on the store, the project's lock (two builds of one project would
+// only do the same work twice), and a folder for temporary files, which the next build removes if this one
+// is killed.
+class BuildWorkspace {
  public:
-  BuildLease(store::Store& store, store::Lease* given) : store_(store), given_(given) {}
-  Result<store::Lease*> Get();
-  // What was given by the caller, or taken already; else nullptr.
-  store::Lease* GetIfTaken();
+  BuildWorkspace(store::Store& store, const BuildOptions& options, fs::path project, store::Lease* given)
+      : store_(store), options_(options), project_(std::move(project)), given_(given) {}
+  ~BuildWorkspace();
+  // Any thread. The second build of a project waits here.
+  Result<store::Lease*> GetLease();
+  // The caller's lease, or the one taken already; else nullptr.
+  store::Lease* LeaseIfTaken();
+  // After GetLease.
+  const fs::path& temp_dir() const { return temp_dir_; }
 
  private:
+  Result<void> Take();
   store::Store& store_;
+  const BuildOptions& options_;
+  const fs::path project_;
   store::Lease* const given_;
   std::mutex mutex_;
+  bool taken_ = false;
   std::optional<store::Lease> own_;
+  std::optional<FileLock> project_lock_;
+  std::optional<FileLock> temp_lock_;
+  fs::path temp_dir_;
 };
 
 // ingot.lock as the images of one build see it: read once, resolved and written where it lacks an entry.
@@ -38,7 +53,8 @@ class SessionLock {
   // The entry of an image `from: debian:SUITE`; `upgrade`: resolved again in any case. Any thread.
   Result<LockedBase> Get(const std::string& image, const ImageInputs& inputs, bool upgrade,
                          const DebianBase::Note& note);
-  Result<LockFile> All();
+  // Drops the entries of other images and gives what is left.
+  Result<LockFile> KeepOnly(const std::set<std::string>& images);
 
  private:
   Result<void> Load();
@@ -56,7 +72,7 @@ struct BuildSession {
   const definition::Definition& definition;
   fs::path project;
   std::map<std::string, ImageInputs> inputs;
-  BuildLease lease;
+  BuildWorkspace workspace;
   SessionLock lock;
   std::mutex reporting;
   Sync<std::map<std::string, BuiltImage>> built;

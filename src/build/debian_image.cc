@@ -51,7 +51,7 @@ std::string DebianImageKey(const BuildSession& session, const LockedBase& base) 
 Result<MadeImage> MakeDebianImage(BuildSession& session, const std::string& name, const LockedBase& base) {
   if (session.debian == nullptr)
     return Error(Code::kUnsupported, "images from debian:" + base.suite + " cannot be built in this program");
-  store::Lease* lease = TRY(session.lease.Get());
+  store::Lease* lease = TRY(session.workspace.GetLease());
   BuildEvent step;
   step.number = step.total = 1;
   step.text = "debian:" + base.suite;

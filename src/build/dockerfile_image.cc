@@ -45,11 +45,11 @@ Result<oci::Digest> DockerfileImage::State::ImportLayout(const std::string& refe
   }
   // The index names everything below it by digest.
   const std::string key = KeyHasher("oci-layout/1").Add(*index).Add(image).Finish();
-  if (const auto entry = TRY(session.store.CacheGet(key, session.lease.GetIfTaken()));
+  if (const auto entry = TRY(session.store.CacheGet(key, session.workspace.LeaseIfTaken()));
       entry && !entry->refs.images.empty()) {
     return entry->refs.images.front();
   }
-  store::Lease* lease = TRY(session.lease.Get());
+  store::Lease* lease = TRY(session.workspace.GetLease());
   const oci::Digest digest = TRY(store::ImportLayout(session.store, directory, image, *lease));
   TRY(session.store.CachePut(key, R"({"step":"import"})", {{}, {digest}}));
   return digest;
@@ -120,13 +120,13 @@ Result<MadeImage> DockerfileImage::Make() {
     session.NoteOf(state_->name)("the build argument " + argument + " is not used: no ARG asks for it");
   std::atomic<int> number{0};
   const int total = plan.CountSteps();
-  store::Lease* lease = TRY(session.lease.Get());
+  store::Lease* lease = TRY(session.workspace.GetLease());
   const StageEnvironment environment{
       session.store,
       *lease,
       session.sandbox,
       &*state_->context,
-      session.options.temp_dir,
+      session.workspace.temp_dir(),
       state_->inputs.dockerfile->file_name,
       session.options.no_cache,
       session.options.source_date_epoch_s,

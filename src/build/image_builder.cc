@@ -19,7 +19,7 @@ Result<bool> Prove(BuildSession& session, const std::string& name, const oci::Di
   std::string record = R"({"tests":[]})";
   bool ran = false;
   std::optional<store::CacheEntry> known;
-  if (!session.options.no_cache) known = TRY(session.store.CacheGet(key, session.lease.GetIfTaken()));
+  if (!session.options.no_cache) known = TRY(session.store.CacheGet(key, session.workspace.LeaseIfTaken()));
   if (known) {
     record = known->value;
   } else if (!tests.tests.empty()) {
@@ -73,7 +73,7 @@ class ImageBuild {
     }
     const std::string key = GoldenKey(image_key, tests);
     if (!session_.options.no_cache) {
-      const auto entry = TRY(session_.store.CacheGet(key, session_.lease.GetIfTaken()));
+      const auto entry = TRY(session_.store.CacheGet(key, session_.workspace.LeaseIfTaken()));
       if (entry && !entry->refs.images.empty()) {
         if (dockerfile) TRY(dockerfile->Finish());
         return BuiltImage{entry->refs.images.front(), true, true, steps, steps, {}};

@@ -65,10 +65,8 @@ class Reader {
                              " oci:DIR) and build it from a Dockerfile with FROM "
                              "oci-layout:DIR.");
     }
-    if (image.from.starts_with(kDebianPrefix)) {
-      inputs.debian_suite = image.from.substr(kDebianPrefix.size());
-      return inputs;
-    }
+    inputs.debian_suite = DebianSuite(image);
+    if (!inputs.debian_suite.empty()) return inputs;
     if (!image.packages.empty()) {
       return Unsupported(path + ".packages",
                          "packages can only be added to `from: debian:SUITE`. Add them to the image that " +
@@ -133,6 +131,11 @@ std::string MachineArchitecture() {
   if (name == "aarch64") return "arm64";
   if (name == "i686") return "386";
   return name;
+}
+
+std::string DebianSuite(const definition::Image& image) {
+  if (!image.from.starts_with(kDebianPrefix)) return "";
+  return image.from.substr(kDebianPrefix.size());
 }
 
 std::vector<std::string> SortedPackages(const definition::Image& image) {

@@ -38,6 +38,8 @@ Result<std::map<std::string, ImageInputs>> ReadImageInputs(const definition::Def
 inline constexpr std::string_view kLayoutPrefix = "oci-layout:";
 // As OCI names this machine: "amd64".
 std::string MachineArchitecture();
+// "bookworm" for `from: debian:bookworm`; empty for any other image.
+std::string DebianSuite(const definition::Image& image);
 // `packages`, sorted, each once: as ingot.lock keeps them.
 std::vector<std::string> SortedPackages(const definition::Image& image);
 
