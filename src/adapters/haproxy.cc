@@ -393,7 +393,7 @@ Result<void> HaproxyRouter::Impl::PushMap(const RouterState& state) {
 Result<void> HaproxyRouter::Impl::Follow(Inner& inner, const RouterService* only, bool map) {
   const bool all = inner.dirty;
   inner.dirty = true;
-  TRY(router_->Update(RenderRouterConfig(inner.state, limits_, Servers::kNow), RenderMap(inner.state)));
+  router_->Update(RenderRouterConfig(inner.state, limits_, Servers::kNow), RenderMap(inner.state));
   TRY(Persistently([&]() -> Result<void> {
     if (all || only != nullptr) TRY(PushServers(inner.state, all ? nullptr : only));
     return map || all ? PushMap(inner.state) : Result<void>();

@@ -127,6 +127,7 @@ Result<void> HaproxyProcess::WriteFiles(const HaproxyPlan& plan) {
 
 Result<void> HaproxyProcess::StartNext(State& state) {
   const uint64_t generation = ++state.last_generation;
+  TRY(WriteFiles(*state.plan));
   const Fd config = TRY(OpenFile(options_.directory / (options_.role + ".cfg"), O_RDONLY));
   const Fd map = TRY(OpenFile(options_.directory / (options_.role + ".map"), O_RDONLY));
   const Fd log = TRY(OpenFile(options_.directory / (options_.role + ".log"), O_WRONLY | O_CREAT | O_TRUNC));
@@ -220,7 +221,6 @@ void HaproxyProcess::NextFailed(State& state, Error error) {
   if (state.previous) {
     state.plan = std::move(state.previous);
     state.previous.reset();
-    if (auto written = WriteFiles(*state.plan); !written) error = std::move(written).error();
   } else if (state.first) {
     state.plan.reset();
   }
@@ -257,7 +257,12 @@ void HaproxyProcess::Advance(State& state, const std::vector<int>& readable) {
     NextFailed(state, Error(Code::kFailed, "HAProxy does not start: " +
                                                (words.empty() ? "it ended without a word" : words)));
   } else if (state.next && is(state.next->question)) {
-    Promote(state);
+    // Readable is also the end of the stream, when it dies before its pidfd says so.
+    char first = 0;
+    if (::recv(state.next->question.get(), &first, 1, MSG_DONTWAIT) == 1)
+      Promote(state);
+    else
+      state.next->question.reset();
   } else if (state.next && now - state.next->since > options_.start_timeout) {
     Signal(state.next->pidfd, SIGKILL);
     state.next->question.reset();
@@ -330,7 +335,6 @@ Result<void> HaproxyProcess::Run(HaproxyPlan plan, bool wait, bool force) {
       return Error(Code::kTimeout, "HAProxy is still being started; try again");
     state.WaitFor(changed_, Milliseconds(100));
   }
-  TRY(WriteFiles(plan));
   if (!force && state->current && state->current->digest == plan.digest) {
     state->plan = std::move(plan);
     state->error.reset();
@@ -340,7 +344,6 @@ Result<void> HaproxyProcess::Run(HaproxyPlan plan, bool wait, bool force) {
   state->plan = std::move(plan);
   if (auto started = StartNext(*state); !started) {
     state->plan = std::move(previous);
-    if (state->plan) TRY(WriteFiles(*state->plan));
     return started;
   }
   state->previous = std::move(previous);
@@ -353,20 +356,15 @@ Result<void> HaproxyProcess::Run(HaproxyPlan plan, bool wait, bool force) {
   return state->error ? *state->error : Error(Code::kFailed, "HAProxy does not start");
 }
 
-Result<void> HaproxyProcess::Update(std::string config, std::string map) {
+void HaproxyProcess::Update(std::string config, std::string map) {
   auto state = state_.lock();
-  if (!state->plan) return {};
-  // A process that is being started has read the files or not: it is waited for, so that what is told next
+  if (!state->plan) return;
+  // A process that is being started has its files already: it is waited for, so that what is told next
   // reaches it.
   while (state->next) state.WaitFor(changed_, Milliseconds(100));
-  if (!state->plan) return {};
-  if (state->plan->config != config)
-    TRY(WriteFileAtomic(options_.directory / (options_.role + ".cfg"), config, 0644, Durability::kNone));
+  if (!state->plan) return;
   state->plan->config = std::move(config);
-  if (state->plan->map != map)
-    TRY(WriteFileAtomic(options_.directory / (options_.role + ".map"), map, 0644, Durability::kNone));
   state->plan->map = std::move(map);
-  return {};
 }
 
 void HaproxyProcess::Stop() {

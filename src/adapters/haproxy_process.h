@@ -56,8 +56,9 @@ class HaproxyProcess {
   // Otherwise, with `wait`, returns when the new process serves; kFailed with HAProxy's words when it does
   // not start, and then the former plan is in effect again (nothing is wanted when there was none).
   Result<void> Run(HaproxyPlan plan, bool wait, bool force = false);
-  // Replaces the files that the next start reads.
-  Result<void> Update(std::string config, std::string map);
+  // Replaces what the next start reads. Not written before that: two renames would be most of a switch's
+  // time.
+  void Update(std::string config, std::string map);
   // Nothing shall run any more: requests in flight are finished.
   void Stop();
   // Ends all processes at once and waits for it.
