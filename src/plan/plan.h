@@ -26,7 +26,9 @@ struct HostCapacity {
 // What serves now.
 struct Active {
   Revision revision;
+  std::map<std::string, uint32_t> declared;  // by the last definition applied; missing: by the revision
   std::map<std::string, uint32_t> replicas;  // in effect, by service; missing: as declared
+  Milliseconds keep_old{0};                  // in effect
 };
 
 struct FleetChange {

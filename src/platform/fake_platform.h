@@ -1,7 +1,7 @@
 // A Platform in memory, for testing what drives one: instances that take time, fail, die; calls that fail
 // before or after their effect. Time is the test's: everything moves on in Observe, by the clock.
 //
-// A request is answered as the real one would: Carries says which instances traffic to a listener reaches.
+// ApplyRoutes is refused when the topology lacks what it names, as a real router refuses it.
 #pragma once
 
 #include <functional>
@@ -61,11 +61,14 @@ class FakePlatform final : public Platform {
   const std::map<InstanceId, InstanceStatus>& instances();
   // Every id that Start was ever given.
   const std::set<InstanceId>& ever_started() const { return ever_started_; }
-  void ForgetHistory() { ever_started_.clear(); }
+  void ForgetHistory() {
+    ever_started_.clear();
+    given_up_.clear();
+  }
   // How often a function was called.
   int calls(const std::string& function) const;
-  // Something forbidden that happened, in words: a stop of an instance that was routed to and alone, a start
-  // of an id that was stopped before.
+  // Something forbidden that happened, in words: an id that was given up and is started again; routes to a
+  // service, endpoint or listener that the topology does not have.
   const std::vector<std::string>& complaints() const { return complaints_; }
 
  private:
@@ -73,24 +76,24 @@ class FakePlatform final : public Platform {
     FleetSpec spec;
     Script script;
     InstanceStatus status;
-    WallTime asked{};
-    std::optional<WallTime> stop_asked;
+    SteadyTime asked{};
+    std::optional<SteadyTime> stop_asked;
     bool pinned = false;  // its state was set by the test
   };
 
   Result<void> Before(const std::string& function);
   Result<void> After(const std::string& function);
   void Advance();
-  static void Advance(Entry& entry, WallTime now);
+  static void Advance(Entry& entry, SteadyTime now, WallTime wall);
 
   const Clock& clock_;
   std::map<InstanceId, Entry> entries_;
   std::map<InstanceId, InstanceStatus> statuses_;
   std::map<EnvironmentId, Topology> topologies_;
   std::map<EnvironmentId, RouteTable> routes_;
-  std::map<EnvironmentId, WallTime> settles_;
+  std::map<EnvironmentId, SteadyTime> settles_;
   std::set<InstanceId> ever_started_;
-  std::set<InstanceId> stopped_;
+  std::set<InstanceId> given_up_;
   std::map<std::string, int> calls_;
   std::vector<std::string> complaints_;
 };

@@ -63,7 +63,7 @@ Result<Role> ParseRole(std::string_view name);
 // A revision of which instances may exist.
 struct LiveRevision {
   Role role = Role::kCandidate;
-  WallTime until{};  // kWarm: the end of its window
+  WallTime until{};  // kWarm: the end of its window; kRetiring: the end of patience with its order
   Milliseconds keep_old{0};
   std::map<std::string, uint32_t> declared;  // by service: the count in the last definition applied
   std::map<std::string, uint32_t> replicas;  // by service: the count in effect
@@ -75,6 +75,7 @@ struct DesiredInstance {
   uint64_t ordinal = 0;
   bool seen = false;   // a platform has listed it; if it no longer does, the instance is lost
   bool ready = false;  // has passed its health gate
+  WallTime asked{};    // when it was decided that it shall exist
   WallTime since{};    // of the newest of these facts
   bool operator==(const DesiredInstance&) const = default;
 };

@@ -44,7 +44,7 @@ class MemoryJournal final : public Journal {
                                                     size_t limit) override;
   Result<std::vector<Rollout>> ReadHistory(const platform::EnvironmentId& environment, size_t limit) override;
   // --- for tests ---
-  // Forgets all finished rollouts but the newest `keep`, and revisions that no state names.
+  // Forgets all but the newest `keep` finished rollouts and revisions.
   void Trim(size_t keep);
   size_t commits() const { return commits_; }
 

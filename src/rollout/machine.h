@@ -37,11 +37,13 @@ struct View {
   bool looked = false;     // false: Observe failed, `observed` means nothing
   std::string look_error;  // why
   std::map<platform::InstanceId, platform::InstanceStatus> observed;
-  std::optional<platform::Topology> topology;  // in effect, as far as this process knows
-  std::optional<bool> settled;                 // TopologySettled; unset: not asked or could not look
-  std::optional<platform::RouteTable> routes;  // in effect, as far as this process knows
-  std::set<platform::InstanceId> started;      // Start was asked and accepted by this process
+  std::optional<platform::Topology> topology;        // in effect, as far as this process knows
+  std::optional<bool> settled;                       // TopologySettled; unset: not asked or could not look
+  std::optional<platform::RouteTable> routes;        // in effect, as far as this process knows
+  std::set<platform::InstanceId> started;            // Start was asked and accepted by this process
+  std::optional<platform::Topology> topology_tried;  // what `topology_trouble` is about
   std::optional<Trouble> topology_trouble;
+  std::optional<platform::RouteTable> routes_tried;  // what `routes_trouble` is about
   std::optional<Trouble> routes_trouble;
   std::map<platform::InstanceId, Trouble> start_trouble;
 };
@@ -63,6 +65,7 @@ using Action = std::variant<SetTopology, ApplyRoutes, StartInstance, StopInstanc
 
 struct Decision {
   std::optional<EnvironmentState> state;  // journal it before the actions; unset: nothing changed
+  std::optional<Desired> desired;         // of `state`
   std::vector<Rollout> finished;
   std::vector<Action> actions;   // in this order; those after one that failed may still be tried
   bool ask_settled = false;      // the next decision needs View::settled

@@ -1,0 +1,149 @@
+#include "plan/fleets.h"
+
+#include <algorithm>
+
+namespace ingot::plan {
+
+namespace {
+
+platform::Protocol Convert(definition::Protocol protocol) {
+  return protocol == definition::Protocol::kHttp ? platform::Protocol::kHttp : platform::Protocol::kTcp;
+}
+
+std::vector<platform::Port> Convert(const std::vector<definition::ResolvedPort>& ports) {
+  std::vector<platform::Port> out;
+  out.reserve(ports.size());
+  for (const auto& port : ports) out.push_back({port.name, port.number, Convert(port.protocol)});
+  return out;
+}
+
+platform::Probe Convert(const definition::ResolvedProbe& probe) {
+  platform::Probe out;
+  switch (probe.kind) {
+    case definition::ResolvedProbe::Kind::kNone:
+      out.kind = platform::Probe::Kind::kNone;
+      break;
+    case definition::ResolvedProbe::Kind::kHttp:
+      out.kind = platform::Probe::Kind::kHttp;
+      break;
+    case definition::ResolvedProbe::Kind::kTcp:
+      out.kind = platform::Probe::Kind::kTcp;
+      break;
+    case definition::ResolvedProbe::Kind::kRun:
+      out.kind = platform::Probe::Kind::kRun;
+      break;
+  }
+  out.port = probe.port;
+  out.path = probe.path;
+  out.command = probe.command;
+  out.interval = probe.interval;
+  out.timeout = probe.timeout;
+  out.passes = probe.passes;
+  out.fails = probe.fails;
+  out.deadline = probe.deadline;
+  return out;
+}
+
+platform::FleetSpec SpecOf(platform::FleetId id, const definition::ResolvedService& service) {
+  platform::FleetSpec spec;
+  spec.id = std::move(id);
+  spec.image = service.image;
+  spec.args = service.command;
+  spec.environment = service.environment;
+  spec.user = service.user;
+  spec.workdir = service.workdir;
+  spec.ports = Convert(service.ports);
+  for (const auto& use : service.uses)
+    spec.uses.push_back({use.name, use.endpoint, use.host, Convert(use.ports)});
+  spec.ready = Convert(service.ready);
+  spec.live = Convert(service.live);
+  spec.limits = {service.limits.millicpus, service.limits.memory_bytes, service.limits.pids};
+  for (const auto& scratch : service.scratch)
+    spec.scratch.push_back({scratch.path, scratch.size_bytes, scratch.exec});
+  for (const auto& [name, version] : service.secrets) spec.secrets.push_back({name, version});
+  spec.capabilities = service.capabilities;
+  spec.stop_signal = service.stop_signal;
+  spec.grace = service.grace;
+  spec.drain = service.drain;
+  return spec;
+}
+
+}  // namespace
+
+platform::EnvironmentId EnvironmentOf(const definition::Resolved& resolved) {
+  return {resolved.project, resolved.environment};
+}
+
+std::vector<Fleet> Fleets(const definition::Resolved& resolved) {
+  std::vector<Fleet> out;
+  out.reserve(resolved.services.size());
+  for (const auto& service : resolved.services) {
+    platform::FleetId id(EnvironmentOf(resolved), service.name,
+                         std::string(definition::FleetDigest(service).Short()));
+    out.push_back({SpecOf(std::move(id), service), service.replicas, service.kind});
+  }
+  return out;
+}
+
+platform::RouteTable Routes(const definition::Resolved& resolved) {
+  platform::RouteTable table;
+  std::map<std::string, platform::FleetId> ids;
+  const std::vector<Fleet> fleets = Fleets(resolved);
+  for (const Fleet& fleet : fleets) ids.emplace(fleet.spec.id.service(), fleet.spec.id);
+  // Names that dangle were refused when the definition was read; here they lead nowhere.
+  for (const auto& route : resolved.routes) {
+    const auto target = ids.find(route.service);
+    if (!route.listen.empty() && target != ids.end())
+      table.outside.push_back({route.listen, target->second, route.port, Convert(route.protocol)});
+  }
+  for (const Fleet& fleet : fleets) {
+    for (const auto& use : fleet.spec.uses) {
+      const auto target = ids.find(use.name);
+      if (use.endpoint)
+        table.endpoints.push_back({fleet.spec.id, use.name});
+      else if (target != ids.end())
+        table.inside.push_back({fleet.spec.id, use.name, target->second});
+    }
+  }
+  return table;
+}
+
+platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& live,
+                              const std::map<std::string, uint32_t>& replicas) {
+  std::map<std::string, platform::Topology::Service> services;
+  std::map<std::string, platform::Topology::Endpoint> endpoints;
+  std::map<std::string, platform::Topology::Listener> listeners;
+  for (const definition::Resolved* resolved : live) {
+    for (const auto& service : resolved->services) {
+      auto& entry = services[service.name];
+      entry.name = service.name;
+      for (const auto& port : service.ports) {
+        const bool known = std::any_of(entry.ports.begin(), entry.ports.end(),
+                                       [&](const platform::Port& p) { return p.number == port.number; });
+        if (!known) entry.ports.push_back({port.name, port.number, Convert(port.protocol)});
+      }
+      entry.replicas = std::max({entry.replicas, service.replicas, 1u});
+    }
+    for (const auto& endpoint : resolved->endpoints)
+      endpoints.try_emplace(endpoint.name,
+                            platform::Topology::Endpoint{endpoint.name, endpoint.host, endpoint.port});
+    for (const auto& route : resolved->routes)
+      if (!route.listen.empty())
+        listeners.try_emplace(
+            route.listen, platform::Topology::Listener{route.listen, route.service, Convert(route.protocol)});
+  }
+  platform::Topology out;
+  for (auto& [name, service] : services) {
+    const auto raised = replicas.find(name);
+    if (raised != replicas.end()) service.replicas = std::max(service.replicas, raised->second);
+    // By number, so that the same set is the same topology whichever revision came first.
+    std::sort(service.ports.begin(), service.ports.end(),
+              [](const platform::Port& a, const platform::Port& b) { return a.number < b.number; });
+    out.services.push_back(std::move(service));
+  }
+  for (auto& [name, endpoint] : endpoints) out.endpoints.push_back(std::move(endpoint));
+  for (auto& [listen, listener] : listeners) out.listeners.push_back(std::move(listener));
+  return out;
+}
+
+}  // namespace ingot::plan

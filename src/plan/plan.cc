@@ -1,0 +1,204 @@
+#include "plan/plan.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/units.h"
+
+namespace ingot::plan {
+
+namespace {
+
+uint32_t InEffect(const std::map<std::string, uint32_t>& replicas, const Fleet& fleet) {
+  const auto found = replicas.find(fleet.spec.id.service());
+  return found == replicas.end() ? fleet.replicas : found->second;
+}
+
+std::string Shown(const Json& value) {
+  if (value.is_null()) return "(none)";
+  if (!value.is_string()) return RenderJson(value);
+  const std::string text(value.get_string());
+  if (text.starts_with("sha256:")) return text.substr(7, 12);
+  return text.empty() ? "\"\"" : text;
+}
+
+// Every member that differs, by path; lists are compared whole, objects member by member.
+void Differences(const Json& before, const Json& after, const std::string& path,
+                 std::vector<std::string>& out) {
+  if (before == after) return;
+  if (!before.is_object() || !after.is_object()) {
+    out.push_back(path + ": " + Shown(before) + " → " + Shown(after));
+    return;
+  }
+  std::set<std::string> keys;
+  for (const auto& member : before.get_object()) keys.emplace(member.key());
+  for (const auto& member : after.get_object()) keys.emplace(member.key());
+  for (const std::string& key : keys) {
+    const Json* left = before.get_object().if_contains(key);
+    const Json* right = after.get_object().if_contains(key);
+    Differences(left == nullptr ? Json(nullptr) : *left, right == nullptr ? Json(nullptr) : *right,
+                path.empty() ? key : path + "." + key, out);
+  }
+}
+
+const definition::ResolvedService* ServiceOf(const definition::Resolved& resolved, const std::string& name) {
+  for (const auto& service : resolved.services)
+    if (service.name == name) return &service;
+  return nullptr;
+}
+
+std::vector<std::string> DifferencesOf(const definition::Resolved& before, const definition::Resolved& after,
+                                       const std::string& service) {
+  const auto* left = ServiceOf(before, service);
+  const auto* right = ServiceOf(after, service);
+  std::vector<std::string> out;
+  if (left == nullptr || right == nullptr) return out;
+  Json a = definition::ToJson(*left);
+  Json b = definition::ToJson(*right);
+  for (Json* json : {&a, &b})
+    for (const char* not_seen_inside : {"replicas", "rollout"}) json->get_object().erase(not_seen_inside);
+  Differences(a, b, "", out);
+  return out;
+}
+
+void AddPeak(Plan& plan, const Fleet& fleet, uint32_t count) {
+  plan.peak_memory_bytes += fleet.spec.limits.memory_bytes * count;
+  plan.peak_millicpus += fleet.spec.limits.millicpus * count;
+  if (count > 0 && fleet.spec.limits.memory_bytes == 0) plan.peak_unbounded = true;
+}
+
+std::string_view ActionName(FleetChange::Action action) {
+  switch (action) {
+    case FleetChange::Action::kStart:
+      return "start";
+    case FleetChange::Action::kKeep:
+      return "keep";
+    case FleetChange::Action::kRetire:
+      return "retire";
+  }
+  return "start";
+}
+
+// The count that an apply leads to: one set by `scale` stays unless the definition's own count changed.
+uint32_t NextCount(const std::optional<Active>& active, const Fleet& fleet) {
+  if (!active) return fleet.replicas;
+  const Fleet* former = active->revision.FleetOf(fleet.spec.id.service());
+  if (former == nullptr) return fleet.replicas;
+  const auto declared = active->declared.find(fleet.spec.id.service());
+  const uint32_t before = declared == active->declared.end() ? former->replicas : declared->second;
+  return before == fleet.replicas ? InEffect(active->replicas, *former) : fleet.replicas;
+}
+
+}  // namespace
+
+Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& next,
+              const HostCapacity& capacity) {
+  Plan plan;
+  plan.environment = EnvironmentOf(next);
+  const std::vector<Fleet> fleets = Fleets(next);
+  plan.routes_after = Routes(next);
+  if (active) {
+    plan.active = active->revision.number;
+    plan.routes_before = Routes(active->revision.resolved);
+  }
+  plan.new_revision = !active || active->revision.digest != definition::RevisionDigest(next);
+
+  std::vector<FleetChange> kept;
+  std::vector<FleetChange> retired;
+  for (const Fleet& fleet : fleets) {
+    const std::string& service = fleet.spec.id.service();
+    const Fleet* same = active ? active->revision.Find(fleet.spec.id) : nullptr;
+    const uint32_t count = NextCount(active, fleet);
+    if (same == nullptr) {
+      FleetChange change{FleetChange::Action::kStart, fleet.spec.id, count, {}};
+      if (active) change.differences = DifferencesOf(active->revision.resolved, next, service);
+      plan.fleets.push_back(std::move(change));
+      AddPeak(plan, fleet, count);
+      continue;
+    }
+    const uint32_t before = InEffect(active->replicas, *same);
+    kept.push_back({FleetChange::Action::kKeep, fleet.spec.id, count, {}});
+    if (before != count) plan.scales.push_back({service, before, count});
+    AddPeak(plan, fleet, std::max(before, count));
+  }
+  if (active) {
+    for (const Fleet& fleet : active->revision.fleets) {
+      const bool stays = std::any_of(fleets.begin(), fleets.end(),
+                                     [&](const Fleet& f) { return f.spec.id == fleet.spec.id; });
+      if (stays) continue;
+      const uint32_t count = InEffect(active->replicas, fleet);
+      retired.push_back({FleetChange::Action::kRetire, fleet.spec.id, count, {}});
+      AddPeak(plan, fleet, count);
+    }
+    Milliseconds keep_old{0};
+    for (const auto& service : next.services) keep_old = std::max(keep_old, service.rollout.keep_old);
+    plan.options_changed = !plan.new_revision && keep_old != active->keep_old;
+  }
+  plan.fleets.insert(plan.fleets.end(), kept.begin(), kept.end());
+  plan.fleets.insert(plan.fleets.end(), retired.begin(), retired.end());
+
+  for (const auto& route : next.routes) {
+    const auto owner = capacity.listeners.find(route.listen);
+    if (!route.listen.empty() && owner != capacity.listeners.end())
+      plan.conflicts.push_back({route.listen, owner->second});
+  }
+  if (capacity.memory_bytes > 0)
+    plan.memory_free_bytes =
+        capacity.memory_bytes - std::min(capacity.memory_bytes, capacity.memory_used_bytes);
+  return plan;
+}
+
+Result<void> Check(const Plan& plan) {
+  if (!plan.conflicts.empty()) {
+    const Conflict& conflict = plan.conflicts.front();
+    return Error(Code::kConflict, "listener " + conflict.listen + " belongs to " + conflict.owner +
+                                      "; choose another port in `routes`, or destroy that environment");
+  }
+  if (plan.memory_free_bytes && plan.peak_memory_bytes > *plan.memory_free_bytes)
+    return Error(Code::kNoSpace, "old and new fleets together may use " + RenderSize(plan.peak_memory_bytes) +
+                                     ", but this host has " + RenderSize(*plan.memory_free_bytes) +
+                                     " left for them; lower `resources.memory` or `replicas`");
+  return {};
+}
+
+Json ToJson(const Plan& plan) {
+  JsonArray fleets;
+  for (const FleetChange& change : plan.fleets) {
+    JsonArray differences;
+    for (const std::string& difference : change.differences) differences.emplace_back(difference);
+    fleets.push_back(JsonObject{{"action", ActionName(change.action)},
+                                {"service", change.fleet.service()},
+                                {"fleet", change.fleet.Render()},
+                                {"replicas", change.replicas},
+                                {"differences", std::move(differences)}});
+  }
+  JsonArray scales;
+  for (const ScaleChange& scale : plan.scales)
+    scales.push_back(JsonObject{{"service", scale.service}, {"from", scale.from}, {"to", scale.to}});
+  JsonArray conflicts;
+  for (const Conflict& conflict : plan.conflicts)
+    conflicts.push_back(JsonObject{{"listen", conflict.listen}, {"owner", conflict.owner}});
+  const auto routes = [](const platform::RouteTable& table) {
+    JsonArray out;
+    for (const auto& route : table.outside)
+      out.push_back(
+          JsonObject{{"listen", route.listen}, {"fleet", route.fleet.Render()}, {"port", route.port}});
+    return out;
+  };
+  return JsonObject{{"version", 1},
+                    {"environment", plan.environment.Render()},
+                    {"active", plan.active ? Json(*plan.active) : Json(nullptr)},
+                    {"changes", !plan.NothingToDo()},
+                    {"new_revision", plan.new_revision},
+                    {"options_changed", plan.options_changed},
+                    {"fleets", std::move(fleets)},
+                    {"scales", std::move(scales)},
+                    {"routes_before", routes(plan.routes_before)},
+                    {"routes_after", routes(plan.routes_after)},
+                    {"peak_memory_bytes", plan.peak_memory_bytes},
+                    {"peak_millicpus", plan.peak_millicpus},
+                    {"peak_unbounded", plan.peak_unbounded},
+                    {"conflicts", std::move(conflicts)}};
+}
+
+}  // namespace ingot::plan

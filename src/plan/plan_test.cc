@@ -1,0 +1,232 @@
+#include "plan/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ingot::plan {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+definition::ResolvedService Service(const std::string& name, const std::string& version, uint32_t replicas) {
+  definition::ResolvedService service;
+  service.name = name;
+  service.image = oci::Digest::Of(name);
+  service.environment["LOG_LEVEL"] = version;
+  service.ports = {{"http", 8080, definition::Protocol::kHttp}};
+  service.ready = {definition::ResolvedProbe::Kind::kTcp,
+                   8080,
+                   "",
+                   {},
+                   Milliseconds(5),
+                   Milliseconds(1000),
+                   2,
+                   Milliseconds(30'000),
+                   0};
+  service.limits = {250, 100 << 20, 50};
+  service.scratch = {{"/tmp", 1 << 20, false}};
+  service.secrets = {{"session_key", "3"}};
+  service.grace = Milliseconds(10'000);
+  service.drain = Milliseconds(5'000);
+  service.replicas = replicas;
+  service.rollout.keep_old = Milliseconds(60'000);
+  return service;
+}
+
+definition::Resolved Shop(const std::string& web, const std::string& api, uint32_t web_replicas = 2) {
+  definition::Resolved out;
+  out.project = "shop";
+  out.environment = "local";
+  out.commit = "c0ffee";
+  out.services = {Service("api", api, 1), Service("web", web, web_replicas)};
+  out.services[1].uses = {
+      {"api", false, out.services[0].ports, "", false},
+      {"db", true, {{"postgres", 5432, definition::Protocol::kTcp}}, "db.internal", false}};
+  definition::ResolvedRoute route;
+  route.listen = ":8000";
+  route.listen_port = 8000;
+  route.service = "web";
+  route.port = 8080;
+  out.routes = {route};
+  definition::ResolvedEndpoint db;
+  db.name = "db";
+  db.url = "postgres://db.internal/shop";
+  db.host = "db.internal";
+  db.port = 5432;
+  out.endpoints = {db};
+  return out;
+}
+
+Active ActiveOf(const definition::Resolved& resolved) {
+  Active active;
+  active.revision = MakeRevision(4, 3, resolved, "uid:0", WallTime{});
+  active.keep_old = active.revision.KeepOld();
+  return active;
+}
+
+TEST(Fleets, CarryEverythingThatAnInstanceSees) {
+  const definition::Resolved shop = Shop("info", "1", 3);
+  const auto fleets = Fleets(shop);
+  ASSERT_EQ(fleets.size(), 2u);
+  const platform::FleetSpec& web = fleets[1].spec;
+  EXPECT_EQ(web.id.Render(),
+            "shop/local/web@" + std::string(definition::FleetDigest(shop.services[1]).Short()));
+  EXPECT_EQ(web.id.digest().size(), 12u);
+  EXPECT_EQ(fleets[1].replicas, 3u);
+  EXPECT_EQ(web.environment.at("LOG_LEVEL"), "info");
+  EXPECT_EQ(web.image, oci::Digest::Of("web"));
+  EXPECT_THAT(
+      web.uses,
+      ElementsAre(platform::Use{"api", false, "", {{"http", 8080, platform::Protocol::kHttp}}},
+                  platform::Use{"db", true, "db.internal", {{"postgres", 5432, platform::Protocol::kTcp}}}));
+  EXPECT_EQ(web.ready.kind, platform::Probe::Kind::kTcp);
+  EXPECT_EQ(web.ready.passes, 2);
+  EXPECT_EQ(web.ready.deadline, Milliseconds(30'000));
+  EXPECT_EQ(web.limits, (platform::Limits{250, 100 << 20, 50}));
+  EXPECT_THAT(web.scratch, ElementsAre(platform::Scratch{"/tmp", 1 << 20, false}));
+  EXPECT_THAT(web.secrets, ElementsAre(platform::SecretRef{"session_key", "3"}));
+  EXPECT_EQ(web.drain, Milliseconds(5'000));
+}
+
+TEST(Routes, StayWithinTheRevision) {
+  const auto fleets = Fleets(Shop("info", "1"));
+  const platform::RouteTable table = Routes(Shop("info", "1"));
+  EXPECT_THAT(table.outside, ElementsAre(platform::RouteTable::Outside{":8000", fleets[1].spec.id, 8080,
+                                                                       platform::Protocol::kHttp}));
+  EXPECT_THAT(table.inside,
+              ElementsAre(platform::RouteTable::Inside{fleets[1].spec.id, "api", fleets[0].spec.id}));
+  EXPECT_THAT(table.endpoints, ElementsAre(platform::RouteTable::Endpoint{fleets[1].spec.id, "db"}));
+}
+
+TEST(Topology, IsTheUnionOfLiveRevisions) {
+  definition::Resolved before = Shop("info", "1", 5);
+  definition::Resolved after = Shop("info", "1", 2);
+  after.routes[0].listen = ":8001";
+  after.services.push_back(Service("zap", "1", 0));
+  const auto topology = TopologyOf({&after, &before}, {{"api", 4}});
+  ASSERT_EQ(topology.services.size(), 3u);
+  EXPECT_EQ(topology.services[0].name, "api");
+  EXPECT_EQ(topology.services[0].replicas, 4u);
+  EXPECT_EQ(topology.services[1].replicas, 5u);
+  EXPECT_EQ(topology.services[2].replicas, 1u);
+  ASSERT_EQ(topology.listeners.size(), 2u);
+  EXPECT_EQ(topology.listeners[0].listen, ":8000");
+  EXPECT_EQ(topology.listeners[1].listen, ":8001");
+  EXPECT_EQ(topology.endpoints.size(), 1u);
+  EXPECT_EQ(topology, TopologyOf({&before, &after}, {{"api", 4}}));
+  EXPECT_EQ(TopologyOf({}), platform::Topology{});
+}
+
+TEST(Revision, RoundTripsThroughJson) {
+  const Revision revision =
+      MakeRevision(7, 6, Shop("info", "1"), "uid:0", WallTime(Milliseconds(1234567890123)));
+  auto again = RevisionFromJson(*ParseJson(RenderJson(ToJson(revision))));
+  ASSERT_TRUE(again) << again.error().Render();
+  EXPECT_EQ(*again, revision);
+  EXPECT_EQ(revision.KeepOld(), Milliseconds(60'000));
+  Json changed = ToJson(revision);
+  changed.get_object()["digest"] = oci::Digest::Of("other").Render();
+  auto corrupt = RevisionFromJson(changed);
+  ASSERT_FALSE(corrupt);
+  EXPECT_EQ(corrupt.error().code(), Code::kCorrupt);
+}
+
+TEST(Plan, OfTheFirstRevisionStartsEverything) {
+  const Plan plan = MakePlan(std::nullopt, Shop("info", "1"), {});
+  EXPECT_TRUE(plan.new_revision);
+  ASSERT_EQ(plan.fleets.size(), 2u);
+  EXPECT_EQ(plan.fleets[0].action, FleetChange::Action::kStart);
+  EXPECT_EQ(plan.peak_memory_bytes, 300u << 20);
+  EXPECT_EQ(plan.peak_millicpus, 750u);
+  EXPECT_FALSE(plan.peak_unbounded);
+  EXPECT_TRUE(Check(plan));
+}
+
+TEST(Plan, OfTheSameIsNothingToDo) {
+  const Plan plan = MakePlan(ActiveOf(Shop("info", "1")), Shop("info", "1"), {});
+  EXPECT_TRUE(plan.NothingToDo());
+  EXPECT_EQ(RenderPlan(plan), "Nothing to do: shop/local is as declared (r4).\n");
+  EXPECT_FALSE(ToJson(plan).at("changes").as_bool());
+}
+
+TEST(Plan, OfOneChangedServiceKeepsTheOther) {
+  const Plan plan = MakePlan(ActiveOf(Shop("info", "1")), Shop("debug", "1"), {});
+  const std::string web1(definition::FleetDigest(Shop("info", "1").services[1]).Short());
+  const std::string web2(definition::FleetDigest(Shop("debug", "1").services[1]).Short());
+  const std::string api(definition::FleetDigest(Shop("info", "1").services[0]).Short());
+  EXPECT_EQ(RenderPlan(plan),
+            "shop/local: a new revision after r4\n\n"
+            "  + start  web@" +
+                web2 +
+                ", 2 instances\n"
+                "             environment.LOG_LEVEL: info → debug\n"
+                "  = keep   api@" +
+                api +
+                ", 1 instance\n"
+                "  - retire web@" +
+                web1 +
+                ", 2 instances\n"
+                "\nFleets: 1 to start, 1 to keep, 1 to retire. "
+                "Peak while both run: 500 MiB memory, 1.2 CPUs.\n");
+  EXPECT_EQ(plan.peak_memory_bytes, 500u << 20);
+  EXPECT_NE(plan.routes_before, plan.routes_after);
+}
+
+TEST(Plan, OfAnotherCountIsAScaleAndNoRevision) {
+  const Plan plan = MakePlan(ActiveOf(Shop("info", "1", 2)), Shop("info", "1", 5), {});
+  EXPECT_FALSE(plan.new_revision);
+  EXPECT_FALSE(plan.NothingToDo());
+  EXPECT_THAT(plan.scales, ElementsAre(ScaleChange{"web", 2, 5}));
+  EXPECT_THAT(RenderPlan(plan), HasSubstr("  ~ scale  web from 2 to 5\n"));
+}
+
+TEST(Plan, ACountSetByScaleStaysUnlessTheDefinitionsChanged) {
+  Active active = ActiveOf(Shop("info", "1", 2));
+  active.replicas["web"] = 6;
+  EXPECT_TRUE(MakePlan(active, Shop("info", "1", 2), {}).NothingToDo());
+  EXPECT_THAT(MakePlan(active, Shop("info", "1", 3), {}).scales, ElementsAre(ScaleChange{"web", 6, 3}));
+  EXPECT_EQ(MakePlan(active, Shop("debug", "1", 2), {}).fleets[0].replicas, 6u);
+}
+
+TEST(Plan, ASecretsVersionIsShownAndItsValueIsNot) {
+  definition::Resolved next = Shop("info", "1");
+  next.services[1].secrets["session_key"] = "4";
+  const Plan plan = MakePlan(ActiveOf(Shop("info", "1")), next, {});
+  EXPECT_THAT(plan.fleets[0].differences, ElementsAre("secrets.session_key: 3 → 4"));
+}
+
+TEST(Plan, AListenerOfAnotherEnvironmentIsAConflict) {
+  HostCapacity capacity;
+  capacity.listeners[":8000"] = "blog/local";
+  const Plan plan = MakePlan(std::nullopt, Shop("info", "1"), capacity);
+  EXPECT_THAT(plan.conflicts, ElementsAre(Conflict{":8000", "blog/local"}));
+  auto checked = Check(plan);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code(), Code::kConflict);
+  EXPECT_THAT(RenderPlan(plan), HasSubstr("  ! listener :8000 belongs to blog/local\n"));
+}
+
+TEST(Plan, APeakAboveTheHostsMemoryIsRefused) {
+  HostCapacity capacity;
+  capacity.memory_bytes = 1ull << 30;
+  capacity.memory_used_bytes = 800 << 20;
+  auto checked = Check(MakePlan(std::nullopt, Shop("info", "1"), capacity));
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code(), Code::kNoSpace);
+  capacity.memory_used_bytes = 0;
+  EXPECT_TRUE(Check(MakePlan(std::nullopt, Shop("info", "1"), capacity)));
+}
+
+TEST(Plan, AnotherWindowIsAChangeWithoutARevision) {
+  definition::Resolved next = Shop("info", "1");
+  for (auto& service : next.services) service.rollout.keep_old = Milliseconds(5'000);
+  const Plan plan = MakePlan(ActiveOf(Shop("info", "1")), next, {});
+  EXPECT_FALSE(plan.new_revision);
+  EXPECT_TRUE(plan.options_changed);
+  EXPECT_THAT(plan.scales, IsEmpty());
+}
+
+}  // namespace
+}  // namespace ingot::plan

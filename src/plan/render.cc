@@ -1,0 +1,98 @@
+// RenderPlan: a plan for people.
+#include <map>
+#include <set>
+
+#include "base/units.h"
+#include "plan/plan.h"
+
+namespace ingot::plan {
+
+namespace {
+
+std::string Instances(uint32_t count) {
+  return std::to_string(count) + (count == 1 ? " instance" : " instances");
+}
+
+std::string Line(char mark, const std::string& text) {
+  return std::string("  ") + mark + " " + text + "\n";
+}
+
+std::string FleetLine(const FleetChange& change) {
+  const std::string name = change.fleet.service() + "@" + change.fleet.digest();
+  switch (change.action) {
+    case FleetChange::Action::kStart: {
+      std::string out = Line('+', "start  " + name + ", " + Instances(change.replicas));
+      for (const std::string& difference : change.differences) out += "             " + difference + "\n";
+      return out;
+    }
+    case FleetChange::Action::kKeep:
+      return Line('=', "keep   " + name + ", " + Instances(change.replicas));
+    case FleetChange::Action::kRetire:
+      return Line('-', "retire " + name + ", " + Instances(change.replicas));
+  }
+  return "";
+}
+
+std::string RouteLines(const Plan& plan) {
+  std::map<std::string, std::string> before;
+  std::map<std::string, std::string> after;
+  const auto shown = [](const platform::RouteTable::Outside& route) {
+    return route.fleet.service() + ":" + std::to_string(route.port);
+  };
+  for (const auto& route : plan.routes_before.outside) before[route.listen] = shown(route);
+  for (const auto& route : plan.routes_after.outside) after[route.listen] = shown(route);
+  std::string out;
+  for (const auto& [listen, target] : after) {
+    const auto former = before.find(listen);
+    if (former == before.end())
+      out += Line('+', "route  " + listen + " to " + target);
+    else if (former->second != target)
+      out += Line('~', "route  " + listen + " to " + target + " (was " + former->second + ")");
+  }
+  for (const auto& [listen, target] : before)
+    if (!after.contains(listen)) out += Line('-', "route  " + listen + " (was to " + target + ")");
+  return out;
+}
+
+}  // namespace
+
+std::string RenderPlan(const Plan& plan) {
+  std::string out;
+  for (const Conflict& conflict : plan.conflicts)
+    out += Line('!', "listener " + conflict.listen + " belongs to " + conflict.owner);
+  const std::string active = plan.active ? "r" + std::to_string(*plan.active) : "";
+  if (plan.NothingToDo())
+    return out + "Nothing to do: " + plan.environment.Render() + " is as declared (" + active + ").\n";
+
+  uint32_t start = 0;
+  uint32_t keep = 0;
+  uint32_t retire = 0;
+  std::string lines;
+  for (const FleetChange& change : plan.fleets) {
+    if (change.action == FleetChange::Action::kStart) ++start;
+    if (change.action == FleetChange::Action::kKeep) ++keep;
+    if (change.action == FleetChange::Action::kRetire) ++retire;
+    lines += FleetLine(change);
+  }
+  for (const ScaleChange& scale : plan.scales)
+    lines += Line('~', "scale  " + scale.service + " from " + std::to_string(scale.from) + " to " +
+                           std::to_string(scale.to));
+  if (plan.options_changed) lines += Line('~', "change of how long old fleets are kept");
+  if (plan.new_revision) lines += RouteLines(plan);
+
+  out += plan.environment.Render() + ": " +
+         (plan.new_revision ? (plan.active ? "a new revision after " + active : "the first revision")
+                            : active + " stays") +
+         "\n\n" + lines + "\nFleets: " + std::to_string(start) + " to start, " + std::to_string(keep) +
+         " to keep, " + std::to_string(retire) + " to retire.";
+  if (!plan.scales.empty()) out += " Scale: " + std::to_string(plan.scales.size()) + ".";
+  out += " Peak while both run: " + RenderSize(plan.peak_memory_bytes) + " memory" +
+         (plan.peak_unbounded ? " and what services without a limit take" : "");
+  if (plan.peak_millicpus > 0) {
+    const uint32_t tenths = plan.peak_millicpus / 100;
+    out += ", " + std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " CPUs";
+  }
+  return out + ".\n";
+}
+
+}  // namespace ingot::plan
