@@ -20,8 +20,8 @@ std::vector<std::string> KeysOf(const std::map<std::string, T>& map) {
   return keys;
 }
 
-// A circle in the graph, from its least name around to it again; empty when there is none. Names that have no
-// node are ends.
+// One circle in the graph, from its least name around to it again; empty when there is none. Names that have
+// no node are ends.
 std::vector<std::string> FindCircle(const Graph& graph) {
   std::map<std::string, size_t> ends;  // node → edges to nodes not yet known to lead nowhere in a circle
   std::map<std::string, std::vector<std::string>> from;
@@ -59,6 +59,18 @@ std::vector<std::string> FindCircle(const Graph& graph) {
   std::rotate(path.begin(), std::min_element(path.begin(), path.end()), path.end());
   path.push_back(path.front());
   return path;
+}
+
+// Circles that share no name, as many as anybody will read.
+std::vector<std::vector<std::string>> FindCircles(Graph graph) {
+  std::vector<std::vector<std::string>> circles;
+  while (circles.size() < kMaxProblems) {
+    std::vector<std::string> circle = FindCircle(graph);
+    if (circle.empty()) break;
+    for (const std::string& name : circle) graph.erase(name);
+    circles.push_back(std::move(circle));
+  }
+  return circles;
 }
 
 std::string Arrows(const std::vector<std::string>& circle) {
@@ -146,8 +158,8 @@ class Checker {
       if (image.build)
         Each("images." + name + ".build.secrets", image.build->secrets, definition_.secrets, "secret");
     }
-    const std::vector<std::string> circle = FindCircle(graph);
-    if (!circle.empty()) place_.Fail("images." + circle[0] + ".from", "circular: " + Arrows(circle));
+    for (const auto& circle : FindCircles(std::move(graph)))
+      place_.Fail("images." + circle[0] + ".from", "circular: " + Arrows(circle));
   }
 
   void OneService(const std::string& path, const std::string& name, const Service& service) {
@@ -170,13 +182,13 @@ class Checker {
     Graph graph;
     for (const auto& [name, service] : services)
       if (service.uses) graph[name] = *service.uses;
-    const std::vector<std::string> circle = FindCircle(graph);
-    if (circle.empty()) return;
-    const std::vector<std::string>& uses = graph.at(circle[0]);
-    const auto index = std::find(uses.begin(), uses.end(), circle[1]) - uses.begin();
-    Place(definition_, problems_, environment)
-        .Fail("services." + circle[0] + ".uses[" + std::to_string(index) + "]",
-              "circular: " + Arrows(circle));
+    for (const auto& circle : FindCircles(graph)) {
+      const std::vector<std::string>& uses = graph.at(circle[0]);
+      const auto index = std::find(uses.begin(), uses.end(), circle[1]) - uses.begin();
+      Place(definition_, problems_, environment)
+          .Fail("services." + circle[0] + ".uses[" + std::to_string(index) + "]",
+                "circular: " + Arrows(circle));
+    }
   }
 
   void Services() {

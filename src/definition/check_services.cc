@@ -126,7 +126,7 @@ class ServiceRules {
     if (min > *scale.max)
       place_.Fail(path + ".min",
                   "min " + std::to_string(min) + " is more than max " + std::to_string(*scale.max));
-    if (service.replicas && (*service.replicas < min || *service.replicas > *scale.max))
+    else if (service.replicas && (*service.replicas < min || *service.replicas > *scale.max))
       place_.Fail(path_ + ".replicas", std::to_string(*service.replicas) +
                                            " replicas are outside scale, which says " + std::to_string(min) +
                                            " to " + std::to_string(*scale.max));

@@ -129,8 +129,8 @@ KeyRule EnvironmentKeys() {
   return {"the name of an environment variable", "^[!-<>-~]+$", IsEnvironmentKey};
 }
 KeyRule SecretNames() {
-  return {"letters, digits, \"_\" and \"-\", a letter or digit first",
-          "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", IsSecretName};
+  return {"letters, digits, \"_\" and \"-\", a letter or digit first", "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+          IsSecretName};
 }
 
 }  // namespace ingot::definition

@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -37,13 +39,31 @@ constexpr unsigned Bit(Node::Kind kind) {
   return 1u << static_cast<unsigned>(kind);
 }
 
+// A function that is copied by sharing it: a shape stands in many tables and nests deeply, and never changes.
+template <typename Signature>
+class Shared;
+template <typename R, typename... Args>
+class Shared<R(Args...)> {
+ public:
+  Shared() = default;
+  template <typename F>
+  requires(!std::is_same_v<std::decay_t<F>, Shared> && std::is_invocable_r_v<R, F&, Args...>)
+      Shared(F function)  // NOLINT(google-explicit-constructor): stands for the function
+      : function_(std::make_shared<const std::function<R(Args...)>>(std::move(function))) {}
+  R operator()(Args... args) const { return (*function_)(std::forward<Args>(args)...); }
+  explicit operator bool() const { return function_ != nullptr; }
+
+ private:
+  std::shared_ptr<const std::function<R(Args...)>> function_;
+};
+
 template <typename T>
 struct Shape {
   std::string what;  // for "expected …": "a list of names"
   unsigned kinds = Bit(Node::Kind::kScalar);
   // False when it reported a problem; then `out` is whatever could be read.
-  std::function<bool(Reader&, const Node&, T& out)> read;
-  std::function<Json(SchemaWriter&)> schema;
+  Shared<bool(Reader&, const Node&, T& out)> read;
+  Shared<Json(SchemaWriter&)> schema;
 };
 
 // A list of what `item` shapes. `minimum` items at least.
@@ -205,11 +225,10 @@ class Fields {
     Shape<T> shape;
     shape.what = "a mapping";
     shape.kinds = Bit(Node::Kind::kMapping) | Bit(Node::Kind::kNull);
-    shape.read = [self = *this](Reader& reader, const Node& node, T& out) {
-      return self.Read(reader, node, out);
-    };
-    shape.schema = [self = *this](SchemaWriter& writer) -> Json {
-      return writer.Ref(self.name_, [&] { return self.Schema(writer); });
+    const auto self = std::make_shared<const Fields>(*this);  // of both functions
+    shape.read = [self](Reader& reader, const Node& node, T& out) { return self->Read(reader, node, out); };
+    shape.schema = [self](SchemaWriter& writer) -> Json {
+      return writer.Ref(self->name_, [&] { return self->Schema(writer); });
     };
     return shape;
   }
@@ -219,8 +238,8 @@ class Fields {
     std::string key;
     std::string doc;
     std::string otherwise;
-    std::function<Json(SchemaWriter&)> schema;
-    std::function<bool(Reader&, const Node&, T&)> read;
+    Shared<Json(SchemaWriter&)> schema;
+    Shared<bool(Reader&, const Node&, T&)> read;
     bool required = false;
   };
   struct Group {
@@ -228,8 +247,8 @@ class Fields {
     bool one_needed;
   };
 
-  Fields& Add(std::string key, std::string doc, std::string otherwise,
-              std::function<Json(SchemaWriter&)> schema, std::function<bool(Reader&, const Node&, T&)> read) {
+  Fields& Add(std::string key, std::string doc, std::string otherwise, Shared<Json(SchemaWriter&)> schema,
+              Shared<bool(Reader&, const Node&, T&)> read) {
     fields_.push_back(
         {std::move(key), std::move(doc), std::move(otherwise), std::move(schema), std::move(read)});
     return *this;

@@ -15,6 +15,7 @@ Shape<Rollout> RolloutShape();
 Shape<Scale> ScaleShape();
 Shape<Health> HealthShape();
 Shape<Environment> EnvironmentShape();
-Shape<Definition> DefinitionShape();
+// The whole; made when it is first asked for, and never changed.
+const Shape<Definition>& DefinitionShape();
 
 }  // namespace ingot::definition

@@ -238,7 +238,9 @@ Shape<Environment> EnvironmentShape() {
   return fields.ToShape();
 }
 
-Shape<Definition> DefinitionShape() {
+namespace {
+
+Shape<Definition> MakeDefinitionShape() {
   Fields<Definition> fields("definition", "A project: its images, services, environments and rules.");
   fields.Part("version", VersionShape(), "The version of this format: 1.")
       .Needed()
@@ -263,6 +265,13 @@ Shape<Definition> DefinitionShape() {
       .Optional("notify", &Definition::notify, ListOf(NotifyShape()), "Who hears of events.")
       .Optional("pipeline", &Definition::pipeline, PipelineShape(), "From a push to a deployment.");
   return fields.ToShape();
+}
+
+}  // namespace
+
+const Shape<Definition>& DefinitionShape() {
+  static const Shape<Definition> shape = MakeDefinitionShape();
+  return shape;
 }
 
 }  // namespace ingot::definition
