@@ -53,6 +53,7 @@ class HaproxyRouter final : public platform::Router {
   // kNotFound also for a listener or endpoint that the topology does not name.
   Result<void> ApplyRoutes(const platform::EnvironmentId& environment, const platform::RouteTable& routes,
                            const std::map<platform::FleetId, std::vector<platform::Server>>& askers) override;
+  // Since the server was set, or since Open for those that were set before.
   Result<std::map<platform::InstanceId, platform::ServerCounters>> Counters() override;
   // True for an instance that has no slot. While a process from before a reload is left, an instance that has
   // a slot is not drained: that process may still send to it.

@@ -33,6 +33,12 @@ bool Ended(const Fd& pidfd) {
   return ::poll(&p, 1, 0) == 1;
 }
 
+// A few deaths are made good at once; then it is not started again and again at full speed.
+Milliseconds Patience(int failures) {
+  if (failures <= 5) return Milliseconds(0);
+  return std::min(Milliseconds(2000), Milliseconds(10) * (1 << std::min(failures - 5, 8)));
+}
+
 struct Marker {
   uint64_t generation = 0;
   std::string digest;
@@ -216,8 +222,7 @@ void HaproxyProcess::NextFailed(State& state, Error error) {
   Forget(*state.next);
   state.next.reset();
   ++state.failures;
-  state.retry_at = steady_clock::now() +
-                   std::min(Milliseconds(2000), Milliseconds(10) * (1 << std::min(state.failures, 8)));
+  state.retry_at = steady_clock::now() + Patience(state.failures);
   if (state.previous) {
     state.plan = std::move(state.previous);
     state.previous.reset();
@@ -242,13 +247,8 @@ void HaproxyProcess::Advance(State& state, const std::vector<int>& readable) {
     return false;
   });
   if (state.current && is(state.current->pidfd)) {
-    // One that dies young is not started again and again at full speed.
     if (now - state.current->since > std::chrono::seconds(5)) state.failures = 0;
-    state.retry_at =
-        state.failures == 0
-            ? now
-            : now + std::min(Milliseconds(2000), Milliseconds(10) * (1 << std::min(state.failures, 8)));
-    ++state.failures;
+    state.retry_at = now + Patience(++state.failures);
     Forget(*state.current);
     state.current.reset();
   }

@@ -1,0 +1,75 @@
+// The inside of HaproxyRouter: haproxy.cc has its start, state and topology, haproxy_runtime.cc what changes
+// and is observed while HAProxy runs.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters/haproxy.h"
+#include "adapters/haproxy_config.h"
+#include "adapters/haproxy_process.h"
+#include "adapters/haproxy_state.h"
+#include "base/sync.h"
+
+namespace ingot::adapters {
+
+// What an instance has counted, by process: counters begin at zero in each.
+struct RouterMeter {
+  struct Last {
+    uint64_t total = 0;
+    uint64_t errors = 0;
+  };
+  std::map<uint64_t, Last> last;
+  uint64_t requests = 0;
+  uint64_t errors = 0;
+};
+
+class HaproxyRouter::Impl {
+ public:
+  explicit Impl(HaproxyOptions options) : options_(std::move(options)) {}
+
+  Result<void> Open();
+  Result<void> SetTopology(const platform::EnvironmentId& environment, const platform::Topology& topology);
+  Result<bool> TopologySettled();
+  Result<std::string> VirtualAddress(const platform::EnvironmentId& environment, const std::string& name);
+  Result<void> SetServers(const platform::FleetId& fleet, const std::vector<platform::Server>& servers);
+  Result<void> ApplyRoutes(const platform::EnvironmentId& environment, const platform::RouteTable& routes,
+                           const std::map<platform::FleetId, std::vector<platform::Server>>& askers);
+  Result<std::map<platform::InstanceId, platform::ServerCounters>> Counters();
+  Result<bool> Drain(const platform::InstanceId& instance);
+  Result<void> Destroy();
+  std::vector<int64_t> ProcessIds();
+
+ private:
+  using Sockets = std::map<std::string, std::shared_ptr<const Fd>>;
+  struct Inner {
+    RouterState state;
+    Sockets sockets;
+    std::map<platform::InstanceId, RouterMeter> meters;
+    bool dirty = false;  // HAProxy may differ from the state: the last change of it failed
+  };
+
+  Result<void> ReadState(Inner& inner);
+  Result<void> WriteState(const RouterState& state, Durability durability);
+  Result<std::shared_ptr<const Fd>> OpenSocket(const RouterSocket& socket);
+  HaproxyPlan PlanOf(const RouterState& state, const Sockets& sockets, bool egress) const;
+  Result<void> RunPlans(const RouterState& state, const Sockets& sockets, bool force);
+  // Makes the files, then HAProxy, follow inner.state: the servers of one service, the map, or both;
+  // everything when an earlier change failed.
+  Result<void> Follow(Inner& inner, const RouterService* only, bool map);
+  Result<void> PushServers(const RouterState& state, const RouterService* only);
+  Result<void> PushMap(const RouterState& state);
+  Result<void> StartMeters(Inner& inner, RouterState& state, const std::vector<platform::InstanceId>& added);
+  std::vector<std::string> Backends(const SlotPlace& place, const platform::FleetId& fleet) const;
+
+  HaproxyOptions options_;
+  HaproxyLimits limits_;
+  Fd directory_;
+  std::unique_ptr<HaproxyProcess> router_;
+  std::unique_ptr<HaproxyProcess> egress_;
+  Sync<Inner> inner_;
+};
+
+}  // namespace ingot::adapters
