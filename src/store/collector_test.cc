@@ -2,7 +2,9 @@
 
 #include <utime.h>
 
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 #include "store/claims.h"
 #include "store/store_fixture.h"
@@ -185,6 +187,22 @@ TEST_F(CollectorTest, CacheEntriesAgeAndFreeOnesStay) {
 TEST_F(CollectorTest, OnlyOneRunsAtATime) {
   const auto lock = Must(FileLock::Take(root_ / "claims/collector.lock", false));
   EXPECT_EQ(Collect(*store_, {}, clock_).error().code(), Code::kConflict);
+}
+
+TEST_F(CollectorTest, AClaimWaitsWhileImportersAreLockedOut) {
+  auto lease = Must(store_->TakeLease("test"));
+  ClaimReader reader(root_ / "claims");
+  std::atomic<bool> claimed{false};
+  auto lock = std::make_optional(Must(reader.LockOut()));
+  std::thread importer([&] {
+    Must(store_->objects().Put("new"));
+    claimed = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_FALSE(claimed);
+  lock.reset();
+  importer.join();
+  EXPECT_TRUE(claimed);
 }
 
 TEST(SessionOfTemporaryTest, ReadsWhatTemporaryForWrites) {
