@@ -178,14 +178,15 @@ Result<void> HaproxyRouter::Impl::ApplyRoutes(
     const EnvironmentId& environment, const platform::RouteTable& routes,
     const std::map<FleetId, std::vector<platform::Server>>& askers) {
   auto inner = inner_.lock();
-  auto entries = TRY(RouteEntries(inner->state, environment, routes, askers));
+  RouterState next = inner->state;
+  TRY(ReserveSets(next, environment, routes));
+  auto entries = TRY(RouteEntries(next, environment, routes, askers));
   const auto found = inner->state.environments.find(environment);
   if (found == inner->state.environments.end()) {
     if (entries.empty()) return {};
     return Error(Code::kNotFound, "the router has no topology of " + environment.Render());
   }
   if (found->second.entries == entries && !inner->dirty) return {};
-  RouterState next = inner->state;
   next.environments[environment].entries = std::move(entries);
   TRY(WriteState(next, Durability::kNone));
   inner->state = std::move(next);

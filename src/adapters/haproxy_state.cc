@@ -152,8 +152,9 @@ const Topology::Service* FindService(const Topology& topology, const std::string
   return nullptr;
 }
 
-// The set that the fleet has, or one it may take.
-RouterSet* SetFor(RouterEnvironment& environment, const FleetId& fleet, const Topology::Service& service) {
+// The set that the fleet has, or one it may take; those of fleets in `reserved` are not to be had.
+RouterSet* SetFor(RouterEnvironment& environment, const FleetId& fleet, const Topology::Service& service,
+                  const std::set<FleetId>& reserved = {}) {
   auto& sets = environment.services[service.name].sets;
   for (RouterSet& set : sets)
     if (set.fleet == fleet) return &set;
@@ -162,6 +163,7 @@ RouterSet* SetFor(RouterEnvironment& environment, const FleetId& fleet, const To
   for (size_t i = 0; i < sets.size(); ++i) {
     // A set that a route leads to is never handed to another fleet: its route would follow.
     if (!sets[i].Empty() || Routed(environment, fleet.environment(), service, i)) continue;
+    if (sets[i].fleet && reserved.contains(*sets[i].fleet)) continue;
     uint64_t freed = 0;
     for (const RouterSlot& slot : sets[i].slots) freed = std::max(freed, slot.freed);
     if (best == nullptr || freed < best_freed) {
@@ -304,6 +306,27 @@ Result<void> AssignServers(RouterState& state, const FleetId& fleet,
   return {};
 }
 
+Result<void> ReserveSets(RouterState& state, const EnvironmentId& environment,
+                         const platform::RouteTable& routes) {
+  const auto found = state.environments.find(environment);
+  if (found == state.environments.end()) return {};
+  std::set<FleetId> named;
+  for (const auto& route : routes.outside) named.insert(route.fleet);
+  for (const auto& route : routes.inside) named.insert(route.fleet);
+  for (const FleetId& fleet : named) {
+    const Topology::Service* service = FindService(found->second.topology, fleet.service());
+    if (service == nullptr || fleet.environment() != environment)
+      continue;  // RouteEntries says what is wrong
+    RouterSet* set = SetFor(found->second, fleet, *service, named);
+    if (set == nullptr)
+      return Error(Code::kConflict, "all three server sets of " + environment.Render() + "/" +
+                                        fleet.service() +
+                                        " are in use; an older fleet has to be retired first");
+    set->fleet = fleet;
+  }
+  return {};
+}
+
 Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
     const RouterState& state, const EnvironmentId& environment, const platform::RouteTable& routes,
     const std::map<FleetId, std::vector<platform::Server>>& askers) {
@@ -318,9 +341,10 @@ Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
       const auto service = found->second.services.find(fleet.service());
       if (service != found->second.services.end())
         for (size_t i = 0; i < kSetsPerService; ++i)
-          if (service->second.sets[i].fleet == fleet && !service->second.sets[i].Empty()) return i;
+          if (service->second.sets[i].fleet == fleet) return i;
     }
-    return Error(Code::kNotFound, fleet.Render() + " has no server in the router");
+    return Error(Code::kNotFound,
+                 "the router has no service " + fleet.Render() + "; its topology has to name it first");
   };
   for (const auto& route : routes.outside) {
     const size_t set = TRY(set_of(route.fleet));

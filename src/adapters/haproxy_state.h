@@ -81,6 +81,10 @@ Result<void> AssignServers(RouterState& state, const platform::FleetId& fleet,
                            const std::vector<platform::Server>& servers,
                            std::vector<platform::InstanceId>* added = nullptr);
 
+// Gives every fleet that the table names a set of slots, if need be an empty one; see Router::ApplyRoutes.
+Result<void> ReserveSets(RouterState& state, const platform::EnvironmentId& environment,
+                         const platform::RouteTable& routes);
+
 // The environment's part of the map; see Router::ApplyRoutes.
 Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
     const RouterState& state, const platform::EnvironmentId& environment, const platform::RouteTable& routes,

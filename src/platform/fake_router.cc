@@ -14,6 +14,21 @@ const Topology::Service* FindService(const Topology& topology, const std::string
   return nullptr;
 }
 
+bool Names(const RouteTable& routes, const FleetId& fleet) {
+  return std::any_of(routes.outside.begin(), routes.outside.end(),
+                     [&](const auto& route) { return route.fleet == fleet; }) ||
+         std::any_of(routes.inside.begin(), routes.inside.end(),
+                     [&](const auto& route) { return route.fleet == fleet; });
+}
+
+// How many sets of the fleet's service are taken.
+template <typename Fleets>
+long SetsOf(const Fleets& fleets, const FleetId& fleet) {
+  return std::count_if(fleets.begin(), fleets.end(), [&](const auto& entry) {
+    return entry.first.environment() == fleet.environment() && entry.first.service() == fleet.service();
+  });
+}
+
 }  // namespace
 
 std::optional<Error> FakeRouter::Failure(State& state, const std::string& function) {
@@ -86,14 +101,14 @@ Result<void> FakeRouter::SetServers(const FleetId& fleet, const std::vector<Serv
     if (server.instance.fleet() != fleet)
       return Error(Code::kInvalid, server.instance.Render() + " is not an instance of " + fleet.Render());
   if (servers.empty()) {
-    state->fleets.erase(fleet);
+    const auto kept = state->fleets.find(fleet);
+    if (kept == state->fleets.end()) return {};
+    kept->second.clear();
+    if (!Names(environment->second.routes, fleet)) state->fleets.erase(kept);
     return {};
   }
   if (!state->fleets.contains(fleet)) {
-    const auto taken = std::count_if(state->fleets.begin(), state->fleets.end(), [&](const auto& entry) {
-      return entry.first.environment() == fleet.environment() && entry.first.service() == fleet.service();
-    });
-    if (taken >= static_cast<long>(kSets))
+    if (SetsOf(state->fleets, fleet) >= static_cast<long>(kSets))
       return Error(Code::kConflict, "all three server sets of " + fleet.service() + " are in use");
   }
   std::vector<Entry> entries;
@@ -116,11 +131,19 @@ Result<void> FakeRouter::ApplyRoutes(const EnvironmentId& environment, const Rou
   const auto found = state->environments.find(environment);
   const Topology none;
   const Topology& topology = found == state->environments.end() ? none : found->second.topology;
+  auto fleets = state->fleets;
+  std::erase_if(fleets, [&](const auto& entry) {
+    return entry.first.environment() == environment && entry.second.empty() && !Names(routes, entry.first);
+  });
   auto known = [&](const FleetId& fleet) -> Result<void> {
     if (fleet.environment() != environment)
       return Error(Code::kInvalid, fleet.Render() + " is not a fleet of " + environment.Render());
-    if (!state->fleets.contains(fleet))
-      return Error(Code::kNotFound, fleet.Render() + " has no server in the router");
+    if (fleets.contains(fleet)) return {};
+    if (FindService(topology, fleet.service()) == nullptr)
+      return Error(Code::kNotFound, "the router has no service " + fleet.service());
+    if (SetsOf(fleets, fleet) >= static_cast<long>(kSets))
+      return Error(Code::kConflict, "all three server sets of " + fleet.service() + " are in use");
+    fleets[fleet] = {};
     return {};
   };
   for (const auto& route : routes.outside) {
@@ -135,6 +158,7 @@ Result<void> FakeRouter::ApplyRoutes(const EnvironmentId& environment, const Rou
                      [&](const auto& endpoint) { return endpoint.name == route.name; }))
       return Error(Code::kNotFound, "the router has no endpoint " + route.name);
   ++state->switches;
+  state->fleets = std::move(fleets);
   if (found == state->environments.end()) return {};
   found->second.routes = routes;
   found->second.askers = askers;

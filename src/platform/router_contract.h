@@ -136,8 +136,25 @@ TYPED_TEST_P(RouterContract, ThreeSetsPerService) {
   ROUTER_OK(router.ApplyRoutes(this->local_, table, {}));
   EXPECT_EQ(this->Answering(listen), std::set<FleetId>{fourth});
   table.outside[0].fleet = this->Fleet("web", 2);
-  ROUTER_FAILS(Code::kNotFound, router.ApplyRoutes(this->local_, table, {}));
+  ROUTER_FAILS(Code::kConflict, router.ApplyRoutes(this->local_, table, {}));
   EXPECT_EQ(this->Answering(listen), std::set<FleetId>{fourth}) << "a refused table changes nothing";
+}
+
+TYPED_TEST_P(RouterContract, ARoutedFleetWithoutServersServesNothingUntilItHasSome) {
+  Router& router = this->harness_.router();
+  const std::string listen = this->harness_.Listen();
+  ROUTER_OK(router.SetTopology(this->local_, this->Two(listen)));
+  const FleetId web = this->Fleet("web", 1);
+  RouteTable table;
+  table.outside = {{listen, web, this->kPort, Protocol::kHttp}};
+  ROUTER_OK(router.ApplyRoutes(this->local_, table, {}));
+  EXPECT_EQ(this->Answering(listen), std::set<FleetId>{});
+  ROUTER_OK(router.SetServers(web, this->ServeAll(web, 1)));
+  EXPECT_EQ(this->Answering(listen), std::set<FleetId>{web});
+  ROUTER_OK(router.SetServers(web, {}));
+  EXPECT_EQ(this->Answering(listen), std::set<FleetId>{}) << "its route stays";
+  ROUTER_OK(router.SetServers(web, this->ServeAll(web, 1)));
+  EXPECT_EQ(this->Answering(listen), std::set<FleetId>{web});
 }
 
 TYPED_TEST_P(RouterContract, RefusesWhatItDoesNotKnow) {
@@ -232,7 +249,8 @@ TYPED_TEST_P(RouterContract, ADrainedInstanceGetsNothingNew) {
 
 REGISTER_TYPED_TEST_SUITE_P(RouterContract, RoutesOnlyWhatTheTableSays,
                             InsideOnlyDeclaredAskersReachTheirRevision, ThreeSetsPerService,
-                            RefusesWhatItDoesNotKnow, AListenerBelongsToOneEnvironment,
-                            AddressesAreStableAndDistinct, ADrainedInstanceGetsNothingNew);
+                            RefusesWhatItDoesNotKnow, ARoutedFleetWithoutServersServesNothingUntilItHasSome,
+                            AListenerBelongsToOneEnvironment, AddressesAreStableAndDistinct,
+                            ADrainedInstanceGetsNothingNew);
 
 }  // namespace ingot::platform
