@@ -80,7 +80,11 @@ Result<Workshop> OpenWorkshop(const Invocation& invocation, bool no_cache, build
   workshop.opened = TRY(OpenStore(layout));
   workshop.sandbox = std::make_unique<adapters::CrunSandbox>(
       adapters::CrunSandbox::Options{.run_dir = layout.run(), .root_key = layout.key()});
-  workshop.debian = adapters::MakeDebianBase(layout.cache() / "deb", layout.tmp());
+  adapters::MmdebstrapBase::Options debian;
+  debian.cache_dir = layout.cache() / "deb";
+  debian.temp_dir = layout.tmp();
+  if (const char* mirrors = std::getenv("INGOT_DEBIAN_MIRROR"); mirrors != nullptr) debian.mirrors = mirrors;
+  workshop.debian = std::make_unique<adapters::MmdebstrapBase>(std::move(debian));
   build::BuildOptions options;
   options.progress = std::move(progress);
   options.cache_dir = layout.cache();

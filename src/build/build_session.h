@@ -10,7 +10,7 @@
 #include "base/sync.h"
 #include "build/builder.h"
 #include "build/image_inputs.h"
-#include "build/image_test.h"
+#include "build/image_tests.h"
 #include "store/lease.h"
 #include "store/store.h"
 
@@ -73,7 +73,7 @@ struct BuildSession {
   fs::path project;
   std::map<std::string, ImageInputs> inputs;
   BuildWorkspace workspace;
-  SessionLock lock;
+  SessionLock lock_file;
   std::mutex reporting;
   Sync<std::map<std::string, BuiltImage>> built;
 

@@ -1,4 +1,4 @@
-#include "build/image_test.h"
+#include "build/image_tests.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
