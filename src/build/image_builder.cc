@@ -65,7 +65,7 @@ class ImageBuild {
       image_key = TRY(dockerfile->Plan());
       steps = dockerfile->CountSteps();
     } else if (!inputs_.debian_suite.empty()) {
-      base = TRY(session_.lock.Get(name_, inputs_, false, session_.NoteOf(name_)));
+      base = TRY(session_.lock_file.Get(name_, inputs_, false, session_.NoteOf(name_)));
       image_key = DebianImageKey(session_, *base);
     } else {
       image_key = session_.built.lock()->at(inputs_.image->from).manifest.Render();
