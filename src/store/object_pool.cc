@@ -358,7 +358,8 @@ Result<void> ObjectPool::State::MoveToName(const ObjectId& id, const Pending& pe
   const std::string to = id.RelativePath();
   for (int attempt = 0; attempt < 2; ++attempt) {
     const unsigned flags = pending.replace ? 0 : RENAME_NOREPLACE;
-    if (::renameat2(AT_FDCWD, from.c_str(), directory_fd.get(), to.c_str(), flags) == 0) return {};
+    // Both by path: a caller in a mount namespace of its own sees another mount than the descriptor's.
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, (directory / to).c_str(), flags) == 0) return {};
     if (errno == EEXIST) {  // another process was faster, with the same contents
       if (::unlink(from.c_str()) != 0) return ErrnoError(errno, "remove " + from.string());
       return {};
