@@ -23,8 +23,10 @@ Result<std::string> ReadFile(const fs::path& path, size_t limit_bytes) {
   struct stat st {};
   if (::fstat(fd.get(), &st) < 0) return ErrnoError(errno, "read " + path.string());
   std::string out;
-  // Files of /proc and /sys claim to be empty, so the size is only a hint.
-  size_t capacity = std::min(limit_bytes, static_cast<size_t>(std::max<off_t>(st.st_size, 0))) + 1;
+  // Files of /proc and /sys claim to be empty, so the size is only a hint; a setting below /proc/sys gives
+  // its value to the first read alone, however small.
+  size_t capacity =
+      std::max<size_t>(std::min(limit_bytes, static_cast<size_t>(std::max<off_t>(st.st_size, 0))) + 1, 256);
   size_t used = 0;
   while (true) {
     if (out.size() < used + capacity) out.resize(used + capacity);
