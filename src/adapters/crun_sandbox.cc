@@ -87,7 +87,11 @@ class SandboxRun {
     TRY(CleanRests());
     TRY(MakeDirectories(bundle_, 0711));
     TRY(MakeDirectories(bundle_ / "rootfs", 0711));
-    if (spec_.upper) TRY(MakeDirectories(Work(), 0700));
+    if (spec_.upper) {
+      // One that a killed run left is refused by the kernel (it was mounted volatile).
+      TRY(RemoveTree(Work()));
+      TRY(MakeDirectories(Work(), 0700));
+    }
     if (!IsBuild()) range_ = TRY(ids_.Acquire(spec_.name));
 
     std::array<int, 2> ends{};
@@ -177,6 +181,10 @@ class SandboxRun {
     struct pollfd p = {watch->get(), POLLIN, 0};
     while (::poll(&p, 1, -1) < 0 && errno == EINTR) {
     }
+    // Now, not when the kernel comes to take this thread's namespace away: the caller is about to read
+    // `upper`.
+    if (::umount2((bundle_ / "rootfs").c_str(), UMOUNT_NOFOLLOW) < 0)
+      static_cast<void>(Unmount(bundle_ / "rootfs").has_value());
   }
 
   Result<void> Prepare() {
