@@ -1,0 +1,211 @@
+"""A host under test: a root directory of its own, its daemon, a project in it, and what it must leave behind: nothing."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("INGOT_BUILD", SOURCE / "build" / "release"))
+INGOT = BUILD / "src" / "app" / "ingot"
+LOAD = BUILD / "bench" / "ingot_load"
+APP = BUILD / "tests" / "test_app"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(what, condition, seconds=20.0):
+    """Watches until condition() is true and returns its value; the test fails when it never is."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.01)
+
+
+class Finished:
+    def __init__(self, process):
+        self.code = process.returncode
+        self.out = process.stdout
+        self.err = process.stderr
+
+    def json(self):
+        return json.loads(self.out)
+
+    def __repr__(self):
+        return f"exit {self.code}\n--- out\n{self.out}\n--- err\n{self.err}"
+
+
+class Host:
+    def __init__(self):
+        self.base = pathlib.Path(tempfile.mkdtemp(prefix="ingot-e2e-", dir="/tmp"))
+        self.base.chmod(0o755)
+        self.root = self.base / "root"
+        self.project = self.base / "shop"
+        self.project.mkdir()
+        shutil.copy(APP, self.project / "app")
+        self.daemon = None
+        self.port = free_port()
+        self.before = self.traces()
+
+    # --- commands ---
+    def run(self, *args, env=None, timeout=120, cwd=None):
+        full = {**os.environ, "INGOT_ROOT": str(self.root), "NO_COLOR": "1", **(env or {})}
+        return Finished(subprocess.run([str(INGOT), *args], cwd=cwd or self.project, env=full, capture_output=True,
+                                       text=True, timeout=timeout))
+
+    def ok(self, *args, **options):
+        done = self.run(*args, **options)
+        assert done.code == 0, done
+        return done
+
+    def apply(self, **options):
+        return self.ok("apply", "--yes", "--json", **options).json()
+
+    def status(self):
+        return self.ok("status", "--json").json()
+
+    def instances(self, service, state=None):
+        for entry in self.status()["services"]:
+            if entry["name"] == service:
+                return [i for i in entry["instances"] if state is None or i["state"] == state]
+        return []
+
+    # --- the daemon ---
+    def start(self, env=None):
+        log = open(self.base / "daemon.log", "ab")
+        full = {**os.environ, "INGOT_ROOT": str(self.root), **(env or {})}
+        self.daemon = subprocess.Popen([str(INGOT), "serve"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=full)
+        log.close()
+
+        def answers():
+            assert self.daemon.poll() is None, (self.base / "daemon.log").read_text()[-3000:]
+            return self.run("status", "--host", "--json").code == 0
+
+        wait_for("the daemon answers", answers)
+
+    def kill_daemon(self, number=signal.SIGKILL):
+        self.daemon.send_signal(number)
+        self.daemon.wait(timeout=30)
+
+    # --- the project ---
+    def define(self, text, dockerfile=None):
+        (self.project / "ingot.yaml").write_text(text.replace("@PORT@", str(self.port)))
+        (self.project / "Dockerfile").write_text(
+            dockerfile or 'FROM scratch\nCOPY app /app\nUSER 1000:1000\nCMD ["/app"]\n')
+        (self.project / ".dockerignore").write_text("*\n!app\n")
+
+    def one_service(self, revision="one", replicas=2, extra="", health="", rollout="{ keep_old: 1m, drain: 2s }", env=""):
+        """A definition with one service, `web`, whose answers carry the revision."""
+        self.define(f"""
+version: 1
+project: shop
+images:
+  app: {{ build: . }}
+services:
+  web:
+    image: app
+    replicas: {replicas}
+    port: 8080
+    environment: {{ REVISION: {revision}{", " + env if env else ""} }}
+    health:
+      ready: {{ http: /healthz, timeout: 500ms, deadline: 3s }}
+      {health}
+    rollout: {rollout}
+    {extra}
+routes:
+  - {{ listen: "127.0.0.1:@PORT@", to: web }}
+""")
+
+    def get(self, path="/", port=None):
+        """(status, X-Revision, body); (0, None, reason) when nothing answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.headers.get("X-Revision"), answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers.get("X-Revision"), error.read().decode()
+        except OSError as error:
+            return 0, None, str(error)
+
+    def load(self, rate=500, connections=8):
+        return Load(self.port, rate, connections)
+
+    # --- what it leaves on the machine ---
+    def traces(self):
+        """Everything of a root that is not a file below it: processes, mounts, namespaces, cgroups."""
+        mine = str(self.root)
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                words = pathlib.Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if any(mine.encode() in word for word in words) and int(pid) != os.getpid():
+                found.append("process " + b" ".join(words).decode(errors="replace"))
+        for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+            if mine in line:
+                found.append("mount " + line.split()[4])
+        import hashlib
+        key = hashlib.sha256(mine.encode()).hexdigest()[:8]
+        for directory, folders, _ in os.walk("/sys/fs/cgroup"):
+            for folder in folders:
+                if f"ingot-{key}" in folder:
+                    found.append("cgroup " + os.path.join(directory, folder))
+        ids = pathlib.Path("/run/ingot-ids")
+        if ids.is_dir():
+            for file in ids.iterdir():
+                if file.is_file() and key in file.read_text(errors="replace"):
+                    found.append(f"id range in {file}")
+        return found
+
+    def destroy(self):
+        if self.daemon is None:
+            return
+        if self.daemon.poll() is not None:
+            self.start()
+        done = self.run("destroy", "--host", "--yes", timeout=180)
+        assert done.code == 0, done
+        self.daemon.wait(timeout=60)
+
+    def close(self):
+        try:
+            self.destroy()
+            left = [trace for trace in self.traces() if trace not in self.before]
+            assert not left, left
+        finally:
+            if self.daemon is not None and self.daemon.poll() is None:
+                self.daemon.kill()
+                self.daemon.wait()
+            if not os.environ.get("INGOT_KEEP"):
+                shutil.rmtree(self.base, ignore_errors=True)
+
+
+class Load:
+    """A steady load that counts every failure at the client: `with host.load() as load: …`, then load.result."""
+
+    def __init__(self, port, rate, connections):
+        self.command = [str(LOAD), "--rate", str(rate), "--connections", str(connections), "--post", f"127.0.0.1:{port}/"]
+        self.result = None
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        time.sleep(0.3)  # some load before the first event
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(0.3)  # and after the last one
+        self.process.send_signal(signal.SIGTERM)
+        out, _ = self.process.communicate(timeout=30)
+        self.result = json.loads(out)
