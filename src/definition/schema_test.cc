@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <set>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/units.h"
 #include "definition/defaults.h"
@@ -90,6 +92,34 @@ TEST(Schema, HasTheKeysOfTheParserAndNoOthers) {
   walk.Run();
   EXPECT_EQ(walk.blocks(), 48u);
   EXPECT_EQ(walk.keys(), 233u);
+}
+
+// docs/formats/definition.md has a table for every block, with a row for every key and its description.
+TEST(Schema, IsWhatTheDocumentSays) {
+  const char* source = std::getenv("INGOT_SOURCE_DIR");
+  const Result<std::string> document =
+      ReadFile(fs::path(source != nullptr ? source : ".") / "docs/formats/definition.md");
+  ASSERT_TRUE(document.has_value()) << document.error().Render();
+  const Json schema = Schema();
+  for (const auto& block : schema.at("$defs").as_object()) {
+    if (block.key() == "service_override") continue;  // a service; the document says so
+    const std::string heading = "\n### " + std::string(block.key()) + "\n";
+    const size_t start = document->find(heading);
+    ASSERT_NE(start, std::string::npos) << heading;
+    const std::string section = document->substr(start, document->find("\n### ", start + 1) - start);
+    size_t rows = 0;
+    for (size_t row = section.find("\n| `"); row != std::string::npos; row = section.find("\n| `", row + 1))
+      ++rows;
+    const JsonObject& properties = block.value().at("properties").as_object();
+    EXPECT_EQ(rows, properties.size()) << heading;
+    for (const auto& property : properties) {
+      const size_t row = section.find("\n| `" + std::string(property.key()) + "` |");
+      ASSERT_NE(row, std::string::npos) << heading << property.key();
+      const std::string line = section.substr(row + 1, section.find('\n', row + 1) - row - 1);
+      const std::string meaning(property.value().at("description").get_string());
+      EXPECT_TRUE(line.ends_with("| " + meaning + " |")) << line << " should mean: " << meaning;
+    }
+  }
 }
 
 TEST(Schema, StatesTheDefaultsThatResolveApplies) {

@@ -74,7 +74,7 @@ Shape<std::vector<T>> ListOf(Shape<T> item, size_t minimum = 0) {
   shape.kinds = Bit(Node::Kind::kSequence);
   shape.read = [item, minimum, what = shape.what](Reader& reader, const Node& node, std::vector<T>& out) {
     if (node.kind != Node::Kind::kSequence) return reader.Expected(node, what);
-    if (node.items.size() < minimum) return reader.Fail(node, "an empty list; expected " + item.what);
+    if (node.items.size() < minimum) return reader.Fail(node, "an empty list; expected at least one item");
     bool good = true;
     for (size_t i = 0; i < node.items.size(); ++i) {
       Reader::Inside inside(reader, i, node.items[i]->at);
@@ -167,39 +167,38 @@ Shape<T> Either(Shape<T> first, Shape<T> second) {
   return shape;
 }
 
-// The table of a block's keys. Keys that begin with x- are the user's own.
+// The table of a block's keys. Keys that begin with x- are the user's own. Names and texts are literals: they
+// are not copied.
 template <typename T>
 class Fields {
  public:
   // `name` is its name in the schema's $defs.
-  Fields(std::string name, std::string doc) : name_(std::move(name)), doc_(std::move(doc)) {}
+  Fields(std::string_view name, std::string_view doc) : name_(name), doc_(doc) {}
 
   template <typename M>
-  Fields& Required(std::string key, M T::*member, Shape<M> shape, std::string doc) {
-    Optional(std::move(key), member, std::move(shape), std::move(doc));
+  Fields& Required(std::string_view key, M T::*member, Shape<M> shape, std::string_view doc) {
+    Optional(key, member, std::move(shape), doc);
     fields_.back().required = true;
     return *this;
   }
   // `otherwise` is the default as JSON, for the schema; "" when there is none to state.
   template <typename M>
-  Fields& Optional(std::string key, M T::*member, Shape<M> shape, std::string doc,
-                   std::string otherwise = "") {
-    return Add(std::move(key), std::move(doc), std::move(otherwise), shape.schema,
-               [member, shape](Reader& reader, const Node& node, T& out) {
-                 return shape.read(reader, node, out.*member);
-               });
+  Fields& Optional(std::string_view key, M T::*member, Shape<M> shape, std::string_view doc,
+                   std::string_view otherwise = "") {
+    return Add(key, doc, otherwise, shape.schema, [member, shape](Reader& reader, const Node& node, T& out) {
+      return shape.read(reader, node, out.*member);
+    });
   }
   template <typename M>
-  Fields& Optional(std::string key, std::optional<M> T::*member, Shape<M> shape, std::string doc,
-                   std::string otherwise = "") {
-    return Add(std::move(key), std::move(doc), std::move(otherwise), shape.schema,
-               [member, shape](Reader& reader, const Node& node, T& out) {
-                 return shape.read(reader, node, (out.*member).emplace());
-               });
+  Fields& Optional(std::string_view key, std::optional<M> T::*member, Shape<M> shape, std::string_view doc,
+                   std::string_view otherwise = "") {
+    return Add(key, doc, otherwise, shape.schema, [member, shape](Reader& reader, const Node& node, T& out) {
+      return shape.read(reader, node, (out.*member).emplace());
+    });
   }
   // A key whose value is part of T itself: a block without a struct of its own.
-  Fields& Part(std::string key, Shape<T> shape, std::string doc, std::string otherwise = "") {
-    return Add(std::move(key), std::move(doc), std::move(otherwise), shape.schema, shape.read);
+  Fields& Part(std::string_view key, Shape<T> shape, std::string_view doc, std::string_view otherwise = "") {
+    return Add(key, doc, otherwise, shape.schema, shape.read);
   }
 
   // The key just added has to be there.
@@ -228,16 +227,16 @@ class Fields {
     const auto self = std::make_shared<const Fields>(*this);  // of both functions
     shape.read = [self](Reader& reader, const Node& node, T& out) { return self->Read(reader, node, out); };
     shape.schema = [self](SchemaWriter& writer) -> Json {
-      return writer.Ref(self->name_, [&] { return self->Schema(writer); });
+      return writer.Ref(std::string(self->name_), [&] { return self->Schema(writer); });
     };
     return shape;
   }
 
  private:
   struct Field {
-    std::string key;
-    std::string doc;
-    std::string otherwise;
+    std::string_view key;
+    std::string_view doc;
+    std::string_view otherwise;
     Shared<Json(SchemaWriter&)> schema;
     Shared<bool(Reader&, const Node&, T&)> read;
     bool required = false;
@@ -247,10 +246,9 @@ class Fields {
     bool one_needed;
   };
 
-  Fields& Add(std::string key, std::string doc, std::string otherwise, Shared<Json(SchemaWriter&)> schema,
-              Shared<bool(Reader&, const Node&, T&)> read) {
-    fields_.push_back(
-        {std::move(key), std::move(doc), std::move(otherwise), std::move(schema), std::move(read)});
+  Fields& Add(std::string_view key, std::string_view doc, std::string_view otherwise,
+              Shared<Json(SchemaWriter&)> schema, Shared<bool(Reader&, const Node&, T&)> read) {
+    fields_.push_back({key, doc, otherwise, std::move(schema), std::move(read)});
     return *this;
   }
 
@@ -278,14 +276,14 @@ class Fields {
   std::string UnknownKey(const std::string& key) const;
   JsonObject Schema(SchemaWriter& writer) const;
 
-  const Field* Find(const std::string& key) const {
+  const Field* Find(std::string_view key) const {
     for (const Field& field : fields_)
       if (field.key == key) return &field;
     return nullptr;
   }
 
-  std::string name_;
-  std::string doc_;
+  std::string_view name_;
+  std::string_view doc_;
   std::vector<Field> fields_;
   std::vector<Group> groups_;
   std::function<bool(Reader&, const Node&, T&)> check_;
@@ -296,13 +294,13 @@ std::string Enumerate(const std::vector<std::string>& names, std::string_view la
 
 template <typename T>
 bool Fields<T>::Complete(Reader& reader, const std::vector<std::string>& written) const {
-  const auto has = [&](const std::string& key) {
+  const auto has = [&](std::string_view key) {
     return std::find(written.begin(), written.end(), key) != written.end();
   };
   bool good = true;
   for (const Field& field : fields_)
     if (field.required && !has(field.key))
-      good = reader.Fail("missing key \"" + field.key + "\": " + field.doc);
+      good = reader.Fail("missing key " + Quoted(field.key) + ": " + std::string(field.doc));
   for (const Group& group : groups_) {
     const auto count = std::count_if(group.keys.begin(), group.keys.end(), has);
     if (count > 1) good = reader.Fail("expected only one of " + Enumerate(group.keys, "and"));
@@ -314,7 +312,7 @@ bool Fields<T>::Complete(Reader& reader, const std::vector<std::string>& written
 template <typename T>
 std::string Fields<T>::UnknownKey(const std::string& key) const {
   std::vector<std::string> keys;
-  for (const Field& field : fields_) keys.push_back(field.key);
+  for (const Field& field : fields_) keys.emplace_back(field.key);
   const std::string near = DidYouMean(key, keys);
   return "unknown key " + Quoted(key) + (near.empty() ? "; expected " + Enumerate(keys, "or") : near);
 }

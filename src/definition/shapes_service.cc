@@ -115,7 +115,7 @@ Shape<Service> ServiceShape(ServiceUse use) {
                          declared ? "A service: what runs, how many, what it may reach."
                                   : "What is different about a service in this environment.");
   const Shape<std::string> image = NameText("the name of an image");
-  const std::string doc = "The name of an image of this definition.";
+  constexpr std::string_view doc = "The name of an image of this definition.";
   if (declared) {
     fields.Required("image", &Service::image, image, doc);
   } else {
