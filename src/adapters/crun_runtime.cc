@@ -464,6 +464,8 @@ class CrunRuntime::Impl {
     if (::access(bundle.c_str(), F_OK) == 0)
       TRY(doing(mounts_->Run([&]() -> Result<void> {
         for (const char* mount : {"rootfs", "secrets", "sys"}) TRY(Unmount(bundle / mount));
+        // What crun took for a cgroup there.
+        if (cgroups_.mode == CgroupMode::kHybrid) return RemoveTree(kSecondCgroupTree + group);
         return {};
       })));
     TRY(doing(RemoveTree(crun_root_ / name)));

@@ -1,6 +1,8 @@
 #include "adapters/crun_runtime.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -98,6 +100,14 @@ class CrunRuntimeTest : public ::testing::Test {
     auto host = LookAtCgroups();
     for (const auto& hierarchy : host->hierarchies)
       if (::access((hierarchy.mount / ("ingot-" + key_)).c_str(), F_OK) == 0) out += "cgroup ";
+    // What lies below the second cgroup tree of a hybrid host, which only a namespace without it sees.
+    EXPECT_TRUE(OnThread([&]() -> Result<void> {
+      if (::unshare(CLONE_NEWNS) < 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
+        return ErrnoError(errno, "look below the second cgroup tree");
+      TRY(Unmount("/sys/fs/cgroup/unified"));
+      if (::access(("/sys/fs/cgroup/unified/ingot-" + key_).c_str(), F_OK) == 0) out += "unified ";
+      return {};
+    }));
     for (const char* name : {"i", "crun", "exits", "ns", "pin", "exec"})
       if (::access((directory_->path() / "run" / name).c_str(), F_OK) == 0) out += std::string(name) + " ";
     return out;

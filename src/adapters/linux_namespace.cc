@@ -19,8 +19,6 @@ namespace ingot::adapters {
 
 namespace {
 
-constexpr const char* kUnified = "/sys/fs/cgroup/unified";
-
 // A tmpfs of its own at `path`, so that what is pinned in it is gone after a restart of the host.
 Result<void> EnsureTmpfs(const fs::path& path, unsigned long propagation) {
   if (TRY(IsMountPoint(path))) return {};
@@ -46,7 +44,7 @@ Result<void> EnterNewMounts() {
   if (::unshare(CLONE_NEWNS) < 0) return ErrnoError(errno, "make a mount namespace (this needs root)");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) < 0)
     return ErrnoError(errno, "make the new mount namespace follow the host's");
-  if (TRY(LookAtCgroups()).mode == CgroupMode::kHybrid) TRY(Unmount(kUnified));
+  TRY(HideSecondCgroupTree());
   return ProtectNull();
 }
 
@@ -78,6 +76,13 @@ Result<void> MakePin(const fs::path& file) {
 }
 
 }  // namespace
+
+Result<void> HideSecondCgroupTree() {
+  if (TRY(LookAtCgroups()).mode != CgroupMode::kHybrid) return {};
+  TRY(Unmount(kSecondCgroupTree));
+  Fd tmpfs = TRY(MountTmpfs(4 << 20, 0755));
+  return AttachMount(tmpfs.get(), kSecondCgroupTree);
+}
 
 Result<void> ProtectNull() {
   constexpr const char* kNull = "/dev/null";

@@ -14,6 +14,12 @@
 
 namespace ingot::adapters {
 
+// In the calling thread's own mount namespace: on hybrid hosts, puts an empty tmpfs in place of the second
+// cgroup tree. crun 1.8 refuses to run beside it, and when it is only unmounted writes into the folder below
+// it, on the host.
+inline constexpr const char* kSecondCgroupTree = "/sys/fs/cgroup/unified";
+Result<void> HideSecondCgroupTree();
+
 // In the calling thread's own mount namespace: makes the mount of /dev/null read-only. It can be read and
 // written as before, but not given away: crun changes the owner of the standard streams to the instance's
 // user, and the stream that conmon hands it is the host's own /dev/null.
@@ -22,7 +28,7 @@ Result<void> ProtectNull();
 class PinnedMounts {
  public:
   // Finds the pinned mount namespace below `run_dir`, or makes it. In it every mount of the host is there and
-  // follows the host's (slave), and on hybrid hosts /sys/fs/cgroup/unified is not: crun 1.8 refuses it. Safe
+  // follows the host's (slave), and on hybrid hosts the second cgroup tree is hidden. Safe
   // for several threads and processes. kPermission when not root.
   static Result<std::unique_ptr<PinnedMounts>> Open(const fs::path& run_dir);
   // Unpins it and run/ns; what processes still use lives on until they end. Not there is success.
