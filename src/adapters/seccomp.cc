@@ -152,7 +152,7 @@ Json SeccompProfile(const std::vector<std::string>& capabilities) {
 #if defined(__x86_64__)
                          "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"
 #elif defined(__aarch64__)
-                          "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"
+                         "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"
 #endif
                      }},
                     {"syscalls", std::move(rules)}};
