@@ -1,6 +1,7 @@
 // What a stack of layers shows, looked at only when asked.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,11 @@ class LayersBelow {
 
   // All of it as one tree; valid until the next Push. Reads the sealed layers the first time.
   Result<const store::Tree*> Tree();
+  // Answers that were given for the same layers under the same key are used again, so that a COPY whose files
+  // alone changed need not read a large base to learn where its destination lies. Remember keeps what has
+  // been asked since Recall. A failing cache costs time only.
+  void Recall(const std::string& key);
+  void Remember(const std::string& key);
   // nullopt: nothing there. An empty stack has not even a root.
   Result<std::optional<store::Node>> Find(const std::string& path);
   // A small regular file, links followed. kNotFound.
@@ -34,6 +40,9 @@ class LayersBelow {
   store::Store* store_;
   std::vector<store::Layer> layers_;
   std::unique_ptr<store::Tree> tree_;
+  using Facts = std::map<std::string, std::optional<store::Node>>;
+  std::optional<Facts> facts_;  // set between Recall and Remember
+  bool learnt_ = false;
 };
 
 }  // namespace ingot::build

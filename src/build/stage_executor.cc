@@ -17,7 +17,7 @@ using Steady = std::chrono::steady_clock;
 class StageRun {
  public:
   StageRun(const StageEnvironment& environment, const PlannedStage& stage,
-        const std::map<size_t, StageResult>& done)
+           const std::map<size_t, StageResult>& done)
       : env_(environment), stage_(stage), done_(done), below_(environment.store, {}) {}
 
   Result<StageResult> Execute() {
@@ -183,11 +183,29 @@ class StageRun {
           Code::kInvalid,
           "with several sources the destination must be a directory and end with /: " + written + "/");
     }
+    const std::string facts = FactsKey(selection, target.destination, *sources.chown);
+    below_.Recall(facts);
     if (!sources.chown->empty()) target.owner = TRY(ResolveOwner(*sources.chown, below_.Reader()));
     if (!sources.chmod->empty())
       target.mode = static_cast<uint32_t>(std::strtoul(sources.chmod->c_str(), nullptr, 8));
     target.mtime_s = env_.source_date_epoch_s;
-    return MakeCopyLayer(selection, target, below_.Finder());
+    auto tree = MakeCopyLayer(selection, target, below_.Finder());
+    below_.Remember(facts);
+    return tree;
+  }
+
+  // What MakeCopyLayer asks about the layers below depends on this alone: not on what is in the files.
+  std::string FactsKey(const Selection& selection, const std::string& destination,
+                       const std::string& chown) const {
+    KeyHasher key("below/1");
+    AddLayers(key, below_.layers());
+    key.Add(destination).Add(chown);
+    for (const SelectedSource& source : selection) {
+      key.Add(source.name).AddNumber(source.items.size());
+      for (const SelectedItem& item : source.items)
+        key.Add(item.path).AddNumber(static_cast<uint64_t>(item.node.type));
+    }
+    return key.Finish();
   }
 
   const StageEnvironment& env_;
