@@ -13,9 +13,9 @@
 namespace ingot::audit {
 
 struct EventQuery {
-  uint64_t after = 0;       // only events with a greater sequence
-  size_t limit = 1000;      // at most so many, the earliest first
-  std::string environment;  // empty: all
+  uint64_t after = 0;         // only events with a greater sequence
+  size_t limit = 1000;        // at most so many, the earliest first
+  std::string environment{};  // empty: all
 };
 
 // Safe to use from several threads.

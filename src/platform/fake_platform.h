@@ -19,10 +19,10 @@ namespace ingot::platform {
 // The life of one instance.
 struct Script {
   Milliseconds running_after{1};
-  std::optional<Milliseconds> ready_after{2};   // from Start; unset: never
-  std::optional<Milliseconds> fails_after;      // from Start: kFailed
-  std::optional<Milliseconds> exits_after;      // from Start: kExited with exit_code
-  std::optional<Milliseconds> unhealthy_after;  // from Start
+  std::optional<Milliseconds> ready_after{2};     // from Start; unset: never
+  std::optional<Milliseconds> fails_after{};      // from Start: kFailed
+  std::optional<Milliseconds> exits_after{};      // from Start: kExited with exit_code
+  std::optional<Milliseconds> unhealthy_after{};  // from Start
   int exit_code = 1;
   Milliseconds stop_takes{1};
   bool operator==(const Script&) const = default;

@@ -1,0 +1,255 @@
+#include "rollout/command.h"
+
+#include <algorithm>
+
+#include "base/units.h"
+#include "rollout/transition.h"
+
+namespace ingot::rollout {
+
+namespace {
+
+std::string Name(uint64_t revision) {
+  return "r" + std::to_string(revision);
+}
+
+Error Running(const EnvironmentState& state) {
+  const Rollout& rollout = *state.rollout;
+  return Error(Code::kConflict, "rollout " + std::to_string(rollout.id) + " of " + state.id.Render() + " (" +
+                                    (rollout.from ? Name(*rollout.from) + " to " : "to ") + Name(rollout.to) +
+                                    ", " + std::string(PhaseName(rollout.phase)) +
+                                    ") is running; wait for it, or abort it");
+}
+
+Error NothingDeployed(const EnvironmentState& state) {
+  return Error(Code::kNotFound, "nothing is deployed to " + state.id.Render() + "; run `ingot apply` first");
+}
+
+Result<void> CheckFree(const EnvironmentState& state) {
+  if (state.destroying)
+    return Error(Code::kConflict, state.id.Render() + " is being destroyed; try again when it is gone");
+  if (state.Busy()) return Running(state);
+  return {};
+}
+
+// A rollout that bakes has moved its traffic: it gives way.
+void Supersede(Acceptance& out, std::vector<audit::Draft>& events, const std::string& by, WallTime now) {
+  if (!out.state->rollout) return;
+  out.state->rollout->reason = "superseded by " + by;
+  Finish(*out.state, Phase::kCompleted, now, out.finished, events);
+}
+
+void PlanRollout(Acceptance& out, RolloutKind kind, RevisionPtr target, const std::string& actor,
+                 WallTime now, std::vector<audit::Draft>& events) {
+  EnvironmentState& state = *out.state;
+  const uint64_t id = state.next_rollout++;
+  Supersede(out, events, "rollout " + std::to_string(id), now);
+  Rollout rollout;
+  rollout.id = id;
+  rollout.kind = kind;
+  rollout.from = state.active;
+  rollout.to = target->number;
+  rollout.actor = actor;
+  rollout.created = now;
+  state.rollout = std::move(rollout);
+  state.revisions[target->number] = std::move(target);
+  Enter(state, Phase::kPlanned, now, Milliseconds(0), events);
+  out.answer = {Accepted::Kind::kRollout, id, state.rollout->to};
+}
+
+// The same fleets and routes: what may differ is how many, and how long old ones are kept.
+void TakeCounts(Acceptance& out, const definition::Resolved& resolved, const std::string& actor,
+                std::vector<audit::Draft>& events) {
+  EnvironmentState& state = *out.state;
+  LiveRevision& live = state.live.at(*state.active);
+  out.answer = {Accepted::Kind::kNothing, std::nullopt, state.active};
+  Milliseconds keep_old{0};
+  for (const auto& service : resolved.services) {
+    keep_old = std::max(keep_old, service.rollout.keep_old);
+    uint32_t& declared = live.declared[service.name];
+    if (declared == service.replicas) continue;
+    const uint32_t before = live.replicas[service.name];
+    declared = service.replicas;
+    live.replicas[service.name] = service.replicas;
+    state.overrides.erase(service.name);
+    out.answer.kind = Accepted::Kind::kScaled;
+    events.push_back(MakeEvent(state, "service.scaled", actor,
+                               {{"service", service.name}, {"from", before}, {"to", service.replicas}}));
+  }
+  if (keep_old != live.keep_old) {
+    live.keep_old = keep_old;
+    out.answer.kind = Accepted::Kind::kScaled;
+    events.push_back(MakeEvent(state, "revision.keep_old", actor,
+                               {{"revision", Name(*state.active)}, {"keep_old_ms", keep_old.count()}}));
+  }
+  if (out.answer.kind == Accepted::Kind::kNothing) out.state.reset();
+}
+
+// A count set by `scale` stays until the definition's own count for the service changes.
+void DropOverrides(EnvironmentState& state, const plan::Revision& next) {
+  const LiveRevision& live = state.live.at(*state.active);
+  std::erase_if(state.overrides, [&](const auto& entry) {
+    const plan::Fleet* fleet = next.FleetOf(entry.first);
+    const auto declared = live.declared.find(entry.first);
+    return fleet == nullptr || declared == live.declared.end() || declared->second != fleet->replicas;
+  });
+}
+
+Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, WallTime now,
+                std::vector<audit::Draft>& events) {
+  EnvironmentState& state = *out.state;
+  TRY(CheckFree(state));
+  if (plan::EnvironmentOf(apply.resolved) != state.id)
+    return Error(Code::kInvalid, "the definition is for " + plan::EnvironmentOf(apply.resolved).Render() +
+                                     ", not for " + state.id.Render());
+  for (const auto& service : apply.resolved.services)
+    if (service.replicas > kMaxReplicas)
+      return Error(Code::kInvalid, "services." + service.name +
+                                       ".replicas: " + std::to_string(service.replicas) + " is more than " +
+                                       std::to_string(kMaxReplicas));
+  if (state.active && definition::RevisionDigest(apply.resolved) == state.RevisionOf(*state.active).digest) {
+    TakeCounts(out, apply.resolved, command.actor, events);
+    return {};
+  }
+  auto revision = std::make_shared<const plan::Revision>(
+      plan::MakeRevision(state.next_revision++, state.active, apply.resolved, command.actor, now));
+  if (state.active)
+    DropOverrides(state, *revision);
+  else
+    state.overrides.clear();
+  events.push_back(MakeEvent(state, "revision.created", command.actor,
+                             {{"revision", revision->Name()},
+                              {"digest", revision->digest.Render()},
+                              {"commit", revision->resolved.commit},
+                              {"dirty", revision->resolved.dirty}}));
+  out.new_revision = revision;
+  PlanRollout(out, RolloutKind::kApply, std::move(revision), command.actor, now, events);
+  return {};
+}
+
+Result<void> Do(const Rollback& rollback, const Command& command, Acceptance& out, WallTime now,
+                std::vector<audit::Draft>& events, RevisionPtr target) {
+  TRY(CheckFree(*out.state));
+  const uint64_t number = TRY(RollbackTarget(*out.state, rollback));
+  if (!target || target->number != number)
+    return Error(Code::kInternal, "rollback was given another revision than " + Name(number));
+  PlanRollout(out, RolloutKind::kRollback, std::move(target), command.actor, now, events);
+  return {};
+}
+
+Result<void> Do(const Scale& scale, const Command& command, Acceptance& out,
+                std::vector<audit::Draft>& events) {
+  EnvironmentState& state = *out.state;
+  TRY(CheckFree(state));
+  if (!state.active) return NothingDeployed(state);
+  LiveRevision& live = state.live.at(*state.active);
+  const auto count = live.replicas.find(scale.service);
+  if (count == live.replicas.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, replicas] : live.replicas) names.push_back(name);
+    const std::string nearest = Nearest(scale.service, names);
+    return Error(Code::kNotFound, Name(*state.active) + " has no service \"" + scale.service + "\"" +
+                                      (nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
+  }
+  if (scale.replicas > kMaxReplicas)
+    return Error(Code::kInvalid,
+                 std::to_string(scale.replicas) + " replicas are more than " + std::to_string(kMaxReplicas));
+  out.answer = {Accepted::Kind::kNothing, std::nullopt, state.active};
+  if (count->second == scale.replicas) {
+    out.state.reset();
+    return {};
+  }
+  out.answer.kind = Accepted::Kind::kScaled;
+  events.push_back(MakeEvent(state, "service.scaled", command.actor,
+                             {{"service", scale.service}, {"from", count->second}, {"to", scale.replicas}}));
+  count->second = scale.replicas;
+  state.overrides[scale.service] = scale.replicas;
+  return {};
+}
+
+Result<void> Do(const Abort&, const Command& command, Acceptance& out, WallTime now,
+                std::vector<audit::Draft>& events) {
+  EnvironmentState& state = *out.state;
+  if (!state.rollout) return Error(Code::kNotFound, "no rollout of " + state.id.Render() + " is running");
+  switch (state.rollout->phase) {
+    case Phase::kBaking:
+      return Error(Code::kRefused,
+                   Name(state.rollout->to) + " serves already; use `ingot rollback` to go back");
+    case Phase::kReverting:
+      return Error(Code::kConflict, "rollout " + std::to_string(state.rollout->id) +
+                                        " is being reverted: " + state.rollout->reason);
+    default:
+      break;
+  }
+  out.answer = {Accepted::Kind::kRollout, state.rollout->id, state.rollout->to};
+  BeginRevert(state, "aborted by " + command.actor, now, events);
+  return {};
+}
+
+Result<void> Do(const Destroy&, const Command& command, Acceptance& out, WallTime now,
+                std::vector<audit::Draft>& events) {
+  EnvironmentState& state = *out.state;
+  out.answer = {Accepted::Kind::kDestroying, std::nullopt, std::nullopt};
+  if (state.destroying || (!state.active && !state.rollout && state.live.empty())) {
+    if (!state.destroying) out.answer.kind = Accepted::Kind::kNothing;
+    out.state.reset();
+    return {};
+  }
+  events.push_back(MakeEvent(state, "environment.destroying", command.actor, {}));
+  const bool moved = state.rollout && state.rollout->phase == Phase::kBaking;
+  if (state.rollout) {
+    state.rollout->reason = "the environment was destroyed";
+    Finish(state, moved ? Phase::kCompleted : Phase::kReverted, now, out.finished, events);
+  }
+  state.destroying = true;
+  state.active.reset();
+  state.overrides.clear();
+  for (auto& [number, live] : state.live)
+    if (live.role != Role::kRetiring) BeginRetiring(state, number, now, events);
+  return {};
+}
+
+}  // namespace
+
+Json ToJson(const Accepted& accepted) {
+  static constexpr const char* kKinds[] = {"nothing", "scaled", "rollout", "destroying"};
+  const auto number = [](const std::optional<uint64_t>& value) {
+    return value ? Json(*value) : Json(nullptr);
+  };
+  return JsonObject{{"accepted", kKinds[static_cast<int>(accepted.kind)]},
+                    {"rollout", number(accepted.rollout)},
+                    {"revision", number(accepted.revision)}};
+}
+
+Result<uint64_t> RollbackTarget(const EnvironmentState& state, const Rollback& rollback) {
+  if (!state.active) return NothingDeployed(state);
+  if (rollback.to == state.active)
+    return Error(Code::kConflict, Name(*state.active) + " is the active revision already");
+  if (rollback.to) return *rollback.to;
+  const auto parent = state.RevisionOf(*state.active).parent;
+  if (!parent)
+    return Error(Code::kNotFound, Name(*state.active) + " is the first revision of " + state.id.Render() +
+                                      ": there is none to go back to");
+  return *parent;
+}
+
+Result<Acceptance> Accept(const EnvironmentState& state, const Command& command, RevisionPtr target,
+                          WallTime now) {
+  Acceptance out;
+  out.state = state;
+  std::vector<audit::Draft> events;
+  if (const auto* apply = std::get_if<Apply>(&command.what))
+    TRY(Do(*apply, command, out, now, events));
+  else if (const auto* rollback = std::get_if<Rollback>(&command.what))
+    TRY(Do(*rollback, command, out, now, events, std::move(target)));
+  else if (const auto* scale = std::get_if<Scale>(&command.what))
+    TRY(Do(*scale, command, out, events));
+  else if (std::holds_alternative<Abort>(command.what))
+    TRY(Do(Abort{}, command, out, now, events));
+  else
+    TRY(Do(Destroy{}, command, out, now, events));
+  if (out.state) Seal(*out.state, std::move(events), now);
+  return out;
+}
+
+}  // namespace ingot::rollout

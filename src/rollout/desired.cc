@@ -1,0 +1,115 @@
+#include "rollout/desired.h"
+
+#include <algorithm>
+#include <set>
+
+namespace ingot::rollout {
+
+namespace {
+
+// A candidate's counts hold from `starting` on: before that nothing of the environment may grow.
+bool CountsHold(const EnvironmentState& state, Role role) {
+  if (role == Role::kActive) return true;
+  return role == Role::kCandidate && state.rollout && state.rollout->phase != Phase::kPreparing;
+}
+
+// Live revisions in the order in which they decide about what they share: the leading one, the one it takes
+// over from, candidates, warm ones, retiring ones; of equals the newest.
+std::vector<uint64_t> ByPrecedence(const EnvironmentState& state) {
+  std::vector<uint64_t> out;
+  for (const auto& [number, live] : state.live) out.push_back(number);
+  const std::optional<uint64_t> leading = Leading(state);
+  const auto rank = [&](uint64_t number) {
+    return leading == number ? -1 : static_cast<int>(state.live.at(number).role);
+  };
+  std::sort(out.begin(), out.end(), [&](uint64_t a, uint64_t b) {
+    const int left = rank(a);
+    const int right = rank(b);
+    return left != right ? left < right : a > b;
+  });
+  return out;
+}
+
+platform::Protocol Convert(definition::Protocol protocol) {
+  return protocol == definition::Protocol::kHttp ? platform::Protocol::kHttp : platform::Protocol::kTcp;
+}
+
+void AddOutside(const plan::Revision& revision, platform::RouteTable& table) {
+  for (const auto& route : revision.resolved.routes) {
+    const plan::Fleet* fleet = revision.FleetOf(route.service);
+    if (fleet == nullptr || route.listen.empty()) continue;
+    table.outside.push_back({route.listen, fleet->spec.id, route.port, Convert(route.protocol)});
+  }
+}
+
+void AddInside(const plan::Revision& revision, const plan::Fleet& fleet, platform::RouteTable& table) {
+  for (const platform::Use& use : fleet.spec.uses) {
+    const plan::Fleet* neighbour = use.endpoint ? nullptr : revision.FleetOf(use.name);
+    if (use.endpoint)
+      table.endpoints.push_back({fleet.spec.id, use.name});
+    else if (neighbour != nullptr)
+      table.inside.push_back({fleet.spec.id, use.name, neighbour->spec.id});
+  }
+}
+
+}  // namespace
+
+std::optional<uint64_t> Leading(const EnvironmentState& state) {
+  if (state.rollout && state.rollout->phase == Phase::kShifting) return state.rollout->to;
+  return state.active;
+}
+
+std::optional<uint64_t> OwnerOf(const EnvironmentState& state, const platform::FleetId& fleet) {
+  for (const uint64_t number : ByPrecedence(state))
+    if (state.RevisionOf(number).Find(fleet) != nullptr) return number;
+  return std::nullopt;
+}
+
+uint32_t CountOf(const EnvironmentState& state, const platform::FleetId& fleet) {
+  uint32_t serving = 0;
+  uint32_t warm = 0;
+  bool has_serving = false;
+  for (const auto& [number, live] : state.live) {
+    if (live.role == Role::kRetiring) continue;
+    const plan::Fleet* found = state.RevisionOf(number).Find(fleet);
+    if (found == nullptr) continue;
+    const auto count = live.replicas.find(fleet.service());
+    const uint32_t wanted = count == live.replicas.end() ? found->replicas : count->second;
+    if (CountsHold(state, live.role)) {
+      has_serving = true;
+      serving = std::max(serving, wanted);
+    } else if (live.role == Role::kCandidate && state.fleets.contains(fleet)) {
+      // It was warm a moment ago, and stays as it is until then.
+      warm = std::max(warm, static_cast<uint32_t>(state.fleets.at(fleet).instances.size()));
+    } else if (found->kind != definition::Kind::kWorker) {
+      // A worker takes work for as long as it runs: of a revision that no longer serves none may.
+      warm = std::max(warm, wanted);
+    }
+  }
+  return has_serving ? serving : warm;
+}
+
+Desired DesiredOf(const EnvironmentState& state) {
+  Desired desired;
+  const std::vector<uint64_t> order = ByPrecedence(state);
+  std::vector<const definition::Resolved*> resolved;
+  std::map<std::string, uint32_t> replicas;
+  std::set<platform::FleetId> done;
+  if (const auto leading = Leading(state)) AddOutside(state.RevisionOf(*leading), desired.routes);
+  for (const uint64_t number : order) {
+    const plan::Revision& revision = state.RevisionOf(number);
+    const LiveRevision& live = state.live.at(number);
+    resolved.push_back(&revision.resolved);
+    for (const auto& [service, count] : live.replicas) replicas[service] = std::max(replicas[service], count);
+    for (const plan::Fleet& fleet : revision.fleets) {
+      // A candidate's fleets are routed from `starting` on, a retiring one's until their last instance is
+      // gone: what is being drained may still have to ask its neighbours.
+      if (live.role != Role::kRetiring && !state.fleets.contains(fleet.spec.id)) continue;
+      if (done.insert(fleet.spec.id).second) AddInside(revision, fleet, desired.routes);
+    }
+  }
+  desired.topology = plan::TopologyOf(resolved, replicas);
+  return desired;
+}
+
+}  // namespace ingot::rollout

@@ -1,0 +1,213 @@
+#include "rollout/environment_runner.h"
+
+#include <algorithm>
+
+namespace ingot::rollout {
+
+namespace {
+
+constexpr Milliseconds kFirstRetry{50};
+constexpr Milliseconds kLongestRetry{1'000};
+// A stop that was accepted is asked again after so long: nobody else remembers it.
+constexpr Milliseconds kAskAgain{5'000};
+constexpr int kMostPasses = 64;
+
+Trouble TroubleOf(const Error& error, int attempts) {
+  return {error.code(), error.Render(), attempts};
+}
+
+}  // namespace
+
+void Retry::Failed(WallTime now) {
+  ++attempts;
+  const int doublings = std::min(attempts - 1, 10);
+  not_before = now + std::min(kLongestRetry, kFirstRetry * (1 << doublings));
+}
+
+EnvironmentRunner::EnvironmentRunner(EnvironmentState state, platform::Platform& platform, Journal& journal,
+                                     audit::Sink& sink)
+    : state_(std::move(state)),
+      desired_(DesiredOf(state_)),
+      platform_(platform),
+      journal_(journal),
+      sink_(sink),
+      unsent_(!state_.outbox.empty()) {
+  view_.look_error = "it was not asked yet";
+}
+
+void EnvironmentRunner::Look(std::map<platform::InstanceId, platform::InstanceStatus> observed) {
+  view_.looked = true;
+  view_.look_error.clear();
+  view_.observed = std::move(observed);
+  // What was started is listed by now; what is not will be asked for again.
+  view_.started.clear();
+}
+
+void EnvironmentRunner::CouldNotLook(const Error& error) {
+  view_.looked = false;
+  view_.look_error = error.Render();
+  view_.observed.clear();
+}
+
+// The journal comes before the effect: nothing here is acted on before Commit has returned.
+Result<void> EnvironmentRunner::Write(EnvironmentState next, RevisionPtr new_revision,
+                                      std::vector<Rollout> finished) {
+  if (unsent_) next.outbox.insert(next.outbox.begin(), state_.outbox.begin(), state_.outbox.end());
+  TRY(journal_.Commit({&next, std::move(new_revision), std::move(finished)}));
+  state_ = std::move(next);
+  unsent_ = !state_.outbox.empty();
+  return {};
+}
+
+Result<void> EnvironmentRunner::Take(Acceptance acceptance) {
+  if (!acceptance.state) return {};
+  TRY(Write(std::move(*acceptance.state), std::move(acceptance.new_revision),
+            std::move(acceptance.finished)));
+  desired_ = DesiredOf(state_);
+  return {};
+}
+
+bool EnvironmentRunner::Commit(Decision& decision, WallTime now) {
+  if (!MayTry(journal_retry_, now)) return false;
+  if (!Write(std::move(*decision.state), nullptr, std::move(decision.finished))) {
+    journal_retry_.Failed(now);
+    WakeAt(journal_retry_.not_before);
+    return false;
+  }
+  journal_retry_ = {};
+  desired_ = std::move(*decision.desired);
+  return true;
+}
+
+void EnvironmentRunner::Run(WallTime now) {
+  view_.settled.reset();
+  bool asked = false;
+  for (int pass = 0; pass < kMostPasses; ++pass) {
+    wake_.reset();
+    Decision decision = Decide(state_, desired_, view_, now);
+    if (decision.wake) WakeAt(*decision.wake);
+    const bool changed = decision.state.has_value();
+    if (changed && !Commit(decision, now)) break;
+    bool tried = false;
+    for (const Action& action : decision.actions)
+      tried = std::visit([&](const auto& what) { return Do(what, now); }, action) || tried;
+    waiting_for_router_ = decision.ask_settled;
+    if (decision.ask_settled && !asked) {
+      asked = true;
+      // An error is "could not look": not settled, and not a failure.
+      if (auto settled = platform_.TopologySettled(state_.id)) view_.settled = *settled;
+      tried = tried || view_.settled == true;
+    }
+    if (!changed && !tried) break;
+  }
+  Send(now);
+  Forget();
+}
+
+void EnvironmentRunner::Send(WallTime now) {
+  if (!unsent_ || !MayTry(sink_retry_, now)) return;
+  if (sink_.Append(state_.outbox)) {
+    unsent_ = false;
+    sink_retry_ = {};
+    return;
+  }
+  sink_retry_.Failed(now);
+  WakeAt(sink_retry_.not_before);
+}
+
+bool EnvironmentRunner::MayTry(const Retry& retry, WallTime now) {
+  if (now >= retry.not_before) return true;
+  WakeAt(retry.not_before);
+  return false;
+}
+
+void EnvironmentRunner::WakeAt(WallTime at) {
+  if (!wake_ || at < *wake_) wake_ = at;
+}
+
+bool EnvironmentRunner::Do(const SetTopology& action, WallTime now) {
+  if (view_.topology_tried != action.topology) topology_ = {};
+  if (!MayTry(topology_, now)) return false;
+  view_.topology_tried = action.topology;
+  view_.settled.reset();
+  auto done = platform_.SetTopology(state_.id, action.topology);
+  if (done) {
+    topology_ = {};
+    view_.topology = action.topology;
+    view_.topology_trouble.reset();
+  } else {
+    topology_.Failed(now);
+    view_.topology.reset();  // it may have been before or after the effect
+    view_.topology_trouble = TroubleOf(done.error(), topology_.attempts);
+  }
+  return true;
+}
+
+bool EnvironmentRunner::Do(const ApplyRoutes& action, WallTime now) {
+  if (view_.routes_tried != action.routes) routes_ = {};
+  if (!view_.topology || !MayTry(routes_, now)) return false;
+  view_.routes_tried = action.routes;
+  auto done = platform_.ApplyRoutes(state_.id, action.routes);
+  if (done) {
+    routes_ = {};
+    view_.routes = action.routes;
+    view_.routes_trouble.reset();
+  } else {
+    routes_.Failed(now);
+    view_.routes.reset();
+    view_.routes_trouble = TroubleOf(done.error(), routes_.attempts);
+  }
+  return true;
+}
+
+bool EnvironmentRunner::Do(const StartInstance& action, WallTime now) {
+  Retry& retry = starts_[action.instance];
+  if (!MayTry(retry, now)) return false;
+  auto done = platform_.Start(action.spec, action.instance);
+  if (done) {
+    view_.started.insert(action.instance);
+    view_.start_trouble.erase(action.instance);
+    starts_.erase(action.instance);
+  } else {
+    retry.Failed(now);
+    view_.start_trouble[action.instance] = TroubleOf(done.error(), retry.attempts);
+  }
+  return true;
+}
+
+bool EnvironmentRunner::Do(const StopInstance& action, WallTime now) {
+  Retry& retry = stops_[action.instance];
+  if (!MayTry(retry, now)) return false;
+  if (platform_.Stop(action.instance))
+    retry = {0, now + kAskAgain};
+  else
+    retry.Failed(now);
+  return true;
+}
+
+// What is remembered about instances that no longer matter.
+void EnvironmentRunner::Forget() {
+  const auto wanted = [&](const platform::InstanceId& id) {
+    const auto fleet = state_.fleets.find(id.fleet());
+    if (fleet == state_.fleets.end()) return false;
+    return std::any_of(fleet->second.instances.begin(), fleet->second.instances.end(),
+                       [&](const DesiredInstance& instance) { return instance.ordinal == id.ordinal(); });
+  };
+  std::erase_if(view_.started, [&](const auto& id) { return !wanted(id); });
+  std::erase_if(view_.start_trouble, [&](const auto& entry) { return !wanted(entry.first); });
+  std::erase_if(starts_, [&](const auto& entry) { return !wanted(entry.first); });
+  if (view_.looked)
+    std::erase_if(stops_, [&](const auto& entry) { return !view_.observed.contains(entry.first); });
+}
+
+bool EnvironmentRunner::under_way() const {
+  if (state_.Busy() || state_.destroying || unsent_) return true;
+  for (const auto& [number, live] : state_.live)
+    if (live.role == Role::kRetiring) return true;
+  for (const auto& [id, fleet] : state_.fleets)
+    for (const DesiredInstance& instance : fleet.instances)
+      if (!instance.ready) return true;
+  return !stops_.empty() || !starts_.empty();
+}
+
+}  // namespace ingot::rollout

@@ -1,0 +1,36 @@
+#include "rollout/environment_state.h"
+
+#include <array>
+
+namespace ingot::rollout {
+
+namespace {
+
+constexpr std::array<std::string_view, 9> kPhases = {"planned",   "preparing", "starting",
+                                                     "verifying", "shifting",  "baking",
+                                                     "completed", "reverting", "reverted"};
+constexpr std::array<std::string_view, 4> kRoles = {"active", "candidate", "warm", "retiring"};
+
+}  // namespace
+
+std::string_view PhaseName(Phase phase) {
+  return kPhases[static_cast<size_t>(phase)];
+}
+
+Result<Phase> ParsePhase(std::string_view name) {
+  for (size_t i = 0; i < kPhases.size(); ++i)
+    if (kPhases[i] == name) return static_cast<Phase>(i);
+  return Error(Code::kInvalid, "phase: \"" + std::string(name) + "\" is not a phase of a rollout");
+}
+
+std::string_view RoleName(Role role) {
+  return kRoles[static_cast<size_t>(role)];
+}
+
+Result<Role> ParseRole(std::string_view name) {
+  for (size_t i = 0; i < kRoles.size(); ++i)
+    if (kRoles[i] == name) return static_cast<Role>(i);
+  return Error(Code::kInvalid, "role: \"" + std::string(name) + "\" is not a role of a revision");
+}
+
+}  // namespace ingot::rollout

@@ -1,0 +1,146 @@
+// The care for instances: a dead one is replaced by a new one, never restarted; ever more slowly while
+// replacements die too.
+#include <algorithm>
+
+#include "rollout/transition.h"
+
+namespace ingot::rollout {
+
+namespace {
+
+constexpr Milliseconds kFirstDelay{100};
+constexpr Milliseconds kLongestDelay{30'000};
+constexpr Milliseconds kStable{60'000};
+constexpr uint32_t kDegraded = 2;  // failures after which the service is said to be degraded
+
+Milliseconds DelayAfter(uint32_t failures) {
+  if (failures > 9) return kLongestDelay;
+  return std::min(kLongestDelay, kFirstDelay * (1 << (failures - 1)));
+}
+
+// Deaths of one generation count once: twenty instances that lose their host together are one failure.
+void NoteDeath(Transition& t, const platform::FleetId& id, FleetState& fleet, const DesiredInstance& instance,
+               const std::string& reason) {
+  fleet.reason = reason;
+  const bool replacement = instance.asked >= fleet.last_failure;
+  if (fleet.failures > 0 && !replacement) return;
+  const bool was_stable = instance.ready && t.now - instance.since >= kStable;
+  fleet.failures = was_stable ? 1 : fleet.failures + 1;
+  fleet.last_failure = t.now;
+  fleet.not_before = t.now + DelayAfter(fleet.failures);
+  if (fleet.failures == kDegraded)
+    t.Record("service.degraded", {{"service", id.service()}, {"fleet", id.Render()}, {"reason", reason}});
+}
+
+void Watch(Transition& t, const platform::FleetId& id, FleetState& fleet) {
+  std::vector<DesiredInstance> alive;
+  bool changed = false;
+  for (DesiredInstance& instance : fleet.instances) {
+    const platform::InstanceId name(id, instance.ordinal);
+    const platform::InstanceStatus* status = t.Observed(name);
+    if (fleet.proven) {
+      const std::string death = DeathOf(instance, status);
+      if (!death.empty()) {
+        t.Record("instance.lost", {{"instance", name.Render()}, {"reason", death}});
+        NoteDeath(t, id, fleet, instance, death);
+        changed = true;
+        continue;
+      }
+    }
+    if (status != nullptr && !instance.seen) {
+      instance.seen = true;
+      instance.since = t.now;
+      changed = true;
+    }
+    if (status != nullptr && status->state == platform::InstanceState::kReady && !instance.ready) {
+      instance.ready = true;
+      instance.since = t.now;
+      changed = true;
+      JsonObject detail{{"instance", name.Render()}};
+      if (status->ready_after) detail["ready_after_ms"] = status->ready_after->count();
+      t.Record("instance.ready", std::move(detail));
+    }
+    alive.push_back(instance);
+  }
+  if (!changed) return;
+  fleet.instances = std::move(alive);
+  t.changed = true;  // instances are no part of topology and routes: `desired` is not stale
+}
+
+void Grow(Transition& t, const platform::FleetId& id, FleetState& fleet, uint32_t count) {
+  if (fleet.failures > 0 && t.now < fleet.not_before) return t.Wake(fleet.not_before);
+  while (fleet.instances.size() < count) {
+    const uint64_t ordinal = t.next.next_ordinal++;
+    fleet.instances.push_back({.ordinal = ordinal, .asked = t.now, .since = t.now});
+    t.Record("instance.starting", {{"instance", platform::InstanceId(id, ordinal).Render()}});
+  }
+  t.changed = true;
+}
+
+// Those that are not ready go first, of the others the newest.
+void Shrink(Transition& t, const platform::FleetId& id, FleetState& fleet, uint32_t count) {
+  std::stable_sort(fleet.instances.begin(), fleet.instances.end(),
+                   [](const DesiredInstance& a, const DesiredInstance& b) {
+                     return a.ready != b.ready ? a.ready : a.ordinal < b.ordinal;
+                   });
+  while (fleet.instances.size() > count) {
+    t.Record("instance.stopping",
+             {{"instance", platform::InstanceId(id, fleet.instances.back().ordinal).Render()}});
+    fleet.instances.pop_back();
+  }
+  t.changed = true;
+}
+
+void Calm(Transition& t, const platform::FleetId& id, FleetState& fleet) {
+  WallTime newest = fleet.last_failure;
+  for (const DesiredInstance& instance : fleet.instances) {
+    if (!instance.ready) return;
+    newest = std::max(newest, instance.since);
+  }
+  if (t.now - newest < kStable) return t.Wake(newest + kStable);
+  if (fleet.failures >= kDegraded)
+    t.Record("service.recovered", {{"service", id.service()}, {"fleet", id.Render()}});
+  fleet.failures = 0;
+  fleet.reason.clear();
+  t.changed = true;
+}
+
+}  // namespace
+
+std::string DeathOf(const DesiredInstance& instance, const platform::InstanceStatus* status) {
+  using platform::InstanceState;
+  if (status == nullptr)
+    return instance.seen ? "it is gone without a trace: the host was restarted, or somebody removed it" : "";
+  const std::string why = status->reason.empty() ? "" : ": " + status->reason;
+  switch (status->state) {
+    case InstanceState::kExited:
+      return (status->exit_code ? "exited with code " + std::to_string(*status->exit_code)
+                                : "exited with a code that nobody saw") +
+             why;
+    case InstanceState::kFailed:
+      return "failed" + why;
+    case InstanceState::kUnhealthy:
+      return "became unhealthy" + why;
+    case InstanceState::kStopping:
+      return "is being stopped by somebody else";
+    case InstanceState::kStarting:
+    case InstanceState::kRunning:
+    case InstanceState::kReady:
+    case InstanceState::kUnknown:
+      return "";
+  }
+  return "";
+}
+
+void Heal(Transition& t) {
+  for (auto& [id, fleet] : t.next.fleets) {
+    if (t.view.looked) Watch(t, id, fleet);
+    if (!fleet.proven) continue;
+    const uint32_t count = CountOf(t.next, id);
+    if (fleet.instances.size() < count) Grow(t, id, fleet, count);
+    if (fleet.instances.size() > count) Shrink(t, id, fleet, count);
+    if (fleet.failures > 0 && fleet.instances.size() == count) Calm(t, id, fleet);
+  }
+}
+
+}  // namespace ingot::rollout

@@ -1,0 +1,310 @@
+// The phases of a rollout, one function each. A function returns false when it has to wait for something to
+// be done or seen; what is to be done follows from the state (actions.cc).
+#include <algorithm>
+#include <set>
+
+#include "rollout/transition.h"
+
+namespace ingot::rollout {
+
+namespace {
+
+constexpr Milliseconds kPrepareLimit{60'000};
+// Beside the fleets' own readiness deadline: for the queue of starts and the router's former process.
+constexpr Milliseconds kStartSlack{30'000};
+constexpr Milliseconds kStartSlackEach{1'000};
+constexpr Milliseconds kShiftLimit{10'000};
+// How long a shift that was interrupted waits for its candidates to show that they are still ready.
+constexpr Milliseconds kShiftPatience{1'000};
+constexpr size_t kSlotSets = 3;  // per service, of a router
+
+bool Fail(Transition& t, const std::string& reason) {
+  BeginRevert(t.next, reason, t.now, t.events);
+  t.Changed();
+  return true;
+}
+
+bool Go(Transition& t, Phase phase, Milliseconds limit) {
+  Enter(t.next, phase, t.now, limit, t.events);
+  t.Changed();
+  return true;
+}
+
+bool Late(Transition& t) {
+  t.Wake(t.next.rollout->deadline);
+  return t.now >= t.next.rollout->deadline;
+}
+
+const plan::Revision& Target(const EnvironmentState& state) {
+  return state.RevisionOf(state.rollout->to);
+}
+
+// Fleets of the target that the active revision does not have: what has to be proven.
+std::vector<const plan::Fleet*> NewFleets(const EnvironmentState& state) {
+  std::vector<const plan::Fleet*> out;
+  for (const plan::Fleet& fleet : Target(state).fleets)
+    if (!state.active || state.RevisionOf(*state.active).Find(fleet.spec.id) == nullptr)
+      out.push_back(&fleet);
+  return out;
+}
+
+std::map<std::string, uint32_t> DeclaredCounts(const plan::Revision& revision) {
+  std::map<std::string, uint32_t> out;
+  for (const plan::Fleet& fleet : revision.fleets) out[fleet.spec.id.service()] = fleet.replicas;
+  return out;
+}
+
+// A revision that was not live gets its declared counts, with those that `scale` has set on top.
+void MakeLive(EnvironmentState& state) {
+  const plan::Revision& revision = Target(state);
+  LiveRevision live;
+  live.declared = DeclaredCounts(revision);
+  live.replicas = live.declared;
+  live.keep_old = revision.KeepOld();
+  for (const auto& [service, count] : state.overrides)
+    if (live.replicas.contains(service)) live.replicas[service] = count;
+  state.live[revision.number] = std::move(live);
+}
+
+bool Planned(Transition& t) {
+  Rollout& rollout = *t.next.rollout;
+  const auto live = t.next.live.find(rollout.to);
+  if (live == t.next.live.end() || live->second.role == Role::kRetiring) {
+    MakeLive(t.next);
+  } else if (live->second.role == Role::kWarm) {
+    rollout.warm_until = live->second.until;
+    live->second.role = Role::kCandidate;
+  }
+  return Go(t, Phase::kPreparing, kPrepareLimit);
+}
+
+// A service of which three fleets are still there besides the new one: no set of slots is free. Empty: none.
+std::string Crowded(Transition& t) {
+  std::map<std::string, std::set<platform::FleetId>> present;
+  for (const auto& [number, live] : t.next.live) {
+    if (live.role == Role::kCandidate) continue;
+    for (const plan::Fleet& fleet : t.next.RevisionOf(number).fleets)
+      present[fleet.spec.id.service()].insert(fleet.spec.id);
+  }
+  for (const auto& [id, status] : t.view.observed) present[id.fleet().service()].insert(id.fleet());
+  for (const plan::Fleet& fleet : Target(t.next).fleets) {
+    std::set<platform::FleetId>& others = present[fleet.spec.id.service()];
+    if (!others.contains(fleet.spec.id) && others.size() >= kSlotSets) return fleet.spec.id.service();
+  }
+  return "";
+}
+
+bool Preparing(Transition& t) {
+  if (const std::string why = t.TopologyHopeless(); !why.empty())
+    return Fail(t, "the router cannot be prepared: " + why);
+  if (const std::string why = t.RoutesHopeless(); !why.empty())
+    return Fail(t, "the router cannot be prepared: " + why);
+  const std::string crowded = Crowded(t);
+  if (t.view.looked && t.TopologyInEffect() && t.RoutesInEffect() && crowded.empty()) {
+    Milliseconds limit = kStartSlack;
+    Milliseconds longest{0};
+    Go(t, Phase::kStarting, limit);
+    for (const plan::Fleet& fleet : Target(t.next).fleets) {
+      const platform::FleetId& id = fleet.spec.id;
+      if (t.next.fleets.contains(id)) continue;
+      FleetState& state = t.next.fleets[id];
+      const uint32_t count = CountOf(t.next, id);
+      for (uint32_t i = 0; i < count; ++i) {
+        const uint64_t ordinal = t.next.next_ordinal++;
+        state.instances.push_back({.ordinal = ordinal, .asked = t.now, .since = t.now});
+        t.Record("instance.starting", {{"instance", platform::InstanceId(id, ordinal).Render()}});
+      }
+      limit += kStartSlackEach * count;
+    }
+    for (const plan::Fleet* fleet : NewFleets(t.next))
+      longest = std::max(longest, fleet->spec.ready.deadline);
+    t.next.rollout->deadline = t.now + limit + longest;
+    return true;
+  }
+  if (!Late(t)) return false;
+  if (!t.view.looked) return Fail(t, "the platform could not be observed: " + t.view.look_error);
+  if (!crowded.empty()) return Fail(t, "former fleets of " + crowded + " could not be drained in time");
+  return Fail(t, "the router did not take the new topology in time");
+}
+
+bool Starting(Transition& t) {
+  for (const plan::Fleet* fleet : NewFleets(t.next)) {
+    for (const DesiredInstance& instance : t.next.fleets.at(fleet->spec.id).instances) {
+      const auto trouble = t.view.start_trouble.find({fleet->spec.id, instance.ordinal});
+      if (trouble != t.view.start_trouble.end() && Hopeless(trouble->second))
+        return Fail(t, trouble->first.Short() + " cannot be started: " + trouble->second.message);
+    }
+  }
+  if (const std::string why = t.RoutesHopeless(); !why.empty())
+    return Fail(t, "routes inside the new revision cannot be written: " + why);
+  const Verdict verdict = Judge(t.next, t.view);
+  if (!verdict.failure.empty()) return Fail(t, verdict.failure);
+  bool all = true;
+  for (const plan::Fleet* fleet : NewFleets(t.next)) {
+    for (const DesiredInstance& instance : t.next.fleets.at(fleet->spec.id).instances)
+      all = all && (instance.seen || t.view.started.contains({fleet->spec.id, instance.ordinal}));
+  }
+  if (all) {
+    const WallTime deadline = t.next.rollout->deadline;
+    Go(t, Phase::kVerifying, Milliseconds(0));
+    t.next.rollout->deadline = deadline;
+    return true;
+  }
+  return Late(t) && Fail(t, "its instances could not be started in time: " + verdict.waiting);
+}
+
+bool Verifying(Transition& t) {
+  const Verdict verdict = Judge(t.next, t.view);
+  if (!verdict.failure.empty()) return Fail(t, verdict.failure);
+  if (const std::string why = t.RoutesHopeless(); !why.empty())
+    return Fail(t, "routes inside the new revision cannot be written: " + why);
+  const bool written = t.TopologyInEffect() && t.RoutesInEffect();
+  if (verdict.ready && written) {
+    if (t.view.settled == true) return Go(t, Phase::kShifting, kShiftLimit);
+    t.ask_settled = true;
+  }
+  if (!Late(t)) return false;
+  if (!verdict.ready) return Fail(t, "it was not ready in time: " + verdict.waiting);
+  if (!written) return Fail(t, "the router could not be prepared in time");
+  return Fail(t, "the router's former process did not end in time");
+}
+
+// The routes in effect lead to the target: it is the active revision now.
+void Switch(Transition& t) {
+  EnvironmentState& state = t.next;
+  const uint64_t to = state.rollout->to;
+  for (const plan::Fleet& fleet : Target(state).fleets) state.fleets.at(fleet.spec.id).proven = true;
+  std::vector<uint64_t> over;
+  for (auto& [number, live] : state.live) {
+    if (number == to) continue;
+    if (number == state.active && live.keep_old > Milliseconds(0)) {
+      live.role = Role::kWarm;
+      live.until = t.now + live.keep_old;
+    } else if (live.role != Role::kRetiring) {
+      over.push_back(number);
+    }
+  }
+  state.live.at(to).role = Role::kActive;
+  state.active = to;
+  Enter(state, Phase::kBaking, t.now, Milliseconds(0), t.events);
+  for (const uint64_t number : over) BeginRetiring(state, number, t.now, t.events);
+  t.Changed();
+}
+
+bool Shifting(Transition& t) {
+  if (t.RoutesInEffect()) {
+    Switch(t);
+    return true;
+  }
+  const Verdict verdict = Judge(t.next, t.view);
+  if (!verdict.failure.empty()) return Fail(t, verdict.failure);
+  if (const std::string why = t.RoutesHopeless(); !why.empty())
+    return Fail(t, "traffic cannot be switched: " + why);
+  if (!verdict.ready) {
+    t.Wake(t.next.rollout->since + kShiftPatience);
+    if (t.now >= t.next.rollout->since + kShiftPatience)
+      return Fail(t, "it was no longer ready when traffic was to be switched: " + verdict.waiting);
+  }
+  return Late(t) && Fail(t, "traffic could not be switched in time");
+}
+
+bool Baking(Transition& t) {
+  const Rollout& rollout = *t.next.rollout;
+  const auto former = rollout.from ? t.next.live.find(*rollout.from) : t.next.live.end();
+  if (former != t.next.live.end() && former->second.role == Role::kWarm) return false;
+  Finish(t.next, Phase::kCompleted, t.now, t.finished, t.events);
+  t.Changed();
+  return true;
+}
+
+// Reverted when everything is as it was: routes, and no instance of the candidate left.
+bool Reverting(Transition& t) {
+  if (!t.RoutesInEffect()) return false;
+  const auto live = t.next.live.find(t.next.rollout->to);
+  const bool left = live != t.next.live.end() && live->second.role == Role::kRetiring;
+  if (left && !Late(t)) return false;
+  Finish(t.next, Phase::kReverted, t.now, t.finished, t.events);
+  t.Changed();
+  return true;
+}
+
+}  // namespace
+
+bool Hopeless(const Trouble& trouble) {
+  switch (trouble.code) {
+    case Code::kInvalid:
+    case Code::kNotFound:
+    case Code::kExists:
+    case Code::kConflict:
+    case Code::kRefused:
+    case Code::kUnsupported:
+    case Code::kNoSpace:
+    case Code::kPermission:
+    case Code::kCorrupt:
+      return true;
+    default:
+      return trouble.attempts >= 5;
+  }
+}
+
+Verdict Judge(const EnvironmentState& state, const View& view) {
+  Verdict verdict;
+  if (!view.looked) {
+    verdict.waiting = "the platform could not be observed: " + view.look_error;
+    return verdict;
+  }
+  for (const plan::Fleet* fleet : NewFleets(state)) {
+    const platform::FleetId& id = fleet->spec.id;
+    const FleetState& desired = state.fleets.at(id);
+    size_t ready = 0;
+    for (const DesiredInstance& instance : desired.instances) {
+      const platform::InstanceId name(id, instance.ordinal);
+      const auto found = view.observed.find(name);
+      const platform::InstanceStatus* status = found == view.observed.end() ? nullptr : &found->second;
+      const std::string death = DeathOf(instance, status);
+      // What has carried traffic before is healed; what never has is judged by its first failure.
+      if (!death.empty() && !desired.proven) {
+        verdict.failure = name.Short() + " " + death;
+        return verdict;
+      }
+      if (status != nullptr && status->state == platform::InstanceState::kReady) {
+        ++ready;
+      } else if (verdict.waiting.empty()) {
+        verdict.waiting =
+            name.Short() + " is " +
+            std::string(status == nullptr ? "not there yet" : platform::StateName(status->state));
+        if (status != nullptr && !status->reason.empty()) verdict.waiting += ": " + status->reason;
+      }
+    }
+    if (ready < CountOf(state, id) && verdict.waiting.empty())
+      verdict.waiting = "an instance of " + id.service() + " is being replaced";
+  }
+  verdict.ready = verdict.waiting.empty();
+  return verdict;
+}
+
+bool Advance(Transition& t) {
+  if (!t.next.rollout) return false;
+  switch (t.next.rollout->phase) {
+    case Phase::kPlanned:
+      return Planned(t);
+    case Phase::kPreparing:
+      return Preparing(t);
+    case Phase::kStarting:
+      return Starting(t);
+    case Phase::kVerifying:
+      return Verifying(t);
+    case Phase::kShifting:
+      return Shifting(t);
+    case Phase::kBaking:
+      return Baking(t);
+    case Phase::kReverting:
+      return Reverting(t);
+    case Phase::kCompleted:
+    case Phase::kReverted:
+      return false;
+  }
+  return false;
+}
+
+}  // namespace ingot::rollout

@@ -1,0 +1,224 @@
+// EnvironmentState and Rollout as JSON.
+#include <charconv>
+#include <limits>
+
+#include "rollout/environment_state.h"
+
+namespace ingot::rollout {
+
+namespace {
+
+constexpr int64_t kVersion = 1;
+
+Json Optional(const std::optional<uint64_t>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Result<const JsonObject*> Object(const Json& json, std::string_view what) {
+  if (!json.is_object()) return Error(Code::kInvalid, std::string(what) + ": expected an object");
+  return &json.get_object();
+}
+
+template <typename T>
+Result<T> Unsigned(const JsonObject& object, std::string_view key) {
+  const int64_t value = TRY(GetInt(object, key));
+  if (value < 0 || (sizeof(T) < 8 && value > static_cast<int64_t>(std::numeric_limits<T>::max())))
+    return Error(Code::kInvalid, std::string(key) + ": out of range");
+  return static_cast<T>(value);
+}
+
+Result<std::optional<uint64_t>> OptionalUnsigned(const JsonObject& object, std::string_view key) {
+  const Json* value = object.if_contains(key);
+  if (value == nullptr || value->is_null()) return std::optional<uint64_t>();
+  return std::optional<uint64_t>(TRY(Unsigned<uint64_t>(object, key)));
+}
+
+Result<WallTime> Time(const JsonObject& object, std::string_view key) {
+  auto time = ParseTime(TRY(GetString(object, key)));
+  if (!time) return Error(Code::kInvalid, std::string(key) + ": " + time.error().message());
+  return *time;
+}
+
+Result<uint64_t> ParseNumber(std::string_view text, std::string_view what) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    return Error(Code::kInvalid, std::string(what) + ": \"" + std::string(text) + "\" is not a number");
+  return value;
+}
+
+JsonObject Counts(const std::map<std::string, uint32_t>& counts) {
+  JsonObject out;
+  for (const auto& [service, count] : counts) out[service] = count;
+  return out;
+}
+
+Result<std::map<std::string, uint32_t>> CountsFrom(const JsonObject& parent, std::string_view key) {
+  std::map<std::string, uint32_t> out;
+  const JsonObject& object = *TRY(GetObject(parent, key));
+  for (const auto& member : object)
+    out[std::string(member.key())] = TRY(Unsigned<uint32_t>(object, member.key()));
+  return out;
+}
+
+Json LiveToJson(const LiveRevision& live) {
+  return JsonObject{{"role", RoleName(live.role)},
+                    {"until", RenderTime(live.until)},
+                    {"keep_old_ms", live.keep_old.count()},
+                    {"declared", Counts(live.declared)},
+                    {"replicas", Counts(live.replicas)}};
+}
+
+Result<LiveRevision> LiveFromJson(const Json& json) {
+  const JsonObject& object = *TRY(Object(json, "live"));
+  LiveRevision live;
+  live.role = TRY(ParseRole(TRY(GetString(object, "role"))));
+  live.until = TRY(Time(object, "until"));
+  live.keep_old = Milliseconds(TRY(GetInt(object, "keep_old_ms")));
+  live.declared = TRY(CountsFrom(object, "declared"));
+  live.replicas = TRY(CountsFrom(object, "replicas"));
+  return live;
+}
+
+Json FleetToJson(const FleetState& fleet) {
+  JsonArray instances;
+  for (const DesiredInstance& instance : fleet.instances)
+    instances.push_back(JsonObject{{"ordinal", instance.ordinal},
+                                   {"seen", instance.seen},
+                                   {"ready", instance.ready},
+                                   {"asked", RenderTime(instance.asked)},
+                                   {"since", RenderTime(instance.since)}});
+  return JsonObject{{"proven", fleet.proven},
+                    {"instances", std::move(instances)},
+                    {"failures", fleet.failures},
+                    {"last_failure", RenderTime(fleet.last_failure)},
+                    {"not_before", RenderTime(fleet.not_before)},
+                    {"reason", fleet.reason}};
+}
+
+Result<FleetState> FleetFromJson(const Json& json) {
+  const JsonObject& object = *TRY(Object(json, "fleets"));
+  FleetState fleet;
+  fleet.proven = TRY(GetBool(object, "proven"));
+  for (const Json& item : *TRY(GetArray(object, "instances"))) {
+    const JsonObject& instance = *TRY(Object(item, "instances"));
+    fleet.instances.push_back({TRY(Unsigned<uint64_t>(instance, "ordinal")), TRY(GetBool(instance, "seen")),
+                               TRY(GetBool(instance, "ready")), TRY(Time(instance, "asked")),
+                               TRY(Time(instance, "since"))});
+  }
+  fleet.failures = TRY(Unsigned<uint32_t>(object, "failures"));
+  fleet.last_failure = TRY(Time(object, "last_failure"));
+  fleet.not_before = TRY(Time(object, "not_before"));
+  fleet.reason = TRY(GetString(object, "reason"));
+  return fleet;
+}
+
+Json DraftToJson(const audit::Draft& draft) {
+  return JsonObject{{"key", draft.key},
+                    {"environment", draft.environment},
+                    {"kind", draft.kind},
+                    {"actor", draft.actor},
+                    {"detail", draft.detail}};
+}
+
+Result<audit::Draft> DraftFromJson(const Json& json) {
+  const JsonObject& object = *TRY(Object(json, "outbox"));
+  return audit::Draft{TRY(GetString(object, "key")), TRY(GetString(object, "environment")),
+                      TRY(GetString(object, "kind")), TRY(GetString(object, "actor")),
+                      *TRY(GetObject(object, "detail"))};
+}
+
+}  // namespace
+
+Json ToJson(const Rollout& rollout) {
+  JsonObject entered;
+  for (const auto& [phase, time] : rollout.entered) entered[phase] = RenderTime(time);
+  return JsonObject{
+      {"id", rollout.id},
+      {"kind", rollout.kind == RolloutKind::kApply ? "apply" : "rollback"},
+      {"from", Optional(rollout.from)},
+      {"to", rollout.to},
+      {"phase", PhaseName(rollout.phase)},
+      {"actor", rollout.actor},
+      {"reason", rollout.reason},
+      {"created", RenderTime(rollout.created)},
+      {"since", RenderTime(rollout.since)},
+      {"deadline", RenderTime(rollout.deadline)},
+      {"entered", std::move(entered)},
+      {"warm_until", rollout.warm_until ? Json(RenderTime(*rollout.warm_until)) : Json(nullptr)}};
+}
+
+Result<Rollout> RolloutFromJson(const Json& json) {
+  const JsonObject& object = *TRY(Object(json, "rollout"));
+  Rollout rollout;
+  rollout.id = TRY(Unsigned<uint64_t>(object, "id"));
+  const std::string kind = TRY(GetString(object, "kind"));
+  if (kind != "apply" && kind != "rollback") return Error(Code::kInvalid, "kind: expected apply or rollback");
+  rollout.kind = kind == "apply" ? RolloutKind::kApply : RolloutKind::kRollback;
+  rollout.from = TRY(OptionalUnsigned(object, "from"));
+  rollout.to = TRY(Unsigned<uint64_t>(object, "to"));
+  rollout.phase = TRY(ParsePhase(TRY(GetString(object, "phase"))));
+  rollout.actor = TRY(GetString(object, "actor"));
+  rollout.reason = TRY(GetString(object, "reason"));
+  rollout.created = TRY(Time(object, "created"));
+  rollout.since = TRY(Time(object, "since"));
+  rollout.deadline = TRY(Time(object, "deadline"));
+  const JsonObject& entered = *TRY(GetObject(object, "entered"));
+  for (const auto& member : entered) {
+    TRY(ParsePhase(member.key()));
+    rollout.entered[std::string(member.key())] = TRY(Time(entered, member.key()));
+  }
+  const Json* warm = object.if_contains("warm_until");
+  if (warm != nullptr && !warm->is_null()) rollout.warm_until = TRY(Time(object, "warm_until"));
+  return rollout;
+}
+
+Json ToJson(const EnvironmentState& state) {
+  JsonObject live;
+  for (const auto& [number, revision] : state.live) live[std::to_string(number)] = LiveToJson(revision);
+  JsonObject fleets;
+  for (const auto& [id, fleet] : state.fleets) fleets[id.Render()] = FleetToJson(fleet);
+  JsonArray outbox;
+  for (const audit::Draft& draft : state.outbox) outbox.push_back(DraftToJson(draft));
+  return JsonObject{{"version", kVersion},
+                    {"environment", state.id.Render()},
+                    {"step", state.step},
+                    {"journalled", RenderTime(state.journalled)},
+                    {"next_revision", state.next_revision},
+                    {"next_rollout", state.next_rollout},
+                    {"next_ordinal", state.next_ordinal},
+                    {"active", Optional(state.active)},
+                    {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
+                    {"live", std::move(live)},
+                    {"fleets", std::move(fleets)},
+                    {"overrides", Counts(state.overrides)},
+                    {"destroying", state.destroying},
+                    {"outbox", std::move(outbox)}};
+}
+
+Result<EnvironmentState> StateFromJson(const Json& json) {
+  const JsonObject& object = *TRY(Object(json, "state"));
+  if (TRY(GetInt(object, "version")) != kVersion)
+    return Error(Code::kUnsupported, "the journal was written by a newer version of Ingot");
+  EnvironmentState state;
+  state.id = TRY(platform::EnvironmentId::Parse(TRY(GetString(object, "environment"))));
+  state.step = TRY(Unsigned<uint64_t>(object, "step"));
+  state.journalled = TRY(Time(object, "journalled"));
+  state.next_revision = TRY(Unsigned<uint64_t>(object, "next_revision"));
+  state.next_rollout = TRY(Unsigned<uint64_t>(object, "next_rollout"));
+  state.next_ordinal = TRY(Unsigned<uint64_t>(object, "next_ordinal"));
+  state.active = TRY(OptionalUnsigned(object, "active"));
+  const Json* rollout = object.if_contains("rollout");
+  if (rollout != nullptr && !rollout->is_null()) state.rollout = TRY(RolloutFromJson(*rollout));
+  for (const auto& member : *TRY(GetObject(object, "live")))
+    state.live[TRY(ParseNumber(member.key(), "live"))] = TRY(LiveFromJson(member.value()));
+  for (const auto& member : *TRY(GetObject(object, "fleets")))
+    state.fleets[TRY(platform::FleetId::Parse(member.key()))] = TRY(FleetFromJson(member.value()));
+  state.overrides = TRY(CountsFrom(object, "overrides"));
+  state.destroying = TRY(GetBool(object, "destroying"));
+  for (const Json& draft : *TRY(GetArray(object, "outbox")))
+    state.outbox.push_back(TRY(DraftFromJson(draft)));
+  return state;
+}
+
+}  // namespace ingot::rollout

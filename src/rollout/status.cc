@@ -1,0 +1,158 @@
+#include "rollout/status.h"
+
+#include <algorithm>
+
+#include "platform/fleet_json.h"
+
+namespace ingot::rollout {
+
+namespace {
+
+Json Number(const std::optional<uint64_t>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+std::string_view KindName(definition::Kind kind) {
+  return definition::NameOf(kind);
+}
+
+// Instances of a fleet as seen, with those that shall exist and are not seen.
+JsonArray Instances(const FleetState* fleet, const platform::FleetId& id, const View& view) {
+  JsonArray out;
+  for (auto it = view.observed.lower_bound(platform::InstanceId(id, 0));
+       it != view.observed.end() && it->first.fleet() == id; ++it) {
+    Json json = platform::ToJson(it->second);
+    json.get_object()["name"] = it->first.Short();
+    out.push_back(std::move(json));
+  }
+  if (fleet == nullptr) return out;
+  for (const DesiredInstance& instance : fleet->instances) {
+    const platform::InstanceId name(id, instance.ordinal);
+    if (view.observed.contains(name)) continue;
+    platform::InstanceStatus status;
+    status.id = name;
+    status.state = view.looked ? platform::InstanceState::kStarting : platform::InstanceState::kUnknown;
+    const auto trouble = view.start_trouble.find(name);
+    if (trouble != view.start_trouble.end()) status.reason = trouble->second.message;
+    if (!view.looked) status.reason = view.look_error;
+    Json json = platform::ToJson(status);
+    json.get_object()["name"] = name.Short();
+    out.push_back(std::move(json));
+  }
+  return out;
+}
+
+size_t Ready(const FleetState* fleet, const platform::FleetId& id, const View& view) {
+  if (fleet == nullptr) return 0;
+  size_t ready = 0;
+  for (const DesiredInstance& instance : fleet->instances) {
+    const auto found = view.observed.find({id, instance.ordinal});
+    if (found != view.observed.end() && found->second.state == platform::InstanceState::kReady) ++ready;
+  }
+  return ready;
+}
+
+Json Services(const EnvironmentState& state, const View& view) {
+  JsonArray out;
+  if (!state.active) return out;
+  for (const plan::Fleet& fleet : state.RevisionOf(*state.active).fleets) {
+    const platform::FleetId& id = fleet.spec.id;
+    const auto found = state.fleets.find(id);
+    const FleetState* desired = found == state.fleets.end() ? nullptr : &found->second;
+    const uint32_t count = CountOf(state, id);
+    const size_t ready = Ready(desired, id, view);
+    const bool degraded =
+        desired != nullptr && (desired->failures > 1 || (desired->failures > 0 && ready < count));
+    out.push_back(JsonObject{{"name", id.service()},
+                             {"kind", KindName(fleet.kind)},
+                             {"revision", *state.active},
+                             {"fleet", id.Render()},
+                             {"image", fleet.spec.image.Render()},
+                             {"desired", count},
+                             {"ready", view.looked ? Json(ready) : Json(nullptr)},
+                             {"degraded", degraded},
+                             {"reason", degraded ? desired->reason : std::string()},
+                             {"instances", Instances(desired, id, view)}});
+  }
+  return out;
+}
+
+// Fleets besides those of the active revision: candidate, warm, retiring.
+Json OtherFleets(const EnvironmentState& state, const View& view) {
+  std::map<platform::FleetId, uint64_t> others;
+  for (const auto& [number, live] : state.live)
+    for (const plan::Fleet& fleet : state.RevisionOf(number).fleets)
+      if (!state.active || state.RevisionOf(*state.active).Find(fleet.spec.id) == nullptr)
+        others[fleet.spec.id] = number;
+  JsonArray out;
+  for (const auto& [id, number] : others) {
+    const auto found = state.fleets.find(id);
+    const FleetState* desired = found == state.fleets.end() ? nullptr : &found->second;
+    out.push_back(JsonObject{{"service", id.service()},
+                             {"revision", number},
+                             {"role", RoleName(state.live.at(number).role)},
+                             {"fleet", id.Render()},
+                             {"desired", desired == nullptr ? size_t{0} : desired->instances.size()},
+                             {"ready", view.looked ? Json(Ready(desired, id, view)) : Json(nullptr)},
+                             {"instances", Instances(desired, id, view)}});
+  }
+  return out;
+}
+
+}  // namespace
+
+Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view) {
+  JsonArray revisions;
+  for (const auto& [number, live] : state.live) {
+    JsonObject revision{{"revision", number},
+                        {"role", RoleName(live.role)},
+                        {"commit", state.RevisionOf(number).resolved.commit},
+                        {"created", RenderTime(state.RevisionOf(number).created)}};
+    if (live.role == Role::kWarm) revision["warm_until"] = RenderTime(live.until);
+    revisions.push_back(std::move(revision));
+  }
+  JsonArray routes;
+  for (const auto& route : desired.routes.outside)
+    routes.push_back(JsonObject{{"listen", route.listen},
+                                {"service", route.fleet.service()},
+                                {"fleet", route.fleet.Render()},
+                                {"revision", Number(Leading(state))},
+                                {"port", route.port},
+                                {"protocol", route.protocol == platform::Protocol::kHttp ? "http" : "tcp"}});
+  JsonArray problems;
+  if (!view.looked) problems.emplace_back("the platform cannot be observed: " + view.look_error);
+  if (view.topology_trouble)
+    problems.emplace_back("the router's topology cannot be set: " + view.topology_trouble->message);
+  if (view.routes_trouble) problems.emplace_back("routes cannot be written: " + view.routes_trouble->message);
+  return JsonObject{{"version", 1},
+                    {"environment", state.id.Render()},
+                    {"step", state.step},
+                    {"active", Number(state.active)},
+                    {"destroying", state.destroying},
+                    {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
+                    {"services", Services(state, view)},
+                    {"fleets", OtherFleets(state, view)},
+                    {"revisions", std::move(revisions)},
+                    {"routes", std::move(routes)},
+                    {"routes_in_effect", view.routes == desired.routes},
+                    {"problems", std::move(problems)}};
+}
+
+Json Summary(const plan::Revision& revision) {
+  JsonArray services;
+  for (const plan::Fleet& fleet : revision.fleets)
+    services.push_back(JsonObject{{"name", fleet.spec.id.service()},
+                                  {"fleet", fleet.spec.id.Render()},
+                                  {"image", fleet.spec.image.Render()},
+                                  {"replicas", fleet.replicas}});
+  return JsonObject{{"revision", revision.number},
+                    {"parent", Number(revision.parent)},
+                    {"digest", revision.digest.Render()},
+                    {"commit", revision.resolved.commit},
+                    {"dirty", revision.resolved.dirty},
+                    {"actor", revision.actor},
+                    {"created", RenderTime(revision.created)},
+                    {"services", std::move(services)}};
+}
+
+}  // namespace ingot::rollout

@@ -1,0 +1,14 @@
+// What the API shows of an environment.
+#pragma once
+
+#include "base/json.h"
+#include "rollout/machine.h"
+
+namespace ingot::rollout {
+
+// docs/formats/rollout.md, "status".
+Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view);
+// docs/formats/rollout.md, "history": a revision without its definition.
+Json Summary(const plan::Revision& revision);
+
+}  // namespace ingot::rollout

@@ -1,0 +1,134 @@
+// A world for tests of rollouts: a shop of two services on a platform, journal and clock in memory, with
+// everything watched for what must never happen.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "platform/fake_platform.h"
+#include "rollout/controller.h"
+
+namespace ingot::rollout::testing {
+
+// Thrown in place of a kill -9: nothing of the controller survives it.
+struct Killed {};
+
+// The shop: web (from outside at :8000) uses api, which uses the endpoint db.
+struct Shop {
+  std::string web = "1";  // versions of the images
+  std::string api = "1";
+  uint32_t web_replicas = 2;
+  uint32_t api_replicas = 2;
+  Milliseconds keep_old{600'000};
+  std::string listen = ":8000";
+  std::string environment = "local";
+  bool worker = false;  // with a worker that uses api
+  bool operator==(const Shop&) const = default;
+};
+definition::Resolved ResolvedOf(const Shop& shop);
+
+// A journal that can be killed before or after a commit, or fail.
+class WatchedJournal final : public Journal {
+ public:
+  std::function<Result<void>(const std::string&)> before;
+  std::function<void(const std::string&)> after;
+  MemoryJournal memory;
+
+  Result<std::vector<EnvironmentState>> Load() override { return memory.Load(); }
+  Result<void> Commit(const JournalStep& step) override {
+    if (before) TRY(before("Commit"));
+    TRY(memory.Commit(step));
+    last = *step.state;
+    if (after) after("Commit");
+    return {};
+  }
+  Result<plan::Revision> ReadRevision(const platform::EnvironmentId& id, uint64_t number) override {
+    return memory.ReadRevision(id, number);
+  }
+  Result<std::vector<plan::Revision>> ReadRevisions(const platform::EnvironmentId& id,
+                                                    size_t limit) override {
+    return memory.ReadRevisions(id, limit);
+  }
+  Result<std::vector<Rollout>> ReadHistory(const platform::EnvironmentId& id, size_t limit) override {
+    return memory.ReadHistory(id, limit);
+  }
+
+  EnvironmentState last;  // what was committed last
+};
+
+// Passes on to a FakePlatform, and writes down each break of a law that it sees on the way.
+class WatchedPlatform final : public platform::Platform {
+ public:
+  WatchedPlatform(platform::FakePlatform& fake, WatchedJournal& journal) : fake_(fake), journal_(journal) {}
+  platform::Capabilities capabilities() const override { return fake_.capabilities(); }
+  Result<void> SetTopology(const platform::EnvironmentId& id, const platform::Topology& topology) override {
+    return fake_.SetTopology(id, topology);
+  }
+  Result<bool> TopologySettled(const platform::EnvironmentId& id) override {
+    return fake_.TopologySettled(id);
+  }
+  Result<void> Start(const platform::FleetSpec& fleet, const platform::InstanceId& id) override;
+  Result<void> Stop(const platform::InstanceId& id) override;
+  Result<platform::Observation> Observe() override { return fake_.Observe(); }
+  Result<void> ApplyRoutes(const platform::EnvironmentId& id, const platform::RouteTable& routes) override;
+
+  std::vector<std::string> violations;
+
+ private:
+  size_t Ready(const platform::FleetId& fleet);
+  platform::FakePlatform& fake_;
+  WatchedJournal& journal_;
+};
+
+class World {
+ public:
+  World();
+  static platform::EnvironmentId Local() { return {"shop", "local"}; }
+
+  void Open();
+  // A controller dies, the next one reads the journal.
+  void Restart() {
+    controller.reset();
+    Open();
+  }
+  // One tick; restarts after a kill. The time until the next.
+  Milliseconds Tick();
+  // Ticks and moves the clock until nothing is under way or `limit` has passed; checks after every tick.
+  void Settle(Milliseconds limit = Milliseconds(200'000));
+  bool RunUntil(const std::function<bool()>& done, Milliseconds limit = Milliseconds(200'000));
+  bool RunUntilPhase(Phase phase);
+  // Submits, restarting after a kill (the command is then as good as not given, unless it was journalled).
+  Result<Accepted> Do(std::variant<Apply, Rollback, Scale, Abort, Destroy> what);
+  Result<Accepted> DoApply(const Shop& shop) { return Do(Apply{ResolvedOf(shop)}); }
+
+  const EnvironmentState& state() const { return *controller->State(Local()); }
+  bool Busy() const;
+  // Revision that outside traffic reaches by the platform's route table; 0: none. Adds a violation when the
+  // table is no revision's (I3, I4).
+  uint64_t Served();
+  // Instances of the platform that carry the name of a service, as "web-3".
+  std::vector<std::string> Instances();
+  std::vector<Rollout> History(size_t limit = 10) { return *journal.ReadHistory(Local(), limit); }
+  std::vector<audit::Event> Events() { return *sink.Read({.limit = 10'000'000}); }
+  // What holds at any moment.
+  void Check();
+  // What holds when nothing is under way: exactly what is desired runs, and is routed.
+  void CheckSettled();
+  std::vector<std::string> violations();
+
+  FakeClock clock;
+  platform::FakePlatform fake{clock};
+  WatchedJournal journal;
+  WatchedPlatform platform{fake, journal};
+  audit::MemorySink sink{clock};
+  std::unique_ptr<Controller> controller;
+  int kills = 0;
+
+ private:
+  std::vector<std::string> violations_;
+};
+
+}  // namespace ingot::rollout::testing

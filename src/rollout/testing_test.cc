@@ -1,0 +1,299 @@
+#include "rollout/testing.h"
+
+#include <algorithm>
+#include <set>
+
+namespace ingot::rollout::testing {
+
+using platform::FleetId;
+using platform::InstanceId;
+using platform::InstanceState;
+
+namespace {
+
+definition::ResolvedService Service(const std::string& name, const std::string& version, uint32_t replicas,
+                                    uint16_t port, const Shop& shop) {
+  definition::ResolvedService service;
+  service.name = name;
+  service.image = oci::Digest::Of(name + version);
+  service.environment["VERSION"] = version;
+  if (port > 0) service.ports = {{"http", port, definition::Protocol::kHttp}};
+  service.ready.kind =
+      port > 0 ? definition::ResolvedProbe::Kind::kTcp : definition::ResolvedProbe::Kind::kNone;
+  service.ready.port = port;
+  service.ready.interval = Milliseconds(5);
+  service.ready.timeout = Milliseconds(1000);
+  service.ready.passes = 1;
+  service.ready.deadline = Milliseconds(5'000);
+  service.limits = {500, 64 << 20, 100};
+  service.grace = Milliseconds(1000);
+  service.drain = Milliseconds(1000);
+  service.replicas = replicas;
+  service.rollout.keep_old = shop.keep_old;
+  return service;
+}
+
+}  // namespace
+
+definition::Resolved ResolvedOf(const Shop& shop) {
+  definition::Resolved out;
+  out.project = "shop";
+  out.environment = shop.environment;
+  out.commit = "c0ffee";
+  definition::ResolvedService api = Service("api", shop.api, shop.api_replicas, 9000, shop);
+  api.uses = {{"db", true, {{"postgres", 5432, definition::Protocol::kTcp}}, "db.internal", false}};
+  definition::ResolvedService web = Service("web", shop.web, shop.web_replicas, 8080, shop);
+  web.uses = {{"api", false, api.ports, "", false}};
+  out.services = {api};
+  if (shop.worker) {
+    definition::ResolvedService worker = Service("mailer", shop.api, 1, 0, shop);
+    worker.kind = definition::Kind::kWorker;
+    worker.uses = web.uses;
+    out.services.push_back(worker);
+  }
+  out.services.push_back(web);
+  definition::ResolvedRoute route;
+  route.listen = shop.listen;
+  route.listen_port = static_cast<uint16_t>(std::stoi(shop.listen.substr(1)));
+  route.service = "web";
+  route.port = 8080;
+  out.routes = {route};
+  definition::ResolvedEndpoint db;
+  db.name = "db";
+  db.url = "postgres://db.internal/shop";
+  db.host = "db.internal";
+  db.port = 5432;
+  out.endpoints = {db};
+  return out;
+}
+
+size_t WatchedPlatform::Ready(const FleetId& fleet) {
+  size_t ready = 0;
+  for (const auto& [id, status] : fake_.instances())
+    if (id.fleet() == fleet && status.state == InstanceState::kReady) ++ready;
+  return ready;
+}
+
+Result<void> WatchedPlatform::Start(const platform::FleetSpec& fleet, const InstanceId& id) {
+  // The journal comes before the effect.
+  const auto found = journal_.last.fleets.find(id.fleet());
+  const bool journalled =
+      found != journal_.last.fleets.end() &&
+      std::any_of(found->second.instances.begin(), found->second.instances.end(),
+                  [&](const DesiredInstance& instance) { return instance.ordinal == id.ordinal(); });
+  if (!journalled) violations.push_back("started before it was journalled: " + id.Render());
+  return fake_.Start(fleet, id);
+}
+
+Result<void> WatchedPlatform::Stop(const InstanceId& id) {
+  // I2: what serves, or may have to serve again, loses no ready instance that it needs.
+  const EnvironmentState& state = journal_.last;
+  const auto status = fake_.instances().find(id);
+  if (status != fake_.instances().end() && status->second.state == InstanceState::kReady) {
+    for (const auto& [number, live] : state.live) {
+      if (live.role != Role::kActive && live.role != Role::kWarm) continue;
+      if (state.RevisionOf(number).Find(id.fleet()) == nullptr) continue;
+      if (Ready(id.fleet()) <= CountOf(state, id.fleet()))
+        violations.push_back("I2: stopped " + id.Render() + " of " + std::string(RoleName(live.role)) + " r" +
+                             std::to_string(number));
+    }
+  }
+  const auto routes = fake_.Routes(id.fleet().environment());
+  const bool routed = std::any_of(routes.outside.begin(), routes.outside.end(),
+                                  [&](const auto& route) { return route.fleet == id.fleet(); });
+  if (routed && !state.fleets.contains(id.fleet()))
+    violations.push_back("stopped while traffic is routed to its fleet: " + id.Render());
+  return fake_.Stop(id);
+}
+
+Result<void> WatchedPlatform::ApplyRoutes(const platform::EnvironmentId& id,
+                                          const platform::RouteTable& routes) {
+  // I1: a fleet that begins to get traffic has passed its gate whole, at this very moment.
+  const platform::RouteTable before = fake_.Routes(id);
+  std::set<FleetId> had;
+  for (const auto& route : before.outside) had.insert(route.fleet);
+  std::set<FleetId> reached;
+  std::vector<FleetId> queue;
+  for (const auto& route : routes.outside) queue.push_back(route.fleet);
+  const bool switches =
+      std::any_of(queue.begin(), queue.end(), [&](const FleetId& fleet) { return !had.contains(fleet); });
+  while (!queue.empty()) {
+    const FleetId fleet = queue.back();
+    queue.pop_back();
+    if (!reached.insert(fleet).second) continue;
+    for (const auto& route : routes.inside)
+      if (route.asker == fleet) queue.push_back(route.fleet);
+  }
+  const auto& last = journal_.last;
+  for (const FleetId& fleet : reached) {
+    const auto desired = last.fleets.find(fleet);
+    if (desired == last.fleets.end()) {
+      violations.push_back("I1: traffic to a fleet that shall not exist: " + fleet.Render());
+      continue;
+    }
+    // Going back to what served before needs no gate: it is what served before.
+    if (!switches || desired->second.proven) continue;
+    if (Ready(fleet) < CountOf(last, fleet))
+      violations.push_back("I1: traffic to a fleet that is not ready: " + fleet.Render());
+  }
+  return fake_.ApplyRoutes(id, routes);
+}
+
+World::World() {
+  Open();
+}
+
+void World::Open() {
+  auto opened = Controller::Open(platform, journal, sink, clock);
+  if (!opened) {
+    violations_.push_back("cannot open: " + opened.error().Render());
+    return;
+  }
+  controller = std::move(*opened);
+}
+
+Milliseconds World::Tick() {
+  try {
+    const Milliseconds next = controller->Tick();
+    Check();
+    return next;
+  } catch (const Killed&) {
+    ++kills;
+    Restart();
+    Check();
+    return Milliseconds(0);
+  }
+}
+
+bool World::Busy() const {
+  const EnvironmentState* now = controller->State(Local());
+  if (now == nullptr) return false;
+  if (now->Busy() || now->destroying) return true;
+  for (const auto& [number, live] : now->live)
+    if (live.role == Role::kRetiring) return true;
+  for (const auto& [id, fleet] : now->fleets) {
+    if (fleet.instances.size() != CountOf(*now, id)) return true;
+    for (const DesiredInstance& instance : fleet.instances)
+      if (!instance.ready) return true;
+  }
+  return false;
+}
+
+bool World::RunUntil(const std::function<bool()>& done, Milliseconds limit) {
+  const SteadyTime end = clock.Steady() + limit;
+  while (clock.Steady() < end) {
+    const int killed = kills;
+    const Milliseconds next = Tick();
+    if (kills != killed) continue;  // the next controller has not had its turn
+    if (done()) return true;
+    clock.Advance(std::clamp(next, Milliseconds(1), Milliseconds(500)));
+  }
+  return false;
+}
+
+bool World::RunUntilPhase(Phase phase) {
+  return RunUntil([&] {
+    const EnvironmentState* now = controller->State(Local());
+    return now != nullptr && now->rollout && now->rollout->phase == phase;
+  });
+}
+
+void World::Settle(Milliseconds limit) {
+  const bool settled = RunUntil(
+      [&] {
+        if (Busy()) return false;
+        std::set<InstanceId> wanted;
+        const EnvironmentState* now = controller->State(Local());
+        if (now == nullptr) return true;
+        for (const auto& [id, fleet] : now->fleets)
+          for (const DesiredInstance& instance : fleet.instances) wanted.emplace(id, instance.ordinal);
+        for (const auto& [id, status] : fake.instances())
+          if (id.fleet().environment() == Local() && !wanted.contains(id)) return false;
+        return fake.Routes(Local()) == DesiredOf(*now).routes &&
+               fake.TopologyOf(Local()) == DesiredOf(*now).topology;
+      },
+      limit);
+  if (!settled) violations_.push_back("does not settle");
+}
+
+Result<Accepted> World::Do(std::variant<Apply, Rollback, Scale, Abort, Destroy> what) {
+  try {
+    return controller->Submit({Local(), "test", std::move(what)});
+  } catch (const Killed&) {
+    ++kills;
+    Restart();
+    return Error(Code::kCancelled, "killed");
+  }
+}
+
+uint64_t World::Served() {
+  const platform::RouteTable table = fake.Routes(Local());
+  if (table.outside.empty()) return 0;
+  const EnvironmentState* now = controller->State(Local());
+  // The active or the leading revision, or the one that serves until the switch.
+  for (const auto& [number, live] : now->live) {
+    const platform::RouteTable own = plan::Routes(now->RevisionOf(number).resolved);
+    if (own.outside != table.outside) continue;
+    // I5: everything it reaches is its own.
+    const bool within = std::all_of(own.inside.begin(), own.inside.end(), [&](const auto& route) {
+      return std::find(table.inside.begin(), table.inside.end(), route) != table.inside.end();
+    });
+    if (within) return number;
+  }
+  violations_.push_back("I3/I5: the route table is that of no revision");
+  return 0;
+}
+
+std::vector<std::string> World::Instances() {
+  std::vector<std::string> out;
+  for (const auto& [id, status] : fake.instances())
+    if (id.fleet().environment() == Local()) out.push_back(id.Short());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+void World::Check() {
+  const EnvironmentState* now = controller->State(Local());
+  if (now == nullptr) return;
+  const uint64_t served = Served();
+  if (served != 0 && now->active && served != *now->active) {
+    const bool shifting =
+        now->rollout && served == now->rollout->to &&
+        (now->rollout->phase == Phase::kShifting || now->rollout->phase == Phase::kReverting);
+    if (!shifting) violations_.push_back("r" + std::to_string(served) + " serves but is not active");
+  }
+  for (const auto& [id, fleet] : now->fleets) {
+    bool live = false;
+    for (const auto& [number, revision] : now->live)
+      live = live || (revision.role != Role::kRetiring && now->RevisionOf(number).Find(id) != nullptr);
+    if (!live) violations_.push_back("desired though no revision has it: " + id.Render());
+  }
+  int warm = 0;
+  for (const auto& [number, live] : now->live) warm += live.role == Role::kWarm ? 1 : 0;
+  if (warm > 1) violations_.push_back("more than one warm revision");
+}
+
+void World::CheckSettled() {
+  const EnvironmentState* now = controller->State(Local());
+  if (now == nullptr) return;
+  if (now->active && Served() != *now->active) violations_.push_back("the active revision does not serve");
+  if (!now->active && !fake.Routes(Local()).outside.empty())
+    violations_.push_back("routes without a revision");
+  std::set<InstanceId> wanted;
+  for (const auto& [id, fleet] : now->fleets)
+    for (const DesiredInstance& instance : fleet.instances) wanted.emplace(id, instance.ordinal);
+  for (const auto& [id, status] : fake.instances()) {
+    if (id.fleet().environment() != Local()) continue;
+    if (wanted.erase(id) == 0) violations_.push_back("leaked: " + id.Render());
+  }
+  for (const InstanceId& id : wanted) violations_.push_back("missing: " + id.Render());
+}
+
+std::vector<std::string> World::violations() {
+  std::vector<std::string> out = violations_;
+  out.insert(out.end(), platform.violations.begin(), platform.violations.end());
+  out.insert(out.end(), fake.complaints().begin(), fake.complaints().end());
+  return out;
+}
+
+}  // namespace ingot::rollout::testing

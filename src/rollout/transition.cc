@@ -1,0 +1,147 @@
+#include "rollout/transition.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ingot::rollout {
+
+namespace {
+
+std::string Name(uint64_t revision) {
+  return "r" + std::to_string(revision);
+}
+
+template <typename T, typename Same>
+bool AllIn(const std::vector<T>& needed, const std::vector<T>& had, Same same) {
+  return std::all_of(needed.begin(), needed.end(), [&](const T& need) {
+    return std::any_of(had.begin(), had.end(), [&](const T& has) { return same(has, need); });
+  });
+}
+
+}  // namespace
+
+audit::Draft MakeEvent(const EnvironmentState& state, std::string kind, std::string actor,
+                       JsonObject detail) {
+  return {.key = "",
+          .environment = state.id.Render(),
+          .kind = std::move(kind),
+          .actor = std::move(actor),
+          .detail = std::move(detail)};
+}
+
+JsonObject Describe(const Rollout& rollout) {
+  JsonObject out{{"rollout", rollout.id},
+                 {"kind", rollout.kind == RolloutKind::kApply ? "apply" : "rollback"},
+                 {"from", rollout.from ? Json(Name(*rollout.from)) : Json(nullptr)},
+                 {"to", Name(rollout.to)}};
+  if (!rollout.reason.empty()) out["reason"] = rollout.reason;
+  return out;
+}
+
+void Enter(EnvironmentState& state, Phase phase, WallTime now, Milliseconds limit,
+           std::vector<audit::Draft>& events) {
+  Rollout& rollout = *state.rollout;
+  rollout.phase = phase;
+  rollout.since = now;
+  rollout.deadline = now + limit;
+  rollout.entered[std::string(PhaseName(phase))] = now;
+  events.push_back(MakeEvent(state, "rollout." + std::string(PhaseName(phase)),
+                             phase == Phase::kPlanned ? rollout.actor : "ingot", Describe(rollout)));
+}
+
+void Finish(EnvironmentState& state, Phase phase, WallTime now, std::vector<Rollout>& finished,
+            std::vector<audit::Draft>& events) {
+  Enter(state, phase, now, Milliseconds(0), events);
+  finished.push_back(std::move(*state.rollout));
+  state.rollout.reset();
+  Prune(state);
+}
+
+void BeginRetiring(EnvironmentState& state, uint64_t revision, WallTime now,
+                   std::vector<audit::Draft>& events) {
+  LiveRevision& live = state.live.at(revision);
+  live.role = Role::kRetiring;
+  live.until = now + kOrderPatience;
+  events.push_back(MakeEvent(state, "revision.retiring", "ingot", {{"revision", Name(revision)}}));
+  Prune(state);
+}
+
+void BeginRevert(EnvironmentState& state, const std::string& reason, WallTime now,
+                 std::vector<audit::Draft>& events) {
+  Rollout& rollout = *state.rollout;
+  rollout.reason = reason;
+  const uint64_t to = rollout.to;
+  const auto warm_until = rollout.warm_until;
+  Enter(state, Phase::kReverting, now, Milliseconds(60'000), events);
+  const auto live = state.live.find(to);
+  if (live == state.live.end() || live->second.role != Role::kCandidate) return;
+  if (warm_until) {
+    live->second.role = Role::kWarm;
+    live->second.until = *warm_until;
+  } else {
+    BeginRetiring(state, to, now, events);
+  }
+}
+
+void Prune(EnvironmentState& state) {
+  std::erase_if(state.fleets, [&](const auto& entry) {
+    for (const auto& [number, live] : state.live)
+      if (live.role != Role::kRetiring && state.RevisionOf(number).Find(entry.first) != nullptr) return false;
+    return true;
+  });
+  std::erase_if(state.revisions, [&](const auto& entry) {
+    return !state.live.contains(entry.first) && !(state.rollout && state.rollout->to == entry.first);
+  });
+}
+
+void Seal(EnvironmentState& state, std::vector<audit::Draft> events, WallTime now) {
+  ++state.step;
+  state.journalled = now;
+  for (size_t i = 0; i < events.size(); ++i)
+    events[i].key = std::to_string(state.step) + "." + std::to_string(i);
+  state.outbox = std::move(events);
+}
+
+bool Covers(const platform::Topology& has, const platform::Topology& needs) {
+  using platform::Topology;
+  const auto service = [](const Topology::Service& h, const Topology::Service& n) {
+    return h.name == n.name && h.replicas >= n.replicas &&
+           AllIn(n.ports, h.ports, [](const platform::Port& a, const platform::Port& b) { return a == b; });
+  };
+  return AllIn(needs.services, has.services, service) &&
+         AllIn(needs.endpoints, has.endpoints,
+               [](const Topology::Endpoint& h, const Topology::Endpoint& n) { return h == n; }) &&
+         AllIn(needs.listeners, has.listeners,
+               [](const Topology::Listener& h, const Topology::Listener& n) { return h == n; });
+}
+
+const Desired& Transition::Wanted() {
+  if (stale) desired = DesiredOf(next);
+  stale = false;
+  return desired;
+}
+
+bool Transition::TopologyInEffect() {
+  return view.topology && Covers(*view.topology, Wanted().topology);
+}
+
+bool Transition::RoutesInEffect() {
+  return view.routes && *view.routes == Wanted().routes;
+}
+
+std::string Transition::TopologyHopeless() {
+  const auto& trouble = view.topology_trouble;
+  return trouble && Hopeless(*trouble) && view.topology_tried == Wanted().topology ? trouble->message : "";
+}
+
+std::string Transition::RoutesHopeless() {
+  const auto& trouble = view.routes_trouble;
+  return trouble && Hopeless(*trouble) && view.routes_tried == Wanted().routes ? trouble->message : "";
+}
+
+const platform::InstanceStatus* Transition::Observed(const platform::InstanceId& id) const {
+  const auto found = view.observed.find(id);
+  return found == view.observed.end() ? nullptr : &found->second;
+}
+
+}  // namespace ingot::rollout

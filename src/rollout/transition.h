@@ -1,0 +1,90 @@
+// Transition: one pass of the machine over a state. What its parts (heal.cc, phases.cc, retire.cc) share.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rollout/machine.h"
+
+namespace ingot::rollout {
+
+// How long a retiring revision's instances are stopped in order (who asks before who is asked).
+inline constexpr Milliseconds kOrderPatience{120'000};
+
+// --- on a state alone; `events` receives what is to be recorded ---
+
+audit::Draft MakeEvent(const EnvironmentState& state, std::string kind, std::string actor, JsonObject detail);
+// {"rollout": 3, "from": "r1", "to": "r2"}
+JsonObject Describe(const Rollout& rollout);
+void Enter(EnvironmentState& state, Phase phase, WallTime now, Milliseconds limit,
+           std::vector<audit::Draft>& events);
+// Ends the rollout in `phase` (kCompleted or kReverted) and moves it to `finished`.
+void Finish(EnvironmentState& state, Phase phase, WallTime now, std::vector<Rollout>& finished,
+            std::vector<audit::Draft>& events);
+void BeginRevert(EnvironmentState& state, const std::string& reason, WallTime now,
+                 std::vector<audit::Draft>& events);
+void BeginRetiring(EnvironmentState& state, uint64_t revision, WallTime now,
+                   std::vector<audit::Draft>& events);
+// Forgets desired instances of fleets that no active, candidate or warm revision has, and revisions that are
+// no longer live.
+void Prune(EnvironmentState& state);
+// Makes the state ready to be journalled: next step, time, events with their keys.
+void Seal(EnvironmentState& state, std::vector<audit::Draft> events, WallTime now);
+
+// --- on a pass ---
+
+struct Transition {
+  EnvironmentState next;
+  const View& view;
+  WallTime now;
+  std::vector<audit::Draft> events{};
+  std::vector<Rollout> finished{};
+  std::optional<WallTime> wake{};
+  bool changed = false;
+  bool ask_settled = false;
+  Desired desired{};  // of `next`, when it is not stale
+  bool stale = false;
+
+  // To be called after every change of `next`.
+  void Changed() { changed = stale = true; }
+  void Wake(WallTime at) {
+    if (!wake || at < *wake) wake = at;
+  }
+  void Record(std::string kind, JsonObject detail) {
+    events.push_back(MakeEvent(next, std::move(kind), "ingot", std::move(detail)));
+  }
+  const Desired& Wanted();
+  // Everything that shall be routed can be: the topology in effect has it.
+  bool TopologyInEffect();
+  bool RoutesInEffect();
+  // The message of an attempt at what is wanted now that gives no hope; empty: none.
+  std::string TopologyHopeless();
+  std::string RoutesHopeless();
+  const platform::InstanceStatus* Observed(const platform::InstanceId& id) const;
+};
+
+// Whether the topology `has` suffices for `needs`.
+bool Covers(const platform::Topology& has, const platform::Topology& needs);
+
+// Why an instance that shall exist cannot be counted on any more; empty while it can.
+std::string DeathOf(const DesiredInstance& instance, const platform::InstanceStatus* status);
+
+// Looks after instances: notes what is seen, replaces what died, keeps counts.
+void Heal(Transition& t);
+// One step of the rollout; false when it has to wait.
+bool Advance(Transition& t);
+// Whether the rollout's target can take traffic.
+struct Verdict {
+  bool ready = false;
+  std::string failure;  // it never will, and why
+  std::string waiting;  // what for
+};
+Verdict Judge(const EnvironmentState& state, const View& view);
+// Ends warm windows, and forgets revisions of which nothing is left.
+void Expire(Transition& t);
+void Retire(Transition& t);
+// What to do now to bring what is nearer to what shall be.
+std::vector<Action> ActionsOf(Transition& t);
+
+}  // namespace ingot::rollout
