@@ -59,6 +59,7 @@ std::string FirstError(const std::string& err) {
     const size_t at = err.find(mark);
     if (at == std::string::npos) continue;
     std::string line = err.substr(at + mark.size(), err.find('\n', at) - at - mark.size());
+    while (line.ends_with('.')) line.pop_back();
     return line;
   }
   return err.substr(0, err.find('\n'));

@@ -11,6 +11,7 @@
 #include <optional>
 #include <thread>
 
+#include "adapters/debian_scratch.h"
 #include "base/sha256.h"
 #include "base/subprocess.h"
 #include "base/sync.h"
@@ -119,7 +120,7 @@ Result<void> DebianPackages::Add(const DebianApt& apt, const std::vector<DebianP
                                  const build::DebianBase::Note& note) const {
   if (packages.empty()) return {};
   TRY(MakeDirectories(directory_, 0755));
-  const TempDirectory work = TRY(TempDirectory::Make(directory_, "fetch-"));
+  const DebianScratch work = TRY(DebianScratch::Make(directory_, "fetch-"));
   uint64_t bytes = 0;
   std::vector<DebianApt::Download> downloads;
   for (const DebianPackage& package : packages) {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "adapters/debian_packages.h"
+#include "adapters/debian_scratch.h"
 #include "adapters/debian_sources.h"
 #include "base/sha256.h"
 #include "build/image_inputs.h"
@@ -173,7 +174,7 @@ Result<void> MmdebstrapBase::Assemble(const build::LockedBase& base, const Note&
   const DebianPackages cache(options_.cache_dir / "deb");
   const std::vector<build::DebianPackage> missing = cache.Missing(base.packages);
   if (!missing.empty()) {
-    const TempDirectory state = TRY(TempDirectory::Make(options_.cache_dir / "apt", "fetch-"));
+    const DebianScratch state = TRY(DebianScratch::Make(options_.cache_dir / "apt", "fetch-"));
     std::vector<build::DebianSource> sources = base.sources;
     if (!options_.mirrors.empty()) {
       // The same packages from another place: security updates from its security mirror, if it names one.
@@ -189,9 +190,9 @@ Result<void> MmdebstrapBase::Assemble(const build::LockedBase& base, const Note&
   }
   note(fmt::format("installing {} packages", base.packages.size()));
   // The repository is linked, so it has to be on the cache's file system.
-  const TempDirectory repository = TRY(TempDirectory::Make(options_.cache_dir, "repository-"));
+  const DebianScratch repository = TRY(DebianScratch::Make(options_.cache_dir, "repository-"));
   TRY(cache.MakeRepository(base.packages, repository.path() / "r"));
-  const TempDirectory work = TRY(TempDirectory::Make(options_.temp_dir, "debian-"));
+  const DebianScratch work = TRY(DebianScratch::Make(options_.temp_dir, "debian-"));
   return InPrivateMounts([&]() -> Result<void> {
     // dpkg flushes every file it writes: in memory that costs nothing.
     if (NeededMemory(base) < AvailableMemory() / 2 &&
