@@ -54,14 +54,16 @@ struct Configure {
   bool operator==(const Configure&) const = default;
 };
 
+struct HttpTest {
+  uint16_t port = 0;
+  std::string path = "/";
+  int status = 200;
+  bool operator==(const HttpTest&) const = default;
+};
+
 // One test of a built image. Exactly one of `run` and `http` is set.
 struct ImageTest {
-  struct Http {
-    uint16_t port = 0;
-    std::string path = "/";
-    int status = 200;
-    bool operator==(const Http&) const = default;
-  };
+  using Http = HttpTest;
   std::vector<std::string> run;  // passes when it exits 0
   std::optional<Http> http;
   std::optional<Milliseconds> timeout;
