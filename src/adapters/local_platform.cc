@@ -308,7 +308,14 @@ class LocalPlatform::Impl {
       record.status.started = SystemClock().Now();
       record.started_at = Steady::now();
     }
-    return starter_.Start(instance, slot);
+    TRY(starter_.Start(instance, slot));
+    for (const platform::RuntimeStatus& status : TRY(runtime_.Observe())) {
+      if (status.id != instance.id) continue;
+      auto state = state_.lock();
+      Record& record = state->records.at(instance.id);
+      if (!record.ended) record.status.pid = status.pid;
+    }
+    return {};
   }
 
   // Writes the environment's whole table with the addresses that its fleets have now.
@@ -338,7 +345,8 @@ class LocalPlatform::Impl {
       for (auto& [id, record] : state->records) {
         if (id.fleet() != fleet) continue;
         // One that is being drained stays among the servers until it has nothing in flight.
-        const bool stays = record.routed && record.stop == StopPhase::kDraining;
+        const bool stays =
+            record.routed && (record.stop == StopPhase::kAsked || record.stop == StopPhase::kDraining);
         if (!stays && (!record.passed_gate || record.stop != StopPhase::kNone)) {
           record.routed = false;
           continue;

@@ -1,6 +1,7 @@
 #include "rollout/desired.h"
 
 #include <algorithm>
+#include <list>
 #include <set>
 
 namespace ingot::rollout {
@@ -93,13 +94,22 @@ Desired DesiredOf(const EnvironmentState& state) {
   Desired desired;
   const std::vector<uint64_t> order = ByPrecedence(state);
   std::vector<const definition::Resolved*> resolved;
+  std::list<definition::Resolved> retiring;  // a list: `resolved` points into it
   std::map<std::string, uint32_t> replicas;
   std::set<platform::FleetId> done;
   if (const auto leading = Leading(state)) AddOutside(state.RevisionOf(*leading), desired.routes);
   for (const uint64_t number : order) {
     const plan::Revision& revision = state.RevisionOf(number);
     const LiveRevision& live = state.live.at(number);
-    resolved.push_back(&revision.resolved);
+    if (live.role == Role::kRetiring) {
+      // Nothing from outside reaches it any more. Its listeners may be the very reason why it is being taken
+      // back: one that is in use elsewhere must not keep it from going.
+      retiring.push_back(revision.resolved);
+      retiring.back().routes.clear();
+      resolved.push_back(&retiring.back());
+    } else {
+      resolved.push_back(&revision.resolved);
+    }
     for (const auto& [service, count] : live.replicas) replicas[service] = std::max(replicas[service], count);
     for (const plan::Fleet& fleet : revision.fleets) {
       // A candidate's fleets are routed from `starting` on, a retiring one's until their last instance is

@@ -92,7 +92,8 @@ std::string AskUpstream(const std::string& target, std::string& error) {
   for (ssize_t n = 0; (n = ::recv(fd, buffer, sizeof buffer, 0)) > 0;)
     answer.append(buffer, static_cast<size_t>(n));
   ::close(fd);
-  const size_t at = answer.find("X-Revision: ");
+  // A proxy on the way may write the name in small letters, as HAProxy does.
+  const size_t at = std::min(answer.find("X-Revision: "), answer.find("x-revision: "));
   if (answer.compare(0, 12, "HTTP/1.1 200") != 0 || at == std::string::npos) {
     error = "bad answer: " + answer.substr(0, 30);
     return "";
@@ -227,7 +228,6 @@ int main() {
   ::signal(SIGPIPE, SIG_IGN);
   std::printf("revision %s starts\n", Env("REVISION", "none").c_str());
   std::fflush(stdout);
-  std::this_thread::sleep_for(std::chrono::milliseconds(Number("LISTEN_AFTER_MS", "0")));
   if (const int after = Number("EXIT_AFTER_MS", "0"); after > 0) {
     std::thread([after] {
       std::this_thread::sleep_for(std::chrono::milliseconds(after));
@@ -235,6 +235,7 @@ int main() {
       ::_exit(Number("EXIT_CODE", "1"));
     }).detach();
   }
+  std::this_thread::sleep_for(std::chrono::milliseconds(Number("LISTEN_AFTER_MS", "0")));
   if (Number("NEVER_LISTEN", "0") != 0) {
     while (true) ::pause();
   }
