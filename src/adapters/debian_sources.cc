@@ -45,7 +45,9 @@ void AddStanza(std::map<std::string, std::string>& fields, std::vector<DebianSou
   const auto words = [&](const char* name) { return Words(fields[name]); };
   const std::vector<std::string> types = words("types");
   const bool binary = std::find(types.begin(), types.end(), "deb") != types.end();
-  if (binary && Lower(fields["enabled"]) != "no" && Lower(fields["enabled"]) != "false") {
+  const std::vector<std::string> enabled = words("enabled");
+  const bool off = !enabled.empty() && (Lower(enabled[0]) == "no" || Lower(enabled[0]) == "false");
+  if (binary && !off) {
     for (const std::string& uri : words("uris")) {
       for (const std::string& suite : words("suites"))
         sources.push_back({WithoutSlash(uri), suite, words("components"), 0});
