@@ -77,10 +77,14 @@ Result<void> SqliteCatalog::Read(const std::function<Result<void>(const store::C
   return ended;
 }
 
-Result<void> SqliteCatalog::Write(const std::function<Result<void>(store::CatalogRows&)>& write) {
+Result<void> SqliteCatalog::Write(const std::function<Result<void>(store::CatalogRows&)>& write,
+                                  Durability durability) {
   auto lock = state_->writer.lock();
   if (!lock->has_value()) lock->emplace(TRY(Database::Open(state_->path)));
   Database& db = **lock;
+  // NORMAL: the log is not synced at the commit, but with the next one that is (or at a checkpoint). Set each
+  // time, outside the transaction: there it would have no effect.
+  TRY(db.Run(durability == Durability::kDurable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
   Transaction transaction = TRY(Transaction::Begin(db));
   SqliteRows rows(db);
   TRY(write(rows));

@@ -16,7 +16,8 @@ class SqliteCatalog final : public store::Catalog {
   static Result<std::unique_ptr<SqliteCatalog>> Open(const fs::path& path);
   ~SqliteCatalog() override;
   Result<void> Read(const std::function<Result<void>(const store::CatalogRows&)>& read) override;
-  Result<void> Write(const std::function<Result<void>(store::CatalogRows&)>& write) override;
+  Result<void> Write(const std::function<Result<void>(store::CatalogRows&)>& write,
+                     Durability durability = Durability::kDurable) override;
 
  private:
   struct State;

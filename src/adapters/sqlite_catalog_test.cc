@@ -15,8 +15,8 @@ class TemporaryCatalog final : public Catalog {
   Result<void> Read(const std::function<Result<void>(const CatalogRows&)>& read) override {
     return catalog_->Read(read);
   }
-  Result<void> Write(const std::function<Result<void>(CatalogRows&)>& write) override {
-    return catalog_->Write(write);
+  Result<void> Write(const std::function<Result<void>(CatalogRows&)>& write, Durability durability) override {
+    return catalog_->Write(write, durability);
   }
 
  private:

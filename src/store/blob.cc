@@ -26,6 +26,7 @@ Result<oci::Digest> Store::PutBlob(std::string_view bytes, Lease& lease) {
   TRY(CheckLease(lease));
   const oci::Digest digest = oci::Digest::Of(bytes);
   TRY(state_->PutFile(ClaimKind::kBlob, ClaimBytes(digest), BlobPath(digest), bytes));
+  TRY(SyncDirectory(BlobPath(digest).parent_path()));
   return digest;
 }
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/result.h"
 #include "oci/descriptor.h"
 #include "oci/digest.h"
@@ -154,9 +155,12 @@ class Catalog {
   virtual ~Catalog() = default;
   // One consistent view. The function's Error is passed on. Not to be nested. Any thread.
   virtual Result<void> Read(const std::function<Result<void>(const CatalogRows&)>& read) = 0;
-  // Commits when the function succeeds, otherwise nothing has changed. kConflict when another process held
-  // the write lock for ten seconds; kNoSpace, kIo. Not to be nested. Any thread.
-  virtual Result<void> Write(const std::function<Result<void>(CatalogRows&)>& write) = 0;
+  // Commits when the function succeeds, otherwise nothing has changed. With Durability::kNone all processes
+  // see the change at once, but a power cut may undo it (never it alone without what came after it).
+  // kConflict when another process held the write lock for ten seconds; kNoSpace, kIo. Not to be nested. Any
+  // thread.
+  virtual Result<void> Write(const std::function<Result<void>(CatalogRows&)>& write,
+                             Durability durability = Durability::kDurable) = 0;
 };
 
 }  // namespace ingot::store

@@ -124,6 +124,7 @@ Result<oci::Digest> Store::PutForeignImage(std::string_view manifest_bytes, std:
   };
   TRY(put(config_bytes));
   TRY(put(manifest_bytes));
+  TRY(SyncDirectory(BlobPath(row.digest).parent_path()));
   TRY(state_->catalog->Write([&](CatalogRows& rows) -> Result<void> {
     TRY(RequireLayers(rows, layers));
     return rows.PutImage(row);

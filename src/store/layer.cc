@@ -74,6 +74,7 @@ Result<Layer> Store::SealLayer(const Tree& tree, Lease& lease) {
     digest = std::async(policy, [&]() { return DigestTar(tree, state_->pool); });
   }
   TRY(state_->PutFile(ClaimKind::kLayer, id.bytes(), LayerPath(id), sealed));
+  TRY(SyncDirectory(state_->paths.layers));
   if (known) return *known;
 
   const TarDigest tar = TRY(digest.get());
@@ -94,6 +95,7 @@ Result<Layer> Store::SealForeignLayer(const Tree& tree, const oci::Digest& diff_
   }));
   TRY(state_->pool.Flush());
   TRY(state_->PutFile(ClaimKind::kLayer, id.bytes(), LayerPath(id), sealed));
+  TRY(SyncDirectory(state_->paths.layers));
   Layer layer{id, diff_id, tar_bytes, tree.ContentBytes(), blob, state_->clock->Now()};
   TRY(state_->catalog->Write([&](CatalogRows& rows) -> Result<void> { return rows.PutLayer(layer); }));
   return layer;

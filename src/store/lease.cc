@@ -90,10 +90,12 @@ Result<void> Lease::KeepImage(const oci::Digest& digest) {
 
 Result<void> Lease::Release() {
   if (catalog_ == nullptr) return {};
-  TRY(catalog_->Write([&](CatalogRows& rows) -> Result<void> {
-    TRY(rows.RemoveLease(row_.id));
-    return {};
-  }));
+  TRY(catalog_->Write(
+      [&](CatalogRows& rows) -> Result<void> {
+        TRY(rows.RemoveLease(row_.id));
+        return {};
+      },
+      Durability::kNone));
   claims_->End();
   catalog_ = nullptr;
   return {};

@@ -169,7 +169,7 @@ Result<void> MemoryCatalog::Read(const std::function<Result<void>(const CatalogR
   return read(MemoryRows(state_->tables));
 }
 
-Result<void> MemoryCatalog::Write(const std::function<Result<void>(CatalogRows&)>& write) {
+Result<void> MemoryCatalog::Write(const std::function<Result<void>(CatalogRows&)>& write, Durability) {
   const std::unique_lock lock(state_->mutex);
   Tables changed = state_->tables;
   MemoryRows rows(changed);

@@ -12,7 +12,8 @@ class MemoryCatalog final : public Catalog {
   MemoryCatalog();
   ~MemoryCatalog() override;
   Result<void> Read(const std::function<Result<void>(const CatalogRows&)>& read) override;
-  Result<void> Write(const std::function<Result<void>(CatalogRows&)>& write) override;
+  Result<void> Write(const std::function<Result<void>(CatalogRows&)>& write,
+                     Durability durability = Durability::kDurable) override;
 
  private:
   struct State;

@@ -71,8 +71,9 @@ Result<Lease> Store::TakeLease(std::string_view purpose) {
   row.purpose = purpose;
   row.expires = state_->clock->Now() + kLeaseLife;
   row.claims = TRY(state_->claims->Begin());
-  auto written =
-      state_->catalog->Write([&](CatalogRows& rows) -> Result<void> { return rows.PutLease(row); });
+  // Not synced: a lease means nothing after a power cut.
+  auto written = state_->catalog->Write([&](CatalogRows& rows) -> Result<void> { return rows.PutLease(row); },
+                                        Durability::kNone);
   if (!written) {
     state_->claims->End();
     return std::move(written).error().While("taking a lease on the store");
@@ -103,8 +104,7 @@ Result<void> Store::State::PutFile(ClaimKind kind, const ObjectId::Bytes& name, 
     TRY(file.Write(bytes));
     TRY(file.Publish(path));
   }
-  // Also when it was there: who wrote it may not have come to this yet.
-  return SyncDirectory(path.parent_path());
+  return {};
 }
 
 // Tags
@@ -180,25 +180,30 @@ Result<std::optional<CacheEntry>> Store::CacheGet(std::string_view key, Lease* l
   }
   const WallTime now = state_->clock->Now();
   if (now - entry->last_used > kUseGranularity || now < entry->last_used) {
-    TRY(state_->catalog->Write([&](CatalogRows& rows) -> Result<void> {
-      auto current = TRY(rows.FindCache(key));
-      if (!current) return {};
-      current->last_used = now;
-      return rows.PutCache(*current);
-    }));
+    TRY(state_->catalog->Write(
+        [&](CatalogRows& rows) -> Result<void> {
+          auto current = TRY(rows.FindCache(key));
+          if (!current) return {};
+          current->last_used = now;
+          return rows.PutCache(*current);
+        },
+        Durability::kNone));
     entry->last_used = now;
   }
   return entry;
 }
 
 Result<void> Store::CachePut(std::string_view key, std::string_view value, const CacheRefs& refs) {
-  return state_->catalog->Write([&](CatalogRows& rows) -> Result<void> {
-    for (const LayerId& layer : refs.layers) {
-      if (TRY(rows.FindLayers(layer)).empty()) return NotInStore("layer", layer.Render());
-    }
-    for (const oci::Digest& image : refs.images) TRY(RequireImage(rows, image));
-    return rows.PutCache({std::string(key), std::string(value), refs, state_->clock->Now()});
-  });
+  // An entry that a power cut takes is only made again.
+  return state_->catalog->Write(
+      [&](CatalogRows& rows) -> Result<void> {
+        for (const LayerId& layer : refs.layers) {
+          if (TRY(rows.FindLayers(layer)).empty()) return NotInStore("layer", layer.Render());
+        }
+        for (const oci::Digest& image : refs.images) TRY(RequireImage(rows, image));
+        return rows.PutCache({std::string(key), std::string(value), refs, state_->clock->Now()});
+      },
+      Durability::kNone);
 }
 
 Result<void> Store::Pin(std::string_view owner, const std::set<oci::Digest>& images) {

@@ -17,7 +17,9 @@ struct Store::State {
 
   ~State() { pool.SetGuard(nullptr); }
 
-  // Writes a file under a claim unless one of this size is there, durably with its folder.
+  // Writes a file under a claim unless one of this size is there. The contents are durable then, the name
+  // only after SyncDirectory; to be called also when the file was there, as who wrote it may not have come to
+  // that.
   Result<void> PutFile(ClaimKind kind, const ObjectId::Bytes& name, const fs::path& path,
                        std::string_view bytes);
 };
