@@ -30,6 +30,22 @@ using platform::SandboxSpec;
 
 namespace {
 
+// Apart from the instances' group, so that it can be removed without a look at what the daemon is starting.
+std::string GroupOf(const CrunSandbox::Options& options) {
+  return "/ingot-" + options.root_key + "-sb";
+}
+
+// The group of all sandboxes, once the last one is gone. Called with sb.lock held: nobody makes a group in it
+// now.
+void RemoveEmptyParent(const CrunSandbox::Options& options, const CgroupHost& host) {
+  auto left = ListDirectory(options.run_dir / "sb");
+  if (!left ||
+      std::any_of(left->begin(), left->end(), [](const auto& name) { return name.ends_with(".lock"); }))
+    return;
+  for (const auto& hierarchy : host.hierarchies)
+    ::rmdir((hierarchy.mount.string() + GroupOf(options)).c_str());
+}
+
 constexpr Milliseconds kEndTimeout{10'000};
 constexpr size_t kTail = 4096;
 
@@ -54,7 +70,7 @@ class SandboxRun {
       : options_(options),
         spec_(spec),
         bundle_(options.run_dir / "sb" / spec.name),
-        group_("/ingot-" + options.root_key + "/sb-" + spec.name),
+        group_(GroupOf(options) + "/" + spec.name),
         ids_({.directory = "/run/ingot-ids",
               .subuid = "/etc/subuid",
               .subgid = "/etc/subgid",
@@ -327,6 +343,7 @@ class SandboxRun {
     if (range_) TRY(ids_.Release(spec_.name));
     const FileLock all = TRY(FileLock::Take(options_.run_dir / "sb.lock", true));
     ::unlink((bundle_.string() + ".lock").c_str());
+    RemoveEmptyParent(options_, host_);
     return {};
   }
 
@@ -403,7 +420,7 @@ Result<void> CrunSandbox::Sweep() const {
     auto lock = FileLock::Take(directory / file, false);
     if (!lock) continue;  // It runs.
     const CgroupHost host = TRY(LookAtCgroups());
-    const std::string group = "/ingot-" + options_.root_key + "/sb-" + name;
+    const std::string group = GroupOf(options_) + "/" + name;
     TRY(KillCgroup(host, group, kEndTimeout));
     TRY(RemoveCgroup(host, group, kEndTimeout));
     TRY(RemoveTree(options_.run_dir / "sb-crun" / ("sb-" + name)));
@@ -415,6 +432,7 @@ Result<void> CrunSandbox::Sweep() const {
                         .root = options_.run_dir});
     TRY(ids.Release(name));
     ::unlink((directory / file).c_str());
+    RemoveEmptyParent(options_, host);
   }
   return {};
 }

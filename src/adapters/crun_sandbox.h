@@ -14,7 +14,7 @@ class CrunSandbox final : public platform::Sandbox {
  public:
   struct Options {
     fs::path run_dir;      // run_dir/sb/<name>: bundles
-    std::string root_key;  // names cgroups: /ingot-<root_key>/sb-<name>
+    std::string root_key;  // names cgroups: /ingot-<root_key>-sb/<name>
   };
   explicit CrunSandbox(Options options) : options_(std::move(options)) {}
 

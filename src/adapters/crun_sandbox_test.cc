@@ -171,7 +171,7 @@ TEST_F(CrunSandboxTest, KilledAskerLeavesNoProcessAndNoMount) {
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
   // Without anybody's help: its processes are gone.
   const auto host = *LookAtCgroups();
-  const fs::path group = host.Directory("pids", "/ingot-" + key_ + "/sb-step");
+  const fs::path group = host.Directory("pids", "/ingot-" + key_ + "-sb/step");
   bool empty = false;
   for (int i = 0; i < 1000 && !empty; ++i) {
     empty = ReadFile(group / "cgroup.procs").value_or("?").empty();
