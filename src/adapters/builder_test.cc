@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -113,12 +114,12 @@ class BuilderTest : public testing::Test {
   }
   // Groups that the sandbox of `root` made, in every hierarchy.
   std::vector<std::string> Cgroups(const fs::path& root) const {
-    const std::string key = "ingot-" + Sha256Hex(fs::canonical(root).string()).substr(0, 8);
+    const std::string key = "ingot-" + Sha256Hex(fs::canonical(root).string()).substr(0, 8) + "-sb";
     std::vector<std::string> found;
     for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup")) {
       std::error_code ignored;
       for (const auto& group : fs::directory_iterator(hierarchy.path() / key, ignored))
-        if (group.path().filename().string().starts_with("sb-")) found.push_back(group.path());
+        if (group.is_directory()) found.push_back(group.path());
     }
     return found;
   }
@@ -343,6 +344,7 @@ TEST_F(BuilderTest, AKilledBuildLeavesNothing) {
   const fs::path at = temp_->path() / "root";
   const pid_t child = ::fork();
   if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     Root root(at);
     ::_exit(root.Build(project) ? 0 : 1);
   }

@@ -46,7 +46,7 @@ void RemoveEmptyParent(const CrunSandbox::Options& options, const CgroupHost& ho
     ::rmdir((hierarchy.mount.string() + GroupOf(options)).c_str());
 }
 
-constexpr Milliseconds kEndTimeout{10'000};
+constexpr Milliseconds kSandboxEndTimeout{10'000};
 constexpr size_t kTail = 4096;
 
 bool IsLabel(const std::string& name) {
@@ -154,7 +154,7 @@ class SandboxRun {
 
   // After Pump: the exit code of what ran.
   Result<int> Finish() {
-    auto ended = Wait(child_, kEndTimeout);
+    auto ended = Wait(child_, kSandboxEndTimeout);
     child_.pid = -1;
     auto cleaned = Clean();
     if (!ended) return std::move(ended).error();
@@ -321,8 +321,8 @@ class SandboxRun {
 
   // What a run of this name left that was killed with its process.
   Result<void> CleanRests() {
-    TRY(KillCgroup(host_, group_, kEndTimeout));
-    TRY(RemoveCgroup(host_, group_, kEndTimeout));
+    TRY(KillCgroup(host_, group_, kSandboxEndTimeout));
+    TRY(RemoveCgroup(host_, group_, kSandboxEndTimeout));
     TRY(RemoveTree(CrunRoot() / ("sb-" + spec_.name)));
     return RemoveTree(bundle_);
   }
@@ -330,7 +330,7 @@ class SandboxRun {
   Result<void> Clean() {
     claimed_ = false;
     if (child_.pid > 0) {
-      static_cast<void>(Wait(child_, kEndTimeout).has_value());
+      static_cast<void>(Wait(child_, kSandboxEndTimeout).has_value());
       child_.pid = -1;
     }
     // The thread holds the mount namespace, and that the upper directory.
@@ -421,8 +421,8 @@ Result<void> CrunSandbox::Sweep() const {
     if (!lock) continue;  // It runs.
     const CgroupHost host = TRY(LookAtCgroups());
     const std::string group = GroupOf(options_) + "/" + name;
-    TRY(KillCgroup(host, group, kEndTimeout));
-    TRY(RemoveCgroup(host, group, kEndTimeout));
+    TRY(KillCgroup(host, group, kSandboxEndTimeout));
+    TRY(RemoveCgroup(host, group, kSandboxEndTimeout));
     TRY(RemoveTree(options_.run_dir / "sb-crun" / ("sb-" + name)));
     TRY(RemoveTree(directory / name));
     const IdRanges ids({.directory = "/run/ingot-ids",

@@ -10,7 +10,7 @@ namespace {
 
 using build::DebianSource;
 
-std::vector<std::string> Words(std::string_view text) {
+std::vector<std::string> SourceWords(std::string_view text) {
   std::istringstream stream{std::string(text)};
   std::vector<std::string> words;
   for (std::string word; stream >> word;) words.push_back(word);
@@ -42,7 +42,7 @@ constexpr std::array<std::string_view, 3> kSuffixes = {"", "-updates", "-securit
 
 // "deb822" stanza → entries.
 void AddStanza(std::map<std::string, std::string>& fields, std::vector<DebianSource>& sources) {
-  const auto words = [&](const char* name) { return Words(fields[name]); };
+  const auto words = [&](const char* name) { return SourceWords(fields[name]); };
   const std::vector<std::string> types = words("types");
   const bool binary = std::find(types.begin(), types.end(), "deb") != types.end();
   const std::vector<std::string> enabled = words("enabled");
@@ -67,7 +67,7 @@ std::vector<DebianSource> ParseSourcesList(std::string_view text) {
       if (close == std::string::npos) continue;
       clean.erase(open, close - open + 1);
     }
-    std::vector<std::string> words = Words(clean);
+    std::vector<std::string> words = SourceWords(clean);
     if (words.size() < 4 || words[0] != "deb") continue;
     sources.push_back({WithoutSlash(words[1]), words[2], {words.begin() + 3, words.end()}, 0});
   }
@@ -80,7 +80,7 @@ std::vector<DebianSource> ParseSourcesDeb822(std::string_view text) {
   std::string last;
   for (const std::string_view line : Lines(text)) {
     if (line.starts_with('#')) continue;
-    if (Words(line).empty()) {
+    if (SourceWords(line).empty()) {
       AddStanza(fields, sources);
     } else if (line.front() == ' ' || line.front() == '\t') {
       fields[last] += " " + std::string(line);
@@ -120,7 +120,7 @@ std::vector<DebianSource> SourcesFor(const std::string& suite, const std::string
 
 Result<std::vector<DebianSource>> SourcesOfMirrors(const std::string& suite, std::string_view mirrors) {
   std::vector<DebianSource> sources;
-  for (const std::string& word : Words(mirrors)) {
+  for (const std::string& word : SourceWords(mirrors)) {
     const std::string uri = WithoutSlash(word);
     const bool known = uri.starts_with("http://") || uri.starts_with("https://") ||
                        uri.starts_with("file:/") || uri.starts_with("copy:/");

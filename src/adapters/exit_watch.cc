@@ -25,7 +25,7 @@ constexpr std::chrono::seconds kExitFileTimeout{5};
 constexpr uint64_t kStop = 0;
 constexpr uint64_t kInotify = 1;
 
-struct Entry {
+struct Watched {
   uint64_t id = 0;  // even: its process, id + 1: its conmon
   Fd process;
   Fd conmon;
@@ -66,7 +66,7 @@ class ExitWatch::Impl {
   void Add(const std::string& name, Fd process, Fd conmon) {
     {
       auto entries = entries_.lock();
-      Entry entry;
+      Watched entry;
       entry.id = next_id_;
       next_id_ += 2;
       entry.process_ended = !process.valid();
@@ -98,7 +98,7 @@ class ExitWatch::Impl {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
   }
 
-  static void Kill(const Entry& entry) {
+  static void Kill(const Watched& entry) {
     ::syscall(SYS_pidfd_send_signal, entry.process.get(), SIGKILL, nullptr, 0);
   }
 
@@ -127,7 +127,7 @@ class ExitWatch::Impl {
     return static_cast<int>(std::max<int64_t>(left, 0));
   }
 
-  void Take(uint64_t id, std::map<std::string, Entry>& entries) {
+  void Take(uint64_t id, std::map<std::string, Watched>& entries) {
     if (id == kStop) {
       eventfd_t value = 0;
       static_cast<void>(::eventfd_read(wake_.get(), &value));
@@ -158,7 +158,7 @@ class ExitWatch::Impl {
     auto entries = entries_.lock();
     const auto now = std::chrono::steady_clock::now();
     for (auto it = entries->begin(); it != entries->end();) {
-      const Entry& entry = it->second;
+      const Watched& entry = it->second;
       if ((entry.process_ended && (entry.conmon_ended || now >= entry.deadline)) || HasExitFile(it->first)) {
         out.push_back(it->first);
         it = entries->erase(it);
@@ -175,7 +175,7 @@ class ExitWatch::Impl {
   Fd wake_;
   Fd inotify_;
   uint64_t next_id_ = 2;  // guarded by entries_
-  Sync<std::map<std::string, Entry>> entries_;
+  Sync<std::map<std::string, Watched>> entries_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

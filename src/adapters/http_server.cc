@@ -23,7 +23,7 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-using Local = asio::local::stream_protocol;
+using LocalSocket = asio::local::stream_protocol;
 
 constexpr size_t kBodyLimit = size_t{16} << 20;
 constexpr size_t kConnections = 256;
@@ -75,7 +75,7 @@ std::string Actor(int socket) {
 
 class Reply final : public HttpReply {
  public:
-  Reply(Local::socket& socket, const std::atomic<bool>& stopping, bool keep_alive)
+  Reply(LocalSocket::socket& socket, const std::atomic<bool>& stopping, bool keep_alive)
       : socket_(socket), stopping_(stopping), keep_alive_(keep_alive) {}
 
   Result<void> Send(int status, std::string_view content_type, std::string_view body) override {
@@ -130,7 +130,7 @@ class Reply final : public HttpReply {
     return Error(Code::kCancelled, "the client has gone: " + ec.message());
   }
 
-  Local::socket& socket_;
+  LocalSocket::socket& socket_;
   const std::atomic<bool>& stopping_;
   bool keep_alive_;
   bool answered_ = false;
@@ -139,7 +139,7 @@ class Reply final : public HttpReply {
 
 class Server final : public HttpServer {
  public:
-  Server(Local::acceptor acceptor, std::unique_ptr<asio::io_context> context, HttpHandler handler)
+  Server(LocalSocket::acceptor acceptor, std::unique_ptr<asio::io_context> context, HttpHandler handler)
       : context_(std::move(context)), acceptor_(std::move(acceptor)), handler_(std::move(handler)) {
     thread_ = std::thread([this] { AcceptLoop(); });
   }
@@ -163,7 +163,7 @@ class Server final : public HttpServer {
   void AcceptLoop() {
     while (!stopping_) {
       beast::error_code ec;
-      Local::socket socket(*context_);
+      LocalSocket::socket socket(*context_);
       acceptor_.accept(socket, ec);
       if (stopping_) return;
       if (ec) {
@@ -178,7 +178,7 @@ class Server final : public HttpServer {
     }
   }
 
-  void Serve(Local::socket socket) {
+  void Serve(LocalSocket::socket socket) {
     const int fd = socket.native_handle();
     const std::string actor = Actor(fd);
     beast::flat_buffer buffer;
@@ -215,7 +215,7 @@ class Server final : public HttpServer {
   }
 
   std::unique_ptr<asio::io_context> context_;
-  Local::acceptor acceptor_;
+  LocalSocket::acceptor acceptor_;
   HttpHandler handler_;
   std::atomic<bool> stopping_{false};
   Sync<Connections> connections_;
@@ -231,13 +231,13 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Listen(const fs::path& path, Htt
                  "the socket path " + path.string() +
                      " is longer than the 107 bytes that Linux allows; choose a shorter --root");
   auto context = std::make_unique<asio::io_context>();
-  const Local::endpoint endpoint(path.string());
+  const LocalSocket::endpoint endpoint(path.string());
   beast::error_code ec;
-  Local::socket probe(*context);
+  LocalSocket::socket probe(*context);
   probe.connect(endpoint, ec);
   if (!ec) return Error(Code::kConflict, "another daemon answers on " + path.string() + "; stop it first");
   ::unlink(path.c_str());
-  Local::acceptor acceptor(*context);
+  LocalSocket::acceptor acceptor(*context);
   const mode_t before = ::umask(0177);
   acceptor.open(endpoint.protocol(), ec);
   if (!ec) acceptor.bind(endpoint, ec);

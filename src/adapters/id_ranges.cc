@@ -17,28 +17,28 @@ constexpr uint32_t kLast = 4'294'901'760;
 constexpr uint32_t kCount = 65'536;
 
 // One line of the table: "<first> <root key> <name> <root directory>".
-struct Entry {
+struct RangeEntry {
   uint32_t first = 0;
   std::string root_key;
   std::string name;
   std::string root;
 };
 
-std::vector<Entry> ParseTable(const std::string& text) {
-  std::vector<Entry> out;
+std::vector<RangeEntry> ParseTable(const std::string& text) {
+  std::vector<RangeEntry> out;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
-    Entry entry;
+    RangeEntry entry;
     if (words >> entry.first >> entry.root_key >> entry.name && std::getline(words >> std::ws, entry.root))
       out.push_back(std::move(entry));
   }
   return out;
 }
 
-std::string RenderTable(const std::vector<Entry>& table) {
+std::string RenderTable(const std::vector<RangeEntry>& table) {
   std::string out;
-  for (const Entry& entry : table)
+  for (const RangeEntry& entry : table)
     out += std::to_string(entry.first) + " " + entry.root_key + " " + entry.name + " " + entry.root + "\n";
   return out;
 }
@@ -77,15 +77,15 @@ class Table {
     const fs::path file = options.directory / "ranges";
     auto text = ReadFile(file, 64 << 20);
     if (!text && text.error().code() != Code::kNotFound) return std::move(text).error();
-    return Table(std::move(lock), file, text ? ParseTable(*text) : std::vector<Entry>());
+    return Table(std::move(lock), file, text ? ParseTable(*text) : std::vector<RangeEntry>());
   }
   // No sync: the table is worth nothing after a restart of the host, and /run does not survive it.
   Result<void> Save() const { return WriteFileAtomic(file_, RenderTable(entries), 0600, Durability::kNone); }
 
-  std::vector<Entry> entries;
+  std::vector<RangeEntry> entries;
 
  private:
-  Table(FileLock lock, fs::path file, std::vector<Entry> read)
+  Table(FileLock lock, fs::path file, std::vector<RangeEntry> read)
       : entries(std::move(read)), lock_(std::move(lock)), file_(std::move(file)) {}
   FileLock lock_;
   fs::path file_;
@@ -98,17 +98,17 @@ Result<platform::IdRange> IdRanges::Acquire(const std::string& name) const {
       options_.root.string().find('\n') != std::string::npos)
     return Error(Code::kInvalid, "\"" + name + "\" cannot hold an id range");
   Table table = TRY(Table::Open(options_));
-  for (const Entry& entry : table.entries)
+  for (const RangeEntry& entry : table.entries)
     if (entry.root_key == options_.root_key && entry.name == name)
       return platform::IdRange{entry.first, kCount};
-  std::erase_if(table.entries, [&](const Entry& entry) {
+  std::erase_if(table.entries, [&](const RangeEntry& entry) {
     struct stat st {};
     return entry.root_key != options_.root_key && ::stat(entry.root.c_str(), &st) < 0 && errno == ENOENT;
   });
   std::vector<Taken> taken = TRY(ReadSubordinate(options_.subuid));
   for (const Taken& more : TRY(ReadSubordinate(options_.subgid))) taken.push_back(more);
   std::set<uint32_t> used;
-  for (const Entry& entry : table.entries) used.insert(entry.first);
+  for (const RangeEntry& entry : table.entries) used.insert(entry.first);
   for (uint64_t first = kFirst; first < kLast; first += kCount) {
     if (used.contains(static_cast<uint32_t>(first))) continue;
     const bool clashes = std::any_of(taken.begin(), taken.end(), [&](const Taken& other) {
@@ -125,7 +125,7 @@ Result<platform::IdRange> IdRanges::Acquire(const std::string& name) const {
 
 Result<void> IdRanges::Release(const std::string& name) const {
   Table table = TRY(Table::Open(options_));
-  const size_t erased = std::erase_if(table.entries, [&](const Entry& entry) {
+  const size_t erased = std::erase_if(table.entries, [&](const RangeEntry& entry) {
     return entry.root_key == options_.root_key && entry.name == name;
   });
   return erased > 0 ? table.Save() : Result<void>();
@@ -133,7 +133,7 @@ Result<void> IdRanges::Release(const std::string& name) const {
 
 Result<void> IdRanges::KeepOnly(const std::vector<std::string>& names) const {
   Table table = TRY(Table::Open(options_));
-  const size_t erased = std::erase_if(table.entries, [&](const Entry& entry) {
+  const size_t erased = std::erase_if(table.entries, [&](const RangeEntry& entry) {
     return entry.root_key == options_.root_key &&
            std::find(names.begin(), names.end(), entry.name) == names.end();
   });

@@ -10,7 +10,9 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 namespace ingot::adapters {
 
@@ -134,6 +136,17 @@ Result<void> Netlink::SetUp(const std::string& name) {
   info.ifi_change = IFF_UP;
   message.Body(info);
   return Send(message, "set the link " + name + " up");
+}
+
+Result<void> Netlink::WaitUntilRunning(const std::string& name) {
+  struct ifreq request {};
+  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
+  for (int tries = 0; tries < 5000; ++tries) {
+    if (::ioctl(fd_.get(), SIOCGIFFLAGS, &request) < 0) return ErrnoError(errno, "look at the link " + name);
+    if ((request.ifr_flags & IFF_RUNNING) != 0) return {};
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return Error(Code::kTimeout, "the link " + name + " does not come up");
 }
 
 Result<void> Netlink::AddAddress(const std::string& name, uint32_t address, uint8_t prefix) {

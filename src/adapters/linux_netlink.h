@@ -23,6 +23,9 @@ class Netlink {
   // Missing is success.
   Result<void> DeleteLink(const std::string& name);
   Result<void> SetUp(const std::string& name);
+  // Until the kernel carries packets on a link that was set up: it learns of the carrier on a thread of its
+  // own, and drops what is sent before (a SYN costs a second then). kTimeout after a second.
+  Result<void> WaitUntilRunning(const std::string& name);
   Result<void> AddAddress(const std::string& name, uint32_t address, uint8_t prefix);
   Result<void> AddRoute(const std::string& name, uint32_t to, uint8_t prefix, uint32_t via);
   // Every address of the prefix is this host's own.

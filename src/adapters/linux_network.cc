@@ -128,6 +128,8 @@ Result<void> MakeSlot(uint32_t index, int router, const fs::path& pin) {
   TRY(inside.AddAddress("eth0", SlotEnd(index), 31));
   TRY(inside.SetUp("eth0"));
   TRY(inside.AddRoute("eth0", kVirtualBase, kVirtualPrefix, RouterEnd(index)));
+  TRY(outside.WaitUntilRunning(LinkName(index)));
+  TRY(inside.WaitUntilRunning("eth0"));
   return Pin(pin);
 }
 

@@ -27,14 +27,14 @@ Probe Tcp(uint16_t port) {
   return probe;
 }
 
-Probe Http(uint16_t port, const std::string& path = "/healthz") {
+Probe HttpTarget(uint16_t port, const std::string& path = "/healthz") {
   Probe probe = Tcp(port);
   probe.kind = Probe::Kind::kHttp;
   probe.path = path;
   return probe;
 }
 
-InstanceId Instance(uint64_t n) {
+InstanceId ProbedInstance(uint64_t n) {
   return InstanceId(FleetId(EnvironmentId("shop", "local"), "web", "000000000001"), n);
 }
 
@@ -129,7 +129,7 @@ class ProberTest : public ::testing::Test {
     return changes_[instance].size();
   }
   void Watch(uint64_t n, const std::string& address, Probe ready, Probe live = {}) {
-    auto watched = prober_->Watch({Instance(n), address, std::move(ready), std::move(live), false});
+    auto watched = prober_->Watch({ProbedInstance(n), address, std::move(ready), std::move(live), false});
     ASSERT_TRUE(watched) << watched.error().Render();
   }
 
@@ -141,12 +141,12 @@ class ProberTest : public ::testing::Test {
 };
 
 TEST_F(ProberTest, ReadySoonAfterItListens) {
-  Watch(1, "127.0.1.1", Http(8080));
+  Watch(1, "127.0.1.1", HttpTarget(8080));
   std::this_thread::sleep_for(Milliseconds(50));
-  EXPECT_EQ(Count(Instance(1)), 0u);
+  EXPECT_EQ(Count(ProbedInstance(1)), 0u);
   const auto begin = steady_clock::now();
   test::TestServer server(namespace_.get(), "127.0.1.1", 8080, "a");
-  EXPECT_EQ(Wait(Instance(1)).first, Health::kReady);
+  EXPECT_EQ(Wait(ProbedInstance(1)).first, Health::kReady);
   std::cout << "[ measured ] ready "
             << std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count()
             << " ms after it listens\n";
@@ -155,28 +155,28 @@ TEST_F(ProberTest, ReadySoonAfterItListens) {
 TEST_F(ProberTest, StatusDecides) {
   test::TestServer server(namespace_.get(), "127.0.1.1", 8080, "a");
   server.status = 500;
-  Probe ready = Http(8080);
+  Probe ready = HttpTarget(8080);
   ready.deadline = Milliseconds(200);
   Watch(1, "127.0.1.1", ready);
-  EXPECT_EQ(Wait(Instance(1)),
+  EXPECT_EQ(Wait(ProbedInstance(1)),
             std::pair(Health::kFailed,
                       std::string("not ready within 200ms: GET /healthz on port 8080: status 500")));
   server.status = 302;
   Watch(2, "127.0.1.1", ready);
-  EXPECT_EQ(Wait(Instance(2)).first, Health::kReady);
+  EXPECT_EQ(Wait(ProbedInstance(2)).first, Health::kReady);
 }
 
 TEST_F(ProberTest, LiveProbeNoticesAndRecovers) {
   test::TestServer server(namespace_.get(), "127.0.1.1", 8080, "a");
-  Probe live = Http(8080);
+  Probe live = HttpTarget(8080);
   live.interval = Milliseconds(10);
   Watch(1, "127.0.1.1", Tcp(8080), live);
-  EXPECT_EQ(Wait(Instance(1), 1).first, Health::kReady);
+  EXPECT_EQ(Wait(ProbedInstance(1), 1).first, Health::kReady);
   server.status = 503;
-  EXPECT_EQ(Wait(Instance(1), 2),
+  EXPECT_EQ(Wait(ProbedInstance(1), 2),
             std::pair(Health::kUnhealthy, std::string("GET /healthz on port 8080: status 503")));
   server.status = 200;
-  EXPECT_EQ(Wait(Instance(1), 3).first, Health::kReady);
+  EXPECT_EQ(Wait(ProbedInstance(1), 3).first, Health::kReady);
 }
 
 TEST_F(ProberTest, AHostilePeerHoldsNobodyUp) {
@@ -195,17 +195,17 @@ TEST_F(ProberTest, AHostilePeerHoldsNobodyUp) {
       std::this_thread::sleep_for(Milliseconds(1));
     }
   });
-  Probe ready = Http(8080);
+  Probe ready = HttpTarget(8080);
   ready.timeout = Milliseconds(50);
   ready.deadline = Milliseconds(300);
   Watch(1, "127.0.1.1", ready);
   Watch(2, "127.0.1.2", ready);
   test::TestServer good(namespace_.get(), "127.0.1.3", 8080, "good");
   Watch(3, "127.0.1.3", ready);
-  EXPECT_EQ(Wait(Instance(3)).first, Health::kReady);
-  EXPECT_EQ(Wait(Instance(1)).second,
+  EXPECT_EQ(Wait(ProbedInstance(3)).first, Health::kReady);
+  EXPECT_EQ(Wait(ProbedInstance(1)).second,
             "not ready within 300ms: GET /healthz on port 8080: no answer within 50ms");
-  EXPECT_EQ(Wait(Instance(2)).second,
+  EXPECT_EQ(Wait(ProbedInstance(2)).second,
             "not ready within 300ms: GET /healthz on port 8080: the answer is not HTTP");
   stop = true;
   talker.join();
@@ -217,25 +217,25 @@ TEST_F(ProberTest, RunProbesGoToWorkers) {
   ready.command = {"/ok"};
   ready.passes = 3;
   Watch(1, "127.0.1.1", ready);
-  EXPECT_EQ(Wait(Instance(1)).first, Health::kReady);
+  EXPECT_EQ(Wait(ProbedInstance(1)).first, Health::kReady);
   EXPECT_EQ(executed_, 3);
   ready.command = {"/bad"};
   ready.deadline = Milliseconds(100);
   Watch(2, "127.0.1.1", ready);
-  EXPECT_EQ(Wait(Instance(2)).second, "not ready within 100ms: running /bad: exit code 3");
+  EXPECT_EQ(Wait(ProbedInstance(2)).second, "not ready within 100ms: running /bad: exit code 3");
 }
 
 TEST_F(ProberTest, UnwatchedMeansSilence) {
   test::TestServer server(namespace_.get(), "127.0.1.1", 8080, "a");
-  Probe live = Http(8080);
+  Probe live = HttpTarget(8080);
   live.interval = Milliseconds(1);
   Watch(1, "127.0.1.1", Tcp(8080), live);
-  EXPECT_EQ(Wait(Instance(1)).first, Health::kReady);
-  prober_->Unwatch(Instance(1));
+  EXPECT_EQ(Wait(ProbedInstance(1)).first, Health::kReady);
+  prober_->Unwatch(ProbedInstance(1));
   server.status = 500;
-  const size_t before = Count(Instance(1));
+  const size_t before = Count(ProbedInstance(1));
   std::this_thread::sleep_for(Milliseconds(50));
-  EXPECT_EQ(Count(Instance(1)), before);
+  EXPECT_EQ(Count(ProbedInstance(1)), before);
 }
 
 TEST_F(ProberTest, AThousandTargetsBecomeReady) {
@@ -243,14 +243,17 @@ TEST_F(ProberTest, AThousandTargetsBecomeReady) {
   servers.push_back(std::make_unique<test::TestServer>(namespace_.get(), "127.0.1.1", 8080, "a"));
   Probe ready = Tcp(8080);
   for (uint64_t n = 1; n <= 1000; ++n) Watch(n, "127.0.1.1", ready);
-  for (uint64_t n = 1; n <= 1000; ++n) ASSERT_EQ(Wait(Instance(n)).first, Health::kReady) << n;
+  for (uint64_t n = 1; n <= 1000; ++n) ASSERT_EQ(Wait(ProbedInstance(n)).first, Health::kReady) << n;
 }
 
 TEST_F(ProberTest, RefusesWhatItCannotProbe) {
-  EXPECT_EQ(prober_->Watch({Instance(1), "localhost", Tcp(1), {}, false}).error().code(), Code::kInvalid);
-  EXPECT_EQ(prober_->Watch({Instance(1), "127.0.0.1", Http(1, "/a\r\nX: y"), {}, false}).error().code(),
+  EXPECT_EQ(prober_->Watch({ProbedInstance(1), "localhost", Tcp(1), {}, false}).error().code(),
             Code::kInvalid);
-  EXPECT_EQ(prober_->Watch({Instance(1), "127.0.0.1", Tcp(0), {}, false}).error().code(), Code::kInvalid);
+  EXPECT_EQ(
+      prober_->Watch({ProbedInstance(1), "127.0.0.1", HttpTarget(1, "/a\r\nX: y"), {}, false}).error().code(),
+      Code::kInvalid);
+  EXPECT_EQ(prober_->Watch({ProbedInstance(1), "127.0.0.1", Tcp(0), {}, false}).error().code(),
+            Code::kInvalid);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ std::vector<std::string_view> Fields(std::string_view line, char separator) {
   }
 }
 
-std::optional<uint32_t> Number(std::string_view text) {
+std::optional<uint32_t> UserNumber(std::string_view text) {
   uint32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   // 4294967295 is the kernel's "no user".
@@ -37,8 +37,8 @@ std::optional<uint32_t> Number(std::string_view text) {
 }
 
 // Calls `each` with the fields of every line until it says true.
-void EachLine(std::string_view file, size_t fields,
-              const std::function<bool(const std::vector<std::string_view>&)>& each) {
+void EachUserLine(std::string_view file, size_t fields,
+                  const std::function<bool(const std::vector<std::string_view>&)>& each) {
   for (const std::string_view line : Fields(file, '\n')) {
     const auto parts = Fields(line, ':');
     if (parts.size() >= fields && !parts[0].empty() && each(parts)) return;
@@ -89,11 +89,11 @@ Result<RootUser> LookUpUser(std::string_view text, std::string_view passwd, std:
   const size_t colon = text.find(':');
   const std::string_view name = text.substr(0, colon);
   const std::string_view group_name = colon == std::string_view::npos ? "" : text.substr(colon + 1);
-  const std::optional<uint32_t> number = name.empty() ? 0 : Number(name);
+  const std::optional<uint32_t> number = name.empty() ? 0 : UserNumber(name);
   std::string_view login;
-  EachLine(passwd, 6, [&](const auto& line) {
-    const auto uid = Number(line[2]);
-    const auto gid = Number(line[3]);
+  EachUserLine(passwd, 6, [&](const auto& line) {
+    const auto uid = UserNumber(line[2]);
+    const auto gid = UserNumber(line[3]);
     if (!uid || !gid || (line[0] != name && uid != number)) return false;
     user.uid = *uid;
     user.gid = *gid;
@@ -109,10 +109,10 @@ Result<RootUser> LookUpUser(std::string_view text, std::string_view passwd, std:
     user.uid = *number;
   }
   if (!group_name.empty()) {
-    const std::optional<uint32_t> wanted = Number(group_name);
+    const std::optional<uint32_t> wanted = UserNumber(group_name);
     bool found = false;
-    EachLine(group, 3, [&](const auto& line) {
-      const auto gid = Number(line[2]);
+    EachUserLine(group, 3, [&](const auto& line) {
+      const auto gid = UserNumber(line[2]);
       if (!gid || (line[0] != group_name && gid != wanted)) return false;
       user.gid = *gid;
       return found = true;
@@ -125,9 +125,9 @@ Result<RootUser> LookUpUser(std::string_view text, std::string_view passwd, std:
     return user;
   }
   if (login.empty()) return user;
-  EachLine(group, 4, [&](const auto& line) {
+  EachUserLine(group, 4, [&](const auto& line) {
     const auto members = Fields(line[3], ',');
-    const auto gid = Number(line[2]);
+    const auto gid = UserNumber(line[2]);
     if (gid && *gid != user.gid && std::find(members.begin(), members.end(), login) != members.end())
       user.groups.push_back(*gid);
     return user.groups.size() >= 1024;

@@ -256,7 +256,7 @@ TEST_F(StoreCrashTest, FilesAreSyncedThenNamedThenTheirFolderIsSyncedThenTheRowI
     }
   }
   EXPECT_EQ(named.size(), 7U);  // 3 new objects, 2 layers, manifest, configuration
-  EXPECT_GE(commits, 5U);  // 2 layers, image, golden, tag
+  EXPECT_GE(commits, 5U);       // 2 layers, image, golden, tag
 }
 
 }  // namespace

@@ -76,8 +76,14 @@ bool QueryFlag(const adapters::HttpRequest& request, const std::string& name) {
 void Api::Handle(const Request& request, Reply& reply) {
   bool streamed = false;
   auto answer = Route(request, reply, streamed);
-  // A client that has gone cannot be told; a stream that broke has ended for it as well.
-  if (streamed) return;
+  if (streamed) {
+    // A stream that broke ends with the reason: without an end its client would wait for ever. Both writes
+    // fail when it was the client that went.
+    if (answer) return;
+    if (reply.Write(RenderJson(ErrorToJson(answer.error())) + "\n"))
+      static_cast<void>(reply.End().has_value());
+    return;
+  }
   const int status = answer ? 200 : StatusFor(answer.error().code());
   const Json body = answer ? std::move(answer).value() : ErrorToJson(answer.error());
   static_cast<void>(reply.Send(status, "application/json", RenderJson(body) + "\n").has_value());

@@ -8,6 +8,7 @@
 
 #include "adapters/http_server.h"
 #include "app/daemon.h"
+#include "app/log_files.h"
 
 namespace ingot::app {
 
@@ -53,6 +54,9 @@ class Api {
                             bool& streamed);
   Result<void> StreamLogs(const Request& request, Reply& reply, const Environment& environment,
                           bool& streamed);
+
+  // Takes `of` for a service or for an instance.
+  Result<void> ChooseLogs(const std::string& of, const Environment& environment, LogQuery& query);
 
   Daemon& daemon_;
   std::function<void()> shut_down_;

@@ -91,9 +91,14 @@ Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait
   const auto deadline = std::chrono::steady_clock::now() + kLongestWait;
   uint64_t seen = 0;
   while (true) {
-    auto accepted = daemon_.Act([&](rollout::Controller& controller) { return controller.Submit(command); });
-    const bool busy = !accepted && accepted.error().code() == Code::kConflict;
-    if (!busy || !wait_turn || std::chrono::steady_clock::now() > deadline) return accepted;
+    // Only a running rollout is waited for; any other conflict would be the same later.
+    bool busy = false;
+    auto accepted = daemon_.Act([&](rollout::Controller& controller) {
+      busy = controller.Busy(command.environment);
+      return controller.Submit(command);
+    });
+    const bool in_turn = accepted || accepted.error().code() != Code::kConflict || !busy;
+    if (in_turn || !wait_turn || std::chrono::steady_clock::now() > deadline) return accepted;
     seen = daemon_.WaitForChange(seen, kWaitStep);
   }
 }

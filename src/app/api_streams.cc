@@ -19,6 +19,21 @@ Json ToJson(const LogLine& line) {
 
 }  // namespace
 
+Result<void> Api::ChooseLogs(const std::string& of, const Environment& environment, LogQuery& query) {
+  // "web-17" is an instance, "web" a service; a service may itself end in a number, then it wins.
+  const size_t dash = of.rfind('-');
+  const bool numbered = of.find('/') != std::string::npos ||
+                        (dash != std::string::npos && dash + 1 < of.size() &&
+                         of.find_first_not_of("0123456789", dash + 1) == std::string::npos);
+  const bool serves = daemon_.Ask([&](rollout::Controller& controller) {
+    const auto active = controller.Active(environment);
+    return active && active->revision.FleetOf(of) != nullptr;
+  });
+  const bool service = !numbered || serves || TRY(HasLogs(daemon_.layout().logs(), environment, of));
+  (service ? query.service : query.instance) = of;
+  return {};
+}
+
 Result<void> Api::StreamEvents(const Request& request, Reply& reply, const std::string& environment,
                                bool& streamed) {
   audit::EventQuery query;
@@ -48,6 +63,8 @@ Result<void> Api::StreamLogs(const Request& request, Reply& reply, const Environ
     query.service = found->second;
   if (const auto found = request.query.find("instance"); found != request.query.end())
     query.instance = found->second;
+  if (const auto found = request.query.find("of"); found != request.query.end())
+    TRY(ChooseLogs(found->second, environment, query));
   const uint64_t tail = TRY(QueryNumber(request, "tail", UINT64_MAX));
   const bool follow = QueryFlag(request, "follow");
   streamed = true;

@@ -14,7 +14,7 @@ namespace ingot::app {
 
 namespace {
 
-struct Options {
+struct ApplyOptions {
   bool yes = false;
   bool allow_dirty = false;
   bool wait = false;
@@ -31,7 +31,9 @@ Result<bool> Confirm() {
   return answer == "y" || answer == "Y" || answer == "yes";
 }
 
-int Apply(Invocation& invocation, const Options& options) {
+int Apply(Invocation& invocation, const ApplyOptions& options) {
+  if (invocation.json && !options.yes)
+    return Report(invocation, Error(Code::kRefused, "apply --json asks nothing, so it needs --yes"));
   DaemonClient client(invocation.layout());
   auto deployment = PrepareDeployment(invocation, client, options.allow_dirty);
   if (!deployment) return Report(invocation, deployment.error());
@@ -52,8 +54,6 @@ int Apply(Invocation& invocation, const Options& options) {
       }
     }
     std::fflush(stdout);
-  } else if (!options.yes) {
-    return Report(invocation, Error(Code::kRefused, "apply --json asks nothing, so it needs --yes"));
   }
   return FollowChange(
       invocation,
@@ -98,7 +98,7 @@ void AddPlan(CLI::App& app, Invocation& invocation) {
 }
 
 void AddApply(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ApplyOptions>();
   CLI::App* verb =
       AddVerb(app, invocation, "apply", "build, test, plan, ask, roll out: a new revision or nothing",
               [&invocation, options] { return Apply(invocation, *options); });

@@ -1,6 +1,7 @@
 #include "app/daemon_client.h"
 
 #include <array>
+#include <optional>
 
 namespace ingot::app {
 
@@ -56,7 +57,14 @@ Result<Json> DaemonClient::Call(std::string_view method, const std::string& targ
 
 Result<void> DaemonClient::Stream(std::string_view method, const std::string& target, std::string_view body,
                                   const std::function<bool(std::string_view)>& on_line) {
-  TRY(Checked(method, target, body, on_line));
+  std::optional<Error> broke;
+  TRY(Checked(method, target, body, [&](std::string_view line) {
+    // What has begun can only say in its last line that it failed.
+    if (line.starts_with("{\"error\":"))
+      if (auto json = ParseJson(line)) broke = ErrorFromJson(*json);
+    return broke || on_line(line);
+  }));
+  if (broke) return std::move(*broke);
   return {};
 }
 

@@ -11,7 +11,7 @@ namespace ingot::app {
 
 namespace {
 
-struct Options {
+struct EventsOptions {
   bool follow = false;
   bool host = false;
   uint64_t after = 0;
@@ -31,7 +31,7 @@ void Show(const JsonObject& event) {
               Paint(Colour::kBold, StringOr(event, "kind", "")).c_str(), detail.c_str());
 }
 
-int Events(Invocation& invocation, const Options& options) {
+int Events(Invocation& invocation, const EventsOptions& options) {
   std::string target = "/v1/events";
   if (!options.host) {
     auto project = ProjectName(invocation);
@@ -55,7 +55,7 @@ int Events(Invocation& invocation, const Options& options) {
 }  // namespace
 
 void AddEvents(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EventsOptions>();
   CLI::App* verb = AddVerb(app, invocation, "events", "the record of what happened, who asked and why",
                            [&invocation, options] { return Events(invocation, *options); });
   AddProjectOptions(*verb, invocation);

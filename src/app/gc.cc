@@ -13,7 +13,7 @@ namespace ingot::app {
 
 namespace {
 
-Json ToJson(const store::Collected::Count& count) {
+Json CountJson(const store::Collected::Count& count) {
   return JsonObject{{"files", count.files}, {"bytes", count.bytes}};
 }
 
@@ -32,11 +32,11 @@ int Collect(Invocation& invocation, bool dry_run, const std::string& keep_cache)
   if (invocation.json) {
     PrintJson(JsonObject{{"dry_run", dry_run},
                          {"freed_bytes", collected->freed_bytes()},
-                         {"objects", ToJson(collected->objects)},
-                         {"layers", ToJson(collected->layers)},
-                         {"blobs", ToJson(collected->blobs)},
-                         {"temporary", ToJson(collected->temporary)},
-                         {"kept", ToJson(collected->kept)},
+                         {"objects", CountJson(collected->objects)},
+                         {"layers", CountJson(collected->layers)},
+                         {"blobs", CountJson(collected->blobs)},
+                         {"temporary", CountJson(collected->temporary)},
+                         {"kept", CountJson(collected->kept)},
                          {"images", collected->images},
                          {"cache_entries", collected->cache_entries},
                          {"leases", collected->leases}});

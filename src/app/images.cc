@@ -22,7 +22,7 @@ struct Listed {
   uint64_t unique_bytes = 0;  // of layers that no other image has
 };
 
-Result<std::vector<Listed>> List(store::Store& store) {
+Result<std::vector<Listed>> ListImages(store::Store& store) {
   std::map<oci::Digest, std::vector<std::string>> names;
   for (const store::Tag& tag : TRY(store.ListTags()))
     names[tag.digest].push_back(tag.repository + ":" + tag.tag);
@@ -55,7 +55,7 @@ Result<std::vector<Listed>> List(store::Store& store) {
 int Ls(Invocation& invocation, bool all) {
   auto opened = OpenStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
-  auto images = List(*opened->store);
+  auto images = ListImages(*opened->store);
   if (!images) return Report(invocation, images.error());
   JsonArray rows;
   std::vector<std::vector<std::string>> table = {{"IMAGE", "DIGEST", "SIZE", "UNIQUE", "AGE", "GOLDEN"}};

@@ -20,6 +20,17 @@ bool Matches(const LogQuery& query, const platform::InstanceId& id) {
 
 }  // namespace
 
+Result<bool> HasLogs(const fs::path& directory, const platform::EnvironmentId& environment,
+                     const std::string& service) {
+  auto names = ListDirectory(directory);
+  if (!names && names.error().code() == Code::kNotFound) return false;
+  if (!names) return std::move(names).error();
+  return std::any_of(names->begin(), names->end(), [&](const std::string& name) {
+    auto id = platform::InstanceId::ParseFileName(name.substr(0, name.find(".log")));
+    return id && id->fleet().environment() == environment && id->fleet().service() == service;
+  });
+}
+
 Result<std::vector<LogLine>> LogReader::Next() {
   std::vector<LogLine> out;
   auto names = ListDirectory(directory_);

@@ -45,4 +45,8 @@ class LogReader {
   std::map<std::string, Source> sources_;  // by file name without rotation suffix
 };
 
+// Whether an instance of this service ever wrote a log that is still there.
+Result<bool> HasLogs(const fs::path& directory, const platform::EnvironmentId& environment,
+                     const std::string& service);
+
 }  // namespace ingot::app

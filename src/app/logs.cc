@@ -12,24 +12,18 @@ namespace ingot::app {
 
 namespace {
 
-struct Options {
+struct LogsOptions {
   std::string what;
   bool follow = false;
   uint64_t tail = 100;
   bool all = false;
 };
 
-int Logs(Invocation& invocation, const Options& options) {
+int Logs(Invocation& invocation, const LogsOptions& options) {
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
   std::string query = "?";
-  if (!options.what.empty()) {
-    // "web-17" is an instance, "web" a service; a service may itself end in a number, then it wins.
-    const size_t dash = options.what.rfind('-');
-    const bool numbered = dash != std::string::npos && dash + 1 < options.what.size() &&
-                          options.what.find_first_not_of("0123456789", dash + 1) == std::string::npos;
-    query += (numbered ? "instance=" : "service=") + adapters::PercentEncode(options.what) + "&";
-  }
+  if (!options.what.empty()) query += "of=" + adapters::PercentEncode(options.what) + "&";
   if (!options.all) query += "tail=" + std::to_string(options.tail) + "&";
   if (options.follow) query += "follow=1";
   DaemonClient client(invocation.layout());
@@ -57,7 +51,7 @@ int Logs(Invocation& invocation, const Options& options) {
 }  // namespace
 
 void AddLogs(CLI::App& app, Invocation& invocation) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogsOptions>();
   CLI::App* verb = AddVerb(app, invocation, "logs", "what instances wrote, also those that are gone",
                            [&invocation, options] { return Logs(invocation, *options); });
   AddProjectOptions(*verb, invocation);

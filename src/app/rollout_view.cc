@@ -21,16 +21,17 @@ class View {
     const JsonObject& object = json->get_object();
     if (const Json* event = object.if_contains("event"); event != nullptr && event->is_object())
       OnEvent(event->get_object());
-    for (const char* key : {"accepted", "rollout", "error"})
+    for (const char* key : {"accepted", "rollout"})
       if (const Json* value = object.if_contains(key)) last_[key] = *value;
     return true;
   }
+
+  void Clear() { progress_.Clear(); }
 
   int Finish() {
     progress_.Clear();
     const double ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin_).count();
-    if (last_.contains("error")) return Report(invocation_, ErrorFromJson(last_));
     const JsonObject accepted = Member("accepted");
     const JsonObject rollout = Member("rollout");
     const bool reverted = StringOr(rollout, "phase", "") == "reverted";
@@ -95,7 +96,10 @@ int FollowChange(Invocation& invocation, const std::string& target, const std::s
   const std::string streamed = target + (target.find('?') == std::string::npos ? "?" : "&") + "stream=1";
   auto done =
       client.Stream("POST", streamed, body, [&view](std::string_view line) { return view.OnLine(line); });
-  if (!done) return Report(invocation, done.error());
+  if (!done) {
+    view.Clear();
+    return Report(invocation, done.error());
+  }
   return view.Finish();
 }
 

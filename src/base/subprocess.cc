@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -77,6 +78,9 @@ constexpr const char* kStages[] = {"execute it", "set up its descriptors", "ente
       command.network_namespace < 0 ? -1 : ::fcntl(command.network_namespace, F_DUPFD_CLOEXEC, highest);
   const int mounts =
       command.mount_namespace < 0 ? -1 : ::fcntl(command.mount_namespace, F_DUPFD_CLOEXEC, highest);
+  // Nothing but what is listed goes on: libraries (Boost.Asio) open sockets without close-on-exec, and a
+  // supervisor that outlives the daemon would keep its API's socket open, with nobody to answer there.
+  if (::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) ChildFail(status_fd, kSetup);
   for (size_t i = 0; i < plan.fds.size(); ++i)
     if (::dup2(moved[i], plan.fds[i].second) < 0) ChildFail(status_fd, kSetup);
   if (command.network_namespace >= 0 && ::setns(network, CLONE_NEWNET) < 0) ChildFail(status_fd, kNamespace);

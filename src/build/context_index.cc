@@ -28,7 +28,7 @@ std::string Checksum(std::string_view bytes) {
 }
 
 // Reads what Append… wrote; `ok` turns false for ever at the first read beyond the end.
-struct Reader {
+struct IndexReader {
   std::string_view rest;
   bool ok = true;
 
@@ -73,7 +73,7 @@ Result<ContextIndex> ParseContextIndex(std::string_view bytes, std::string_view 
   if (bytes.size() < kMagic.size() + kChecksumBytes || !bytes.starts_with(kMagic)) return corrupt;
   const std::string_view body = bytes.substr(0, bytes.size() - kChecksumBytes);
   if (Checksum(body) != bytes.substr(body.size())) return corrupt;
-  Reader reader{body.substr(kMagic.size())};
+  IndexReader reader{body.substr(kMagic.size())};
   if (reader.Text() != directory) return corrupt;
   const uint64_t count = reader.Number();
   ContextIndex index;

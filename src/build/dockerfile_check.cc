@@ -12,12 +12,12 @@
 namespace ingot::build {
 namespace {
 
-Error Invalid(std::string message) {
+Error InvalidFlag(std::string message) {
   return Error(Code::kInvalid, std::move(message));
 }
 
 template <typename T>
-std::optional<T> Number(std::string_view text) {
+std::optional<T> CheckedNumber(std::string_view text) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
@@ -58,11 +58,11 @@ Result<std::chrono::nanoseconds> ParseGoDuration(std::string_view text) {
   const std::optional<double> total =
       DurationNanoseconds(negative || text.starts_with('+') ? text.substr(1) : text);
   if (!total)
-    return Invalid(fmt::format("{} is not a duration; write 30s, 1m30s or 500ms", QuoteShort(text)));
+    return InvalidFlag(fmt::format("{} is not a duration; write 30s, 1m30s or 500ms", QuoteShort(text)));
   const std::chrono::nanoseconds result(static_cast<int64_t>(*total));
   if (result.count() == 0) return result;
   if (negative || result < std::chrono::milliseconds(1)) {
-    return Invalid(fmt::format("{} is less than 1ms", QuoteShort(text)));
+    return InvalidFlag(fmt::format("{} is less than 1ms", QuoteShort(text)));
   }
   return result;
 }
@@ -72,18 +72,18 @@ Result<std::vector<std::string>> ParseExposedPort(std::string_view text) {
   const std::string protocol = slash == std::string_view::npos ? "tcp" : Lower(text.substr(slash + 1));
   const std::string_view range = text.substr(0, slash);
   if (range.find(':') != std::string_view::npos) {
-    return Invalid(
+    return InvalidFlag(
         fmt::format("{} names a host port; EXPOSE takes the port inside the image only, a route in the "
                     "definition makes it reachable",
                     QuoteShort(text)));
   }
   const size_t dash = range.find('-');
-  const std::optional<unsigned> first = Number<unsigned>(range.substr(0, dash));
+  const std::optional<unsigned> first = CheckedNumber<unsigned>(range.substr(0, dash));
   const std::optional<unsigned> last =
-      dash == std::string_view::npos ? first : Number<unsigned>(range.substr(dash + 1));
+      dash == std::string_view::npos ? first : CheckedNumber<unsigned>(range.substr(dash + 1));
   const bool known = protocol == "tcp" || protocol == "udp" || protocol == "sctp";
   if (!first || !last || *first == 0 || *last > 65535 || *first > *last || !known) {
-    return Invalid(fmt::format("{} is not a port; write 80, 53/udp or 8000-8010/tcp", QuoteShort(text)));
+    return InvalidFlag(fmt::format("{} is not a port; write 80, 53/udp or 8000-8010/tcp", QuoteShort(text)));
   }
   std::vector<std::string> ports;
   for (unsigned port = *first; port <= *last; ++port) ports.push_back(fmt::format("{}/{}", port, protocol));
@@ -93,14 +93,14 @@ Result<std::vector<std::string>> ParseExposedPort(std::string_view text) {
 Result<void> CheckChmod(std::string_view mode) {
   const bool octal = mode.find_first_not_of("01234567") == std::string_view::npos;
   if (octal && (mode.size() <= 4 || (mode.size() == 5 && mode[0] == '0'))) return {};
-  return Invalid(fmt::format("--chmod={} is not supported: write the mode in octal, as --chmod=0755",
-                             std::string(mode.substr(0, 100))));
+  return InvalidFlag(fmt::format("--chmod={} is not supported: write the mode in octal, as --chmod=0755",
+                                 std::string(mode.substr(0, 100))));
 }
 
 Result<void> CheckSignal(std::string_view signal) {
-  if (const auto number = Number<unsigned>(signal)) {
+  if (const auto number = CheckedNumber<unsigned>(signal)) {
     if (*number >= 1 && *number <= 64) return {};
-    return Invalid(fmt::format("{} is not a signal number; signals are 1 to 64", QuoteShort(signal)));
+    return InvalidFlag(fmt::format("{} is not a signal number; signals are 1 to 64", QuoteShort(signal)));
   }
   static constexpr std::array<std::string_view, 35> kNames = {
       "ABRT", "ALRM", "BUS",  "CHLD", "CLD",  "CONT", "FPE",    "HUP",    "ILL",  "INT",  "IO",   "IOT",
@@ -112,10 +112,11 @@ Result<void> CheckSignal(std::string_view signal) {
   if (std::find(kNames.begin(), kNames.end(), name) != kNames.end() || name == "RTMAX") return {};
   const bool above_minimum = name.starts_with("RTMIN+");
   if (above_minimum || name.starts_with("RTMAX-")) {
-    const auto offset = Number<unsigned>(name.substr(6));
+    const auto offset = CheckedNumber<unsigned>(name.substr(6));
     if (offset && *offset >= 1 && *offset <= (above_minimum ? 15u : 14u)) return {};
   }
-  return Invalid(fmt::format("{} is not a signal; write a name as SIGTERM or a number", QuoteShort(signal)));
+  return InvalidFlag(
+      fmt::format("{} is not a signal; write a name as SIGTERM or a number", QuoteShort(signal)));
 }
 
 Result<void> CheckAddSource(std::string_view source) {
@@ -143,7 +144,7 @@ Result<void> CheckAddSource(std::string_view source) {
 
 Result<void> CheckNoNul(std::string_view text) {
   if (text.find('\0') == std::string_view::npos) return {};
-  return Invalid("the instruction holds a NUL byte; is this a text file?");
+  return InvalidFlag("the instruction holds a NUL byte; is this a text file?");
 }
 
 }  // namespace ingot::build

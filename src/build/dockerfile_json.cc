@@ -27,9 +27,9 @@ void AppendUtf8(char32_t rune, std::string* out) {
   }
 }
 
-class Reader {
+class StepReader {
  public:
-  explicit Reader(std::string_view text) : text_(text) {}
+  explicit StepReader(std::string_view text) : text_(text) {}
 
   bool Take(char c) {
     if (position_ == text_.size() || text_[position_] != c) return false;
@@ -116,7 +116,7 @@ class Reader {
 };
 
 std::optional<std::vector<std::string>> Strings(std::string_view text) {
-  Reader reader(text);
+  StepReader reader(text);
   std::vector<std::string> strings;
   if (!reader.Take('[')) return std::nullopt;
   reader.SkipBlanks();

@@ -147,7 +147,7 @@ Result<bool> TakeJson(std::string_view rest, std::string_view keyword, SyntaxNod
   return true;
 }
 
-Result<void> ParseHealthcheck(std::string_view rest, SyntaxNode* node) {
+Result<void> ParseHealthcheckLine(std::string_view rest, SyntaxNode* node) {
   const FirstWord first = SplitFirst(rest);
   if (first.word.empty()) return {};
   node->arguments.emplace_back(first.word);
@@ -174,7 +174,7 @@ Result<void> ParseArguments(std::string_view rest, char escape, size_t depth, Sy
   } else if (is({"maintainer", "stopsignal", "user", "workdir"})) {
     if (!rest.empty()) node->arguments.emplace_back(rest);
   } else if (is({"healthcheck"})) {
-    TRY(ParseHealthcheck(rest, node));
+    TRY(ParseHealthcheckLine(rest, node));
   } else if (is({"onbuild"})) {
     if (rest.empty()) return {};
     if (depth == 0) return Error(Code::kInvalid, "ONBUILD is nested too deeply");

@@ -15,11 +15,11 @@ namespace {
 constexpr size_t kMaxVariablesBytes = 4 << 20;
 constexpr size_t kMaxInstructionBytes = 8 << 20;
 
-Error Invalid(std::string message) {
+Error InvalidScope(std::string message) {
   return Error(Code::kInvalid, std::move(message));
 }
 
-Error At(std::string_view file_name, int line, const Error& error) {
+Error InScope(std::string_view file_name, int line, const Error& error) {
   return Error(error.code(), fmt::format("{}:{}: {}", file_name, line, error.message()));
 }
 
@@ -58,7 +58,7 @@ class Expander {
     for (KeyValue& pair : *pairs) {
       TRY(Word(&pair.key));
       TRY(Word(&pair.value));
-      if (pair.key.empty()) return Invalid(fmt::format("{}: a name comes out empty", keyword));
+      if (pair.key.empty()) return InvalidScope(fmt::format("{}: a name comes out empty", keyword));
     }
     return {};
   }
@@ -78,7 +78,7 @@ class Expander {
   Result<void> Count(size_t bytes) {
     bytes_ += bytes;
     if (bytes_ <= kMaxInstructionBytes) return {};
-    return Invalid("the instruction is larger than 8 MiB once its variables are put in");
+    return InvalidScope("the instruction is larger than 8 MiB once its variables are put in");
   }
 
   const Variables& variables_;
@@ -96,11 +96,11 @@ Result<void> ExpandCopy(CopyOrAdd* copy, std::string_view keyword, Expander* exp
   for (InlineFile& file : copy->inline_files) TRY(expander->Text(&file));
   const auto empty = [](const std::string& word) { return word.empty(); };
   if (std::any_of(copy->sources.begin(), copy->sources.end(), empty)) {
-    return Invalid(
+    return InvalidScope(
         fmt::format("{}: a source comes out empty; is a variable unset? Write . for everything", keyword));
   }
   if (copy->destination.empty()) {
-    return Invalid(
+    return InvalidScope(
         fmt::format("{}: the destination comes out empty; is a variable unset? Write ./ for the working "
                     "directory",
                     keyword));
@@ -112,7 +112,7 @@ Result<void> ExpandPorts(ExposeInstruction* expose, Expander* expander) {
   std::vector<std::string> ports;
   for (const std::string& written : expose->ports) {
     const std::vector<std::string> words = TRY(expander->Split(written));
-    if (words.empty()) return Invalid(fmt::format("EXPOSE {} comes out empty", QuoteShort(written)));
+    if (words.empty()) return InvalidScope(fmt::format("EXPOSE {} comes out empty", QuoteShort(written)));
     for (const std::string& word : words) {
       for (std::string& port : TRY(ParseExposedPort(word))) ports.push_back(std::move(port));
     }
@@ -142,7 +142,7 @@ struct ExpandBody {
   Result<void> operator()(VolumeInstruction& volume) const {
     TRY(expander.Words(&volume.paths));
     for (const std::string& path : volume.paths) {
-      if (path.empty()) return Invalid("VOLUME: a path comes out empty");
+      if (path.empty()) return InvalidScope("VOLUME: a path comes out empty");
     }
     return {};
   }
@@ -184,11 +184,11 @@ Result<GlobalScope> GlobalScope::Make(const Dockerfile& dockerfile, const BuildI
         scope.variables_.Set(argument.name, given->second);
       } else if (argument.default_value) {
         auto value = ExpandWord(*argument.default_value, scope.variables_, {.escape = scope.escape_});
-        if (!value) return At(scope.file_name_, instruction.line, value.error());
+        if (!value) return InScope(scope.file_name_, instruction.line, value.error());
         bytes += value->size();
         if (bytes > kMaxVariablesBytes) {
-          return At(scope.file_name_, instruction.line,
-                    Invalid("the arguments take more than 4 MiB together"));
+          return InScope(scope.file_name_, instruction.line,
+                         InvalidScope("the arguments take more than 4 MiB together"));
         }
         scope.variables_.Set(argument.name, std::move(*value));
       }
@@ -199,20 +199,21 @@ Result<GlobalScope> GlobalScope::Make(const Dockerfile& dockerfile, const BuildI
 
 Result<std::string> GlobalScope::ExpandFrom(const Stage& stage) const {
   auto name = ExpandWord(stage.from, variables_, {.escape = escape_});
-  if (!name) return At(file_name_, stage.line, name.error());
+  if (!name) return InScope(file_name_, stage.line, name.error());
   if (!name->empty()) return name;
-  return At(file_name_, stage.line,
-            Invalid(fmt::format(
-                "FROM {} comes out empty: give its ARG before the first FROM a default, or pass the "
-                "build argument",
-                stage.from)));
+  return InScope(file_name_, stage.line,
+                 InvalidScope(fmt::format(
+                     "FROM {} comes out empty: give its ARG before the first FROM a default, or pass the "
+                     "build argument",
+                     stage.from)));
 }
 
 Result<std::string> GlobalScope::ExpandPlatform(const Stage& stage) const {
   auto platform = ExpandWord(stage.platform, variables_, {.escape = escape_});
-  if (!platform) return At(file_name_, stage.line, platform.error());
+  if (!platform) return InScope(file_name_, stage.line, platform.error());
   if (platform->empty() && !stage.platform.empty()) {
-    return At(file_name_, stage.line, Invalid(fmt::format("--platform={} comes out empty", stage.platform)));
+    return InScope(file_name_, stage.line,
+                   InvalidScope(fmt::format("--platform={} comes out empty", stage.platform)));
   }
   return platform;
 }
@@ -226,9 +227,9 @@ Result<void> StageScope::Set(std::string_view name, const std::string& value) {
   const std::string* old = all_.Find(name);
   bytes_ += old == nullptr ? name.size() + value.size() : value.size();
   bytes_ -= old == nullptr ? 0 : old->size();
-  if (bytes_ > kMaxVariablesBytes) return Invalid("the variables take more than 4 MiB together");
+  if (bytes_ > kMaxVariablesBytes) return InvalidScope("the variables take more than 4 MiB together");
   if (name.find('=') != std::string_view::npos) {
-    return Invalid(fmt::format("{} cannot be the name of a variable", QuoteShort(name)));
+    return InvalidScope(fmt::format("{} cannot be the name of a variable", QuoteShort(name)));
   }
   all_.Set(name, value);
   return {};
@@ -269,7 +270,7 @@ Result<Instruction> StageScope::Apply(const Instruction& instruction) {
     return {};
   };
   const Result<void> applied = apply();
-  if (!applied) return At(global_.file_name_, instruction.line, applied.error());
+  if (!applied) return InScope(global_.file_name_, instruction.line, applied.error());
   return expanded;
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 using testing::ElementsAre;
 
-Dockerfile Parse(std::string_view text) {
+Dockerfile ParseScoped(std::string_view text) {
   auto file = ParseDockerfile(text, "Dockerfile");
   EXPECT_TRUE(file) << file.error().message();
   return file ? *file : Dockerfile();
@@ -27,7 +27,7 @@ struct Driven {
 Driven Drive(std::string_view text, const BuildInputs& inputs = {},
              const std::vector<std::string>& base = {}) {
   Driven run;
-  const Dockerfile file = Parse(text);
+  const Dockerfile file = ParseScoped(text);
   auto global = GlobalScope::Make(file, inputs);
   if (!global) {
     run.error = global.error().message();
@@ -56,7 +56,7 @@ const T& Last(const Driven& run) {
 }
 
 TEST(GlobalScope, FromSeesArgumentsAndPlatforms) {
-  const Dockerfile file = Parse(
+  const Dockerfile file = ParseScoped(
       "ARG V=12\nARG IMAGE=debian:$V UNSET\nFROM --platform=$BUILDPLATFORM ${IMAGE}-slim AS a\nFROM $UNSET\n"
       "FROM x${TARGETARCH}${TARGETVARIANT}-$TARGETOS-$TARGETSTAGE");
   const auto scope = GlobalScope::Make(file, {.arguments = {{"V", "13"}}, .target_platform = "linux/arm/v7"});
@@ -72,7 +72,7 @@ TEST(GlobalScope, FromSeesArgumentsAndPlatforms) {
             "Dockerfile:4: FROM $UNSET comes out empty: give its ARG before the first FROM a default, or "
             "pass the build "
             "argument");
-  EXPECT_EQ(GlobalScope::Make(Parse("ARG A=${B:?no}\nFROM x"), {}).error().message(),
+  EXPECT_EQ(GlobalScope::Make(ParseScoped("ARG A=${B:?no}\nFROM x"), {}).error().message(),
             "Dockerfile:1: cannot expand \"${B:?no}\": B: no");
 }
 
@@ -120,7 +120,7 @@ TEST(StageScope, EnvironmentOfImageAndRun) {
 }
 
 TEST(StageScope, AStageOnAStageBeginsWithItsVariables) {
-  const Dockerfile file = Parse("FROM x AS a\nARG A=1\nENV E=2\nFROM a\nWORKDIR /$A/$E");
+  const Dockerfile file = ParseScoped("FROM x AS a\nARG A=1\nENV E=2\nFROM a\nWORKDIR /$A/$E");
   const auto global = GlobalScope::Make(file, {});
   ASSERT_TRUE(global);
   StageScope first(*global, {});

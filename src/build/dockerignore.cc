@@ -14,7 +14,7 @@ constexpr size_t kMaxIgnoreBytes = 1 << 20;
 constexpr size_t kMaxPatterns = 10000;
 
 // Go's path.Clean: no empty, "." or inner ".." names, no trailing slash.
-std::string CleanPath(std::string_view path) {
+std::string CleanSlashes(std::string_view path) {
   const bool rooted = path.starts_with('/');
   std::vector<std::string_view> names;
   while (!path.empty()) {
@@ -37,7 +37,7 @@ std::string CleanPath(std::string_view path) {
 
 // Relative to the context, without "./" and a trailing "/".
 std::string CleanPattern(std::string_view pattern) {
-  std::string clean = CleanPath(pattern);
+  std::string clean = CleanSlashes(pattern);
   return clean.size() > 1 && clean[0] == '/' ? clean.substr(1) : clean;
 }
 

@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::string_view kDebianPrefix = "debian:";
 
-class Reader {
+class InputsReader {
  public:
-  Reader(const definition::Definition& definition, const fs::path& project)
+  InputsReader(const definition::Definition& definition, const fs::path& project)
       : definition_(definition), project_(project) {}
 
   Result<void> Add(const std::string& name) {
@@ -146,7 +146,7 @@ std::vector<std::string> SortedPackages(const definition::Image& image) {
 Result<std::map<std::string, ImageInputs>> ReadImageInputs(const definition::Definition& definition,
                                                            const fs::path& project,
                                                            const std::vector<std::string>& images) {
-  Reader reader(definition, project);
+  InputsReader reader(definition, project);
   if (images.empty()) {
     for (const auto& [name, image] : definition.images) TRY(reader.Add(name));
   }

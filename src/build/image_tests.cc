@@ -17,9 +17,9 @@
 namespace ingot::build {
 namespace {
 
-using Steady = std::chrono::steady_clock;
+using WaitClock = std::chrono::steady_clock;
 
-constexpr Milliseconds kRunTimeout{60'000};
+constexpr Milliseconds kTestTimeout{60'000};
 constexpr Milliseconds kHttpTimeout{30'000};
 constexpr Milliseconds kProbeTimeout{2'000};
 constexpr Milliseconds kProbeInterval{10};
@@ -70,7 +70,7 @@ class TestRun {
 
  private:
   Result<void> Command() {
-    const Milliseconds timeout = test_.timeout.value_or(kRunTimeout);
+    const Milliseconds timeout = test_.timeout.value_or(kTestTimeout);
     spec_.process.args = test_.run;
     spec_.timeout = timeout;
     auto exit = sandbox_.Run(spec_);
@@ -96,11 +96,11 @@ class TestRun {
     spec_.process.args = std::move(args);
     spec_.timeout = timeout + kProbeTimeout;
     auto asked = sandbox_.With(spec_, [&](int network_namespace) -> Result<void> {
-      const auto deadline = Steady::now() + timeout;
+      const auto deadline = WaitClock::now() + timeout;
       while (true) {
         auto status = ProbeHttp(network_namespace, test_.http->port, test_.http->path, kProbeTimeout);
         if (status && *status == test_.http->status) return {};
-        if (Steady::now() >= deadline) {
+        if (WaitClock::now() >= deadline) {
           const std::string last =
               status ? fmt::format("answered with status {}", *status) : status.error().Render();
           return Error(Code::kFailed, fmt::format("no answer with status {} within {}; the last try: {}",
@@ -161,14 +161,14 @@ Result<std::string> RunImageTests(store::Store& store, platform::Sandbox& sandbo
     event.kind = BuildEvent::Kind::kTestStarted;
     event.text = TestName(test);
     report(event);
-    const auto begin = Steady::now();
+    const auto begin = WaitClock::now();
     auto passed = TestRun(sandbox, SpecOf(store, built, tests), built.config.config, test, report).Run();
     if (!passed) {
       return Error(passed.error().code(),
                    "image test \"" + TestName(test) + "\" failed: " + passed.error().Render());
     }
     event.kind = BuildEvent::Kind::kTestPassed;
-    event.took = std::chrono::duration_cast<Milliseconds>(Steady::now() - begin);
+    event.took = std::chrono::duration_cast<Milliseconds>(WaitClock::now() - begin);
     report(event);
     record.push_back(JsonObject{{"test", event.text}, {"passed", true}, {"took_ms", event.took.count()}});
   }

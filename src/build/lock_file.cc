@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view kFileName = "ingot.lock";
 constexpr int64_t kVersion = 1;
 
-Error Invalid(std::string_view where, std::string_view what) {
+Error InvalidLock(std::string_view where, std::string_view what) {
   return Error(Code::kInvalid, std::string(kFileName) + ": " + std::string(where) + ": " + std::string(what) +
                                    ". Run `ingot lock` to write it again.");
 }
@@ -40,7 +40,7 @@ bool IsPoolPath(std::string_view path) {
   return std::all_of(path.begin(), path.end(), [](unsigned char c) { return c > ' ' && c < 127; });
 }
 
-Result<std::vector<std::string>> Strings(const JsonObject& object, std::string_view key) {
+Result<std::vector<std::string>> LockStrings(const JsonObject& object, std::string_view key) {
   std::vector<std::string> strings;
   for (const Json& item : *TRY(GetArray(object, key))) {
     if (!item.is_string()) return Error(Code::kInvalid, std::string(key) + ": expected strings");
@@ -53,7 +53,7 @@ Result<DebianSource> ParseSource(const JsonObject& object) {
   DebianSource source;
   source.uri = TRY(GetString(object, "uri"));
   source.suite = TRY(GetString(object, "suite"));
-  source.components = TRY(Strings(object, "components"));
+  source.components = TRY(LockStrings(object, "components"));
   source.released_s = TRY(GetInt(object, "released"));
   if (!IsPoolPath(source.uri)) return Error(Code::kInvalid, "uri: not a URL");
   if (!IsPoolPath(source.suite)) return Error(Code::kInvalid, "suite: not a suite");
@@ -86,7 +86,7 @@ Result<LockedBase> ParseBase(const JsonObject& object) {
   base.architecture = TRY(GetString(object, "architecture"));
   if (!IsPackageWord(base.suite)) return Error(Code::kInvalid, "suite: not a suite");
   if (!IsPackageWord(base.architecture)) return Error(Code::kInvalid, "architecture: not an architecture");
-  base.requested = TRY(Strings(object, "requested"));
+  base.requested = TRY(LockStrings(object, "requested"));
   for (const Json& item : *TRY(GetArray(object, "sources"))) {
     if (!item.is_object()) return Error(Code::kInvalid, "sources: expected objects");
     base.sources.push_back(TRY(ParseSource(item.get_object())));
@@ -127,8 +127,8 @@ int64_t LockedBase::NewestRelease() const {
 
 Result<LockFile> LockFile::Parse(std::string_view bytes) {
   auto json = ParseJson(bytes);
-  if (!json) return Invalid("not JSON", json.error().message());
-  if (!json->is_object()) return Invalid("top level", "expected an object");
+  if (!json) return InvalidLock("not JSON", json.error().message());
+  if (!json->is_object()) return InvalidLock("top level", "expected an object");
   const JsonObject& top = json->get_object();
   if (IntOr(top, "version", 0) != kVersion) {
     return Error(Code::kUnsupported,
@@ -137,13 +137,13 @@ Result<LockFile> LockFile::Parse(std::string_view bytes) {
                      "use that one, or run `ingot lock --upgrade` to write it again.");
   }
   auto images = GetObject(top, "images");
-  if (!images) return Invalid("images", images.error().message());
+  if (!images) return InvalidLock("images", images.error().message());
   LockFile lock;
   for (const auto& [name, value] : **images) {
     const std::string image(name);
-    if (!value.is_object()) return Invalid("images." + image, "expected an object");
+    if (!value.is_object()) return InvalidLock("images." + image, "expected an object");
     auto base = ParseBase(value.get_object());
-    if (!base) return Invalid("images." + image, base.error().message());
+    if (!base) return InvalidLock("images." + image, base.error().message());
     lock.images.emplace(image, std::move(*base));
   }
   return lock;

@@ -10,14 +10,14 @@
 namespace ingot::build {
 namespace {
 
-Error At(const Dockerfile& dockerfile, int line, const Error& error) {
+Error InPlan(const Dockerfile& dockerfile, int line, const Error& error) {
   return Error(error.code(), fmt::format("{}:{}: {}", dockerfile.file_name, line, error.message()));
 }
 
 template <typename T>
-Result<T> At(const Dockerfile& dockerfile, int line, Result<T> result) {
+Result<T> InPlan(const Dockerfile& dockerfile, int line, Result<T> result) {
   if (result) return result;
-  return At(dockerfile, line, result.error());
+  return InPlan(dockerfile, line, result.error());
 }
 
 const std::string* CopyFrom(const Instruction& instruction) {
@@ -63,12 +63,12 @@ Result<Reach> FindReach(const Dockerfile& dockerfile, const BuildInputs& inputs)
     todo.pop_back();
     if (!reach.stages.insert(number).second) continue;
     const Stage& stage = dockerfile.stages[number];
-    const std::string platform = TRY(At(dockerfile, stage.line, global.ExpandPlatform(stage)));
+    const std::string platform = TRY(InPlan(dockerfile, stage.line, global.ExpandPlatform(stage)));
     if (!platform.empty() && platform != inputs.target_platform) {
-      return At(dockerfile, stage.line,
-                Error(Code::kUnsupported,
-                      fmt::format("--platform={} is not supported: this machine builds {}. Leave it out.",
-                                  platform, inputs.target_platform)));
+      return InPlan(dockerfile, stage.line,
+                    Error(Code::kUnsupported,
+                          fmt::format("--platform={} is not supported: this machine builds {}. Leave it out.",
+                                      platform, inputs.target_platform)));
     }
     reach.from[number] = TRY(global.ExpandFrom(stage));
     name_used(reach.from[number], number, stage.line);
@@ -100,9 +100,9 @@ class Planner {
  private:
   Result<BaseImage> Image(const std::string& name, int line) {
     auto found = input_.find_image(name);
-    if (!found) return At(*input_.dockerfile, line, found.error());
+    if (!found) return InPlan(*input_.dockerfile, line, found.error());
     if (!*found)
-      return At(*input_.dockerfile, line, Error(Code::kNotFound, "there is no image or stage " + name));
+      return InPlan(*input_.dockerfile, line, Error(Code::kNotFound, "there is no image or stage " + name));
     plan_.images.insert((*found)->manifest);
     return std::move(**found);
   }
@@ -172,9 +172,9 @@ class Planner {
     if (const auto* add = std::get_if<AddInstruction>(&instruction.body)) sources = &add->sources;
     if (sources == nullptr || sources->empty()) return {};
     if (input_.context == nullptr)
-      return At(*input_.dockerfile, instruction.line, Error(Code::kInvalid, "there is no build context"));
-    step.selection = TRY(At(*input_.dockerfile, instruction.line,
-                            SelectFromContext(*input_.context, *sources, input_.source_date_epoch_s)));
+      return InPlan(*input_.dockerfile, instruction.line, Error(Code::kInvalid, "there is no build context"));
+    step.selection = TRY(InPlan(*input_.dockerfile, instruction.line,
+                                SelectFromContext(*input_.context, *sources, input_.source_date_epoch_s)));
     return {};
   }
 

@@ -35,7 +35,7 @@ std::vector<std::string_view> Split(std::string_view text, char at) {
   }
 }
 
-std::optional<int> Number(std::string_view text, const Field& field) {
+std::optional<int> CronNumber(std::string_view text, const Field& field) {
   int value = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (ec == std::errc() && end == text.data() + text.size()) {
@@ -62,8 +62,8 @@ bool GoodItem(std::string_view item, const Field& field) {
   if (stepped[0] == "*") return true;
   const std::vector<std::string_view> range = Split(stepped[0], '-');
   if (range.size() > 2 || (range.size() == 1 && stepped.size() == 2)) return false;
-  const std::optional<int> first = Number(range.front(), field);
-  const std::optional<int> last = Number(range.back(), field);
+  const std::optional<int> first = CronNumber(range.front(), field);
+  const std::optional<int> last = CronNumber(range.back(), field);
   return first && last && *first <= *last;
 }
 

@@ -15,7 +15,7 @@ namespace ingot::definition {
 namespace {
 
 template <typename T>
-std::vector<std::string> KeysOf(const std::map<std::string, T>& map) {
+std::vector<std::string> NamesOf(const std::map<std::string, T>& map) {
   std::vector<std::string> keys;
   for (const auto& item : map) keys.push_back(item.first);
   return keys;
@@ -183,7 +183,7 @@ Result<std::map<std::string, Service>> ServicesOf(const Definition& definition,
                                                   const std::string& environment) {
   if (!definition.environments.contains(environment))
     return Error(Code::kNotFound, definition.file + " has no environment " + Quoted(environment) +
-                                      DidYouMean(environment, KeysOf(definition.environments)));
+                                      DidYouMean(environment, NamesOf(definition.environments)));
   return OverlaidServices(definition, environment);
 }
 

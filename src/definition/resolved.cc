@@ -13,12 +13,12 @@ JsonArray Array(const std::vector<T>& items, const std::function<Json(const T&)>
   return out;
 }
 
-Json Text(const std::string& text) {
+Json AsJson(const std::string& text) {
   return Json(text);
 }
 
 JsonArray Texts(const std::vector<std::string>& items) {
-  return Array<std::string>(items, Text);
+  return Array<std::string>(items, AsJson);
 }
 
 JsonObject Texts(const std::map<std::string, std::string>& items) {

@@ -73,7 +73,9 @@ Result<void> FakePlatform::Start(const FleetSpec& fleet, const InstanceId& insta
     entry.status.started = clock_.Now();
     ever_started_.insert(instance);
   }
-  return After("Start");
+  TRY(After("Start"));
+  entries_.at(instance).accepted = true;
+  return {};
 }
 
 Result<void> FakePlatform::Stop(const InstanceId& instance) {
@@ -164,7 +166,10 @@ void FakePlatform::SetState(const InstanceId& instance, InstanceState state, std
 }
 
 void FakePlatform::Vanish(const InstanceId& instance) {
-  if (entries_.erase(instance) > 0) given_up_.insert(instance);
+  const auto found = entries_.find(instance);
+  if (found == entries_.end()) return;
+  if (found->second.accepted) given_up_.insert(instance);
+  entries_.erase(found);
 }
 
 RouteTable FakePlatform::Routes(const EnvironmentId& environment) const {

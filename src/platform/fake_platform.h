@@ -78,7 +78,8 @@ class FakePlatform final : public Platform {
     InstanceStatus status;
     SteadyTime asked{};
     std::optional<SteadyTime> stop_asked;
-    bool pinned = false;  // its state was set by the test
+    bool pinned = false;    // its state was set by the test
+    bool accepted = false;  // a Start of it returned success
   };
 
   Result<void> Before(const std::string& function);

@@ -1,4 +1,5 @@
-// Network slots: a network namespace per instance, joined to the router's by a point-to-point link made ahead of need.
+// Network slots: a network namespace per instance, joined to the router's by a point-to-point link made ahead
+// of need.
 #pragma once
 
 #include <string>

@@ -34,7 +34,8 @@ class Platform {
   // True when the last SetTopology is wholly in effect: no old router process with other routes is left.
   virtual Result<bool> TopologySettled(const EnvironmentId& environment) = 0;
 
-  // Asks for an instance. One that exists already (also a dead one) stays as it is.
+  // Asks for an instance. One that exists already (also a dead one) stays as it is. When it returned success,
+  // Observe lists the instance until Stop.
   virtual Result<void> Start(const FleetSpec& fleet, const InstanceId& instance) = 0;
   // Asks for its end: no new connection → in flight done or `drain` over → stop signal → grace → SIGKILL →
   // everything released. An instance that does not exist is success. Afterwards Observe no longer lists it.

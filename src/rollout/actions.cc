@@ -16,10 +16,11 @@ bool MaySwitch(Transition& t) {
 }
 
 void AddStarts(Transition& t, std::vector<Action>& actions) {
+  if (!t.view.ever_looked) return;
   for (const auto& [id, fleet] : t.next.fleets) {
     for (const DesiredInstance& instance : fleet.instances) {
       const InstanceId name(id, instance.ordinal);
-      if (instance.seen || t.view.started.contains(name)) continue;
+      if (instance.seen || t.view.started.contains(name) || t.view.expected.contains(name)) continue;
       // A candidate starts when its neighbours answer. A replacement does not wait for a router that has been
       // asked and does not take its topology: it may be the very one that serves.
       const bool may = fleet.proven ? t.TopologyInEffect() || t.view.topology_trouble

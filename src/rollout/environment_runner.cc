@@ -39,7 +39,9 @@ void EnvironmentRunner::Look(std::map<platform::InstanceId, platform::InstanceSt
   view_.looked = true;
   view_.look_error.clear();
   view_.observed = std::move(observed);
-  // What was started is listed by now; what is not will be asked for again.
+  view_.first_look = view_.first_look || !view_.ever_looked;
+  view_.ever_looked = true;
+  view_.expected.merge(view_.started);
   view_.started.clear();
 }
 
@@ -88,6 +90,7 @@ void EnvironmentRunner::Run(WallTime now) {
     if (decision.wake) WakeAt(*decision.wake);
     const bool changed = decision.state.has_value();
     if (changed && !Commit(decision, now)) break;
+    view_.first_look = false;
     bool tried = false;
     for (const Action& action : decision.actions)
       tried = std::visit([&](const auto& what) { return Do(what, now); }, action) || tried;
@@ -187,13 +190,18 @@ bool EnvironmentRunner::Do(const StopInstance& action, WallTime now) {
 
 // What is remembered about instances that no longer matter.
 void EnvironmentRunner::Forget() {
-  const auto wanted = [&](const platform::InstanceId& id) {
+  const auto desired = [&](const platform::InstanceId& id) -> const DesiredInstance* {
     const auto fleet = state_.fleets.find(id.fleet());
-    if (fleet == state_.fleets.end()) return false;
-    return std::any_of(fleet->second.instances.begin(), fleet->second.instances.end(),
-                       [&](const DesiredInstance& instance) { return instance.ordinal == id.ordinal(); });
+    if (fleet == state_.fleets.end()) return nullptr;
+    for (const DesiredInstance& instance : fleet->second.instances)
+      if (instance.ordinal == id.ordinal()) return &instance;
+    return nullptr;
   };
+  const auto wanted = [&](const platform::InstanceId& id) { return desired(id) != nullptr; };
+  // Expected until it is journalled as seen: what vanishes before that is lost, not to be started again.
+  const auto expected = [&](const platform::InstanceId& id) { return wanted(id) && !desired(id)->seen; };
   std::erase_if(view_.started, [&](const auto& id) { return !wanted(id); });
+  std::erase_if(view_.expected, [&](const auto& id) { return !expected(id); });
   std::erase_if(view_.start_trouble, [&](const auto& entry) { return !wanted(entry.first); });
   std::erase_if(starts_, [&](const auto& entry) { return !wanted(entry.first); });
   if (view_.looked)

@@ -38,8 +38,14 @@ void Watch(Transition& t, const platform::FleetId& id, FleetState& fleet) {
   for (DesiredInstance& instance : fleet.instances) {
     const platform::InstanceId name(id, instance.ordinal);
     const platform::InstanceStatus* status = t.Observed(name);
-    if (fleet.proven) {
-      const std::string death = DeathOf(instance, status);
+    if (status == nullptr && !instance.seen && t.view.first_look) {
+      // A former process may have started it before it died, and the host may have been restarted since. An
+      // ordinal is never used twice, so this one is given up.
+      instance.ordinal = t.next.next_ordinal++;
+      instance.asked = instance.since = t.now;
+      changed = true;
+    } else if (fleet.proven) {
+      const std::string death = DeathOf(instance, name, status, t.view);
       if (!death.empty()) {
         t.Record("instance.lost", {{"instance", name.Render()}, {"reason", death}});
         NoteDeath(t, id, fleet, instance, death);
@@ -107,10 +113,13 @@ void Calm(Transition& t, const platform::FleetId& id, FleetState& fleet) {
 
 }  // namespace
 
-std::string DeathOf(const DesiredInstance& instance, const platform::InstanceStatus* status) {
+std::string DeathOf(const DesiredInstance& instance, const platform::InstanceId& name,
+                    const platform::InstanceStatus* status, const View& view) {
   using platform::InstanceState;
   if (status == nullptr)
-    return instance.seen ? "it is gone without a trace: the host was restarted, or somebody removed it" : "";
+    return instance.seen || view.expected.contains(name)
+               ? "it is gone without a trace: the host was restarted, or somebody removed it"
+               : "";
   const std::string why = status->reason.empty() ? "" : ": " + status->reason;
   switch (status->state) {
     case InstanceState::kExited:

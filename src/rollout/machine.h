@@ -34,13 +34,16 @@ bool Hopeless(const Trouble& trouble);
 
 // What is seen of one environment.
 struct View {
-  bool looked = false;     // false: Observe failed, `observed` means nothing
-  std::string look_error;  // why
+  bool looked = false;       // false: Observe failed, `observed` means nothing
+  bool ever_looked = false;  // by this process
+  bool first_look = false;   // what is not there now was never started, or is gone: nobody knows
+  std::string look_error;    // why
   std::map<platform::InstanceId, platform::InstanceStatus> observed;
-  std::optional<platform::Topology> topology;        // in effect, as far as this process knows
-  std::optional<bool> settled;                       // TopologySettled; unset: not asked or could not look
-  std::optional<platform::RouteTable> routes;        // in effect, as far as this process knows
-  std::set<platform::InstanceId> started;            // Start was asked and accepted by this process
+  std::optional<platform::Topology> topology;  // in effect, as far as this process knows
+  std::optional<bool> settled;                 // TopologySettled; unset: not asked or could not look
+  std::optional<platform::RouteTable> routes;  // in effect, as far as this process knows
+  std::set<platform::InstanceId> started;      // Start was accepted since the last look
+  std::set<platform::InstanceId> expected;     // Start was accepted before the last look: it has to be there
   std::optional<platform::Topology> topology_tried;  // what `topology_trouble` is about
   std::optional<Trouble> topology_trouble;
   std::optional<platform::RouteTable> routes_tried;  // what `routes_trouble` is about

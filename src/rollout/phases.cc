@@ -261,7 +261,7 @@ Verdict Judge(const EnvironmentState& state, const View& view) {
       const platform::InstanceId name(id, instance.ordinal);
       const auto found = view.observed.find(name);
       const platform::InstanceStatus* status = found == view.observed.end() ? nullptr : &found->second;
-      const std::string death = DeathOf(instance, status);
+      const std::string death = DeathOf(instance, name, status, view);
       // What has carried traffic before is healed; what never has is judged by its first failure.
       if (!death.empty() && !desired.proven) {
         verdict.failure = name.Short() + " " + death;

@@ -149,6 +149,7 @@ class Life {
         if (!ids.empty()) {
           const InstanceId& victim = ids[random_() % ids.size()];
           disturbed_ = true;
+          world_.platform.hurt.insert(victim);
           if (Chance(40))
             world_.fake.Exit(victim, 137);
           else if (Chance(50))

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,15 @@ class WatchedJournal final : public Journal {
  public:
   std::function<Result<void>(const std::string&)> before;
   std::function<void(const std::string&)> after;
+  // Called with the former and the next state of each commit.
+  std::function<void(const EnvironmentState&, const EnvironmentState&)> watch;
   MemoryJournal memory;
 
   Result<std::vector<EnvironmentState>> Load() override { return memory.Load(); }
   Result<void> Commit(const JournalStep& step) override {
     if (before) TRY(before("Commit"));
     TRY(memory.Commit(step));
+    if (watch) watch(last, *step.state);
     last = *step.state;
     if (after) after("Commit");
     return {};
@@ -62,7 +66,9 @@ class WatchedJournal final : public Journal {
 // Passes on to a FakePlatform, and writes down each break of a law that it sees on the way.
 class WatchedPlatform final : public platform::Platform {
  public:
-  WatchedPlatform(platform::FakePlatform& fake, WatchedJournal& journal) : fake_(fake), journal_(journal) {}
+  WatchedPlatform(platform::FakePlatform& fake, WatchedJournal& journal) : fake_(fake), journal_(journal) {
+    journal.watch = [this](const auto& before, const auto& next) { Compare(before, next); };
+  }
   platform::Capabilities capabilities() const override { return fake_.capabilities(); }
   Result<void> SetTopology(const platform::EnvironmentId& id, const platform::Topology& topology) override {
     return fake_.SetTopology(id, topology);
@@ -76,9 +82,12 @@ class WatchedPlatform final : public platform::Platform {
   Result<void> ApplyRoutes(const platform::EnvironmentId& id, const platform::RouteTable& routes) override;
 
   std::vector<std::string> violations;
+  // Instances that the test has hurt: what was once seen as dead may be stopped, whatever it says later.
+  std::set<platform::InstanceId> hurt;
 
  private:
   size_t Ready(const platform::FleetId& fleet);
+  void Compare(const EnvironmentState& before, const EnvironmentState& next);
   platform::FakePlatform& fake_;
   WatchedJournal& journal_;
 };

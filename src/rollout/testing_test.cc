@@ -86,24 +86,44 @@ Result<void> WatchedPlatform::Start(const platform::FleetSpec& fleet, const Inst
 }
 
 Result<void> WatchedPlatform::Stop(const InstanceId& id) {
-  // I2: what serves, or may have to serve again, loses no ready instance that it needs.
   const EnvironmentState& state = journal_.last;
-  const auto status = fake_.instances().find(id);
-  if (status != fake_.instances().end() && status->second.state == InstanceState::kReady) {
-    for (const auto& [number, live] : state.live) {
-      if (live.role != Role::kActive && live.role != Role::kWarm) continue;
-      if (state.RevisionOf(number).Find(id.fleet()) == nullptr) continue;
-      if (Ready(id.fleet()) <= CountOf(state, id.fleet()))
-        violations.push_back("I2: stopped " + id.Render() + " of " + std::string(RoleName(live.role)) + " r" +
-                             std::to_string(number));
-    }
-  }
+  const auto fleet = state.fleets.find(id.fleet());
+  if (fleet != state.fleets.end())
+    for (const DesiredInstance& instance : fleet->second.instances)
+      if (instance.ordinal == id.ordinal())
+        violations.push_back("stopped though it shall run: " + id.Render());
   const auto routes = fake_.Routes(id.fleet().environment());
   const bool routed = std::any_of(routes.outside.begin(), routes.outside.end(),
                                   [&](const auto& route) { return route.fleet == id.fleet(); });
   if (routed && !state.fleets.contains(id.fleet()))
     violations.push_back("stopped while traffic is routed to its fleet: " + id.Render());
   return fake_.Stop(id);
+}
+
+// I2: what serves, or may have to serve again, gives up no ready instance that it needs.
+void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentState& next) {
+  if (before.id != next.id) return;
+  const auto& seen = fake_.instances();  // valid until it is asked again
+  for (const auto& [id, fleet] : next.fleets) {
+    const auto former = before.fleets.find(id);
+    if (former == before.fleets.end() || fleet.instances.size() >= CountOf(next, id)) continue;
+    for (const DesiredInstance& instance : former->second.instances) {
+      const InstanceId name(id, instance.ordinal);
+      const bool kept =
+          std::any_of(fleet.instances.begin(), fleet.instances.end(),
+                      [&](const DesiredInstance& other) { return other.ordinal == instance.ordinal; });
+      const auto status = seen.find(name);
+      if (!kept && !hurt.contains(name) && status != seen.end() &&
+          status->second.state == InstanceState::kReady)
+        violations.push_back("I2: gave up " + name.Render());
+    }
+  }
+  // And of the revision that serves or is warm, no fleet is given up while it has that role.
+  for (const auto& [number, live] : next.live)
+    if (live.role == Role::kActive || live.role == Role::kWarm)
+      for (const plan::Fleet& fleet : next.RevisionOf(number).fleets)
+        if (!next.fleets.contains(fleet.spec.id))
+          violations.push_back("I2: gave up fleet " + fleet.spec.id.Render());
 }
 
 Result<void> WatchedPlatform::ApplyRoutes(const platform::EnvironmentId& id,
@@ -230,7 +250,7 @@ uint64_t World::Served() {
   const platform::RouteTable table = fake.Routes(Local());
   if (table.outside.empty()) return 0;
   const EnvironmentState* now = controller->State(Local());
-  // The active or the leading revision, or the one that serves until the switch.
+  uint64_t serves = 0;
   for (const auto& [number, live] : now->live) {
     const platform::RouteTable own = plan::Routes(now->RevisionOf(number).resolved);
     if (own.outside != table.outside) continue;
@@ -238,8 +258,12 @@ uint64_t World::Served() {
     const bool within = std::all_of(own.inside.begin(), own.inside.end(), [&](const auto& route) {
       return std::find(table.inside.begin(), table.inside.end(), route) != table.inside.end();
     });
-    if (within) return number;
+    // Revisions may be equal, the same definition again after another: then it is the active one, else the
+    // target.
+    const bool target = now->rollout && now->rollout->to == number && serves != now->active;
+    if (within && (serves == 0 || now->active == number || target)) serves = number;
   }
+  if (serves != 0) return serves;
   violations_.push_back("I3/I5: the route table is that of no revision");
   return 0;
 }

@@ -7,7 +7,7 @@ namespace ingot::rollout {
 
 namespace {
 
-std::string Name(uint64_t revision) {
+std::string NameOf(uint64_t revision) {
   return "r" + std::to_string(revision);
 }
 
@@ -32,8 +32,8 @@ audit::Draft MakeEvent(const EnvironmentState& state, std::string kind, std::str
 JsonObject Describe(const Rollout& rollout) {
   JsonObject out{{"rollout", rollout.id},
                  {"kind", rollout.kind == RolloutKind::kApply ? "apply" : "rollback"},
-                 {"from", rollout.from ? Json(Name(*rollout.from)) : Json(nullptr)},
-                 {"to", Name(rollout.to)}};
+                 {"from", rollout.from ? Json(NameOf(*rollout.from)) : Json(nullptr)},
+                 {"to", NameOf(rollout.to)}};
   if (!rollout.reason.empty()) out["reason"] = rollout.reason;
   return out;
 }
@@ -62,7 +62,7 @@ void BeginRetiring(EnvironmentState& state, uint64_t revision, WallTime now,
   LiveRevision& live = state.live.at(revision);
   live.role = Role::kRetiring;
   live.until = now + kOrderPatience;
-  events.push_back(MakeEvent(state, "revision.retiring", "ingot", {{"revision", Name(revision)}}));
+  events.push_back(MakeEvent(state, "revision.retiring", "ingot", {{"revision", NameOf(revision)}}));
   Prune(state);
 }
 

@@ -67,8 +67,10 @@ struct Transition {
 // Whether the topology `has` suffices for `needs`.
 bool Covers(const platform::Topology& has, const platform::Topology& needs);
 
-// Why an instance that shall exist cannot be counted on any more; empty while it can.
-std::string DeathOf(const DesiredInstance& instance, const platform::InstanceStatus* status);
+// Why an instance that shall exist cannot be counted on any more; empty while it can. `status` is null when
+// it is not seen.
+std::string DeathOf(const DesiredInstance& instance, const platform::InstanceId& name,
+                    const platform::InstanceStatus* status, const View& view);
 
 // Looks after instances: notes what is seen, replaces what died, keeps counts.
 void Heal(Transition& t);

@@ -14,7 +14,7 @@
 namespace ingot::store {
 namespace {
 
-constexpr std::string_view kRefName = "org.opencontainers.image.ref.name";
+constexpr std::string_view kImportedName = "org.opencontainers.image.ref.name";
 constexpr int kMaxNesting = 4;  // of indexes in indexes
 constexpr size_t kMaxConfigBytes = 8 << 20;
 
@@ -109,7 +109,7 @@ class LayoutReader {
                        " images; say which one by its name or digest.");
     }
     for (const oci::Descriptor& entry : index.manifests) {
-      const auto ref = entry.annotations.find(std::string(kRefName));
+      const auto ref = entry.annotations.find(std::string(kImportedName));
       if (entry.digest.Render() == name || (ref != entry.annotations.end() && ref->second == name))
         return entry;
     }

@@ -15,7 +15,7 @@
 namespace ingot::store {
 namespace {
 
-constexpr size_t kPiece = 1 << 20;
+constexpr size_t kReadPiece = 1 << 20;
 constexpr int64_t kMaxMetadata = 1 << 20;      // of one PAX or long-name header
 constexpr int64_t kInMemory = 1 << 20;         // files up to here are hashed before they are written
 constexpr uint64_t kMaxPathBytes = 256 << 20;  // of all names together
@@ -353,10 +353,10 @@ class Feeder {
 
   Result<void> Run() {
     while (true) {
-      std::string piece(kPiece, '\0');
+      std::string piece(kReadPiece, '\0');
       size_t used = 0;
-      while (used < kPiece) {
-        const size_t n = TRY(stream_(piece.data() + used, kPiece - used));
+      while (used < kReadPiece) {
+        const size_t n = TRY(stream_(piece.data() + used, kReadPiece - used));
         if (n == 0) break;
         used += n;
       }
@@ -397,7 +397,7 @@ Result<ReadArchive> ReadTar(const ByteSource& source, ObjectPool& pool, const Ta
   const auto parse = [&]() -> Result<ReadArchive> {
     ReadArchive archive;
     archive.tree = TRY(Parser(input, pool, options).Parse());
-    while (!TRY(input.Some(kPiece)).empty()) {
+    while (!TRY(input.Some(kReadPiece)).empty()) {
     }
     return archive;
   };

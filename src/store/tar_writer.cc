@@ -10,19 +10,19 @@
 
 #include "base/sha256.h"
 #include "store/byte_pipe.h"
+#include "store/tar_header.h"
 
 namespace ingot::store {
 namespace {
 
-constexpr uint64_t kBlock = 512;
 constexpr uint64_t kMaxOctalSize = 077777777777;
 constexpr uint32_t kMaxOctalId = 07777777;
 constexpr size_t kPiece = 1 << 20;
 // Below this a second thread costs more than it brings.
-constexpr uint64_t kWorthAThread = 4 << 20;
+constexpr uint64_t kTarWorthAThread = 4 << 20;
 
 uint64_t Padded(uint64_t size) {
-  return (size + kBlock - 1) / kBlock * kBlock;
+  return (size + kTarBlock - 1) / kTarBlock * kTarBlock;
 }
 
 // ustar: a name of up to 100 bytes, or up to 155 more before a slash.
@@ -83,12 +83,12 @@ struct Header {
   const std::map<std::string, std::string>* xattrs = nullptr;
 };
 
-void Octal(std::array<char, kBlock>& block, size_t at, size_t digits, uint64_t value) {
+void Octal(std::array<char, kTarBlock>& block, size_t at, size_t digits, uint64_t value) {
   for (size_t i = digits; i-- > 0; value >>= 3) block[at + i] = static_cast<char>('0' + (value & 7));
 }
 
 void UstarBlock(const Header& h, std::string_view prefix, std::string_view name, std::string& out) {
-  std::array<char, kBlock> block{};
+  std::array<char, kTarBlock> block{};
   name.copy(block.data(), 100);
   Octal(block, 100, 7, h.mode);
   Octal(block, 108, 7, h.uid <= kMaxOctalId ? h.uid : 0);
@@ -264,7 +264,7 @@ Result<void> AppendObject(const ObjectPool& pool, const TarEntry& entry, std::st
 
 Result<void> WriteSerially(const Tree& tree, const ObjectPool& pool, const ByteSink& sink) {
   std::string piece;
-  piece.reserve(kPiece + kBlock);
+  piece.reserve(kPiece + kTarBlock);
   TRY(ForEachEntry(tree, [&](const TarEntry& entry) -> Result<void> {
     if (piece.size() + entry.header.size() > kPiece) {
       if (!piece.empty()) TRY(sink(piece));
@@ -274,7 +274,7 @@ Result<void> WriteSerially(const Tree& tree, const ObjectPool& pool, const ByteS
     if (entry.contents != nullptr) TRY(AppendObject(pool, entry, piece, sink));
     return {};
   }));
-  piece.append(2 * kBlock, '\0');
+  piece.append(2 * kTarBlock, '\0');
   return sink(piece);
 }
 
@@ -300,7 +300,7 @@ Result<void> CheckNames(const Tree& tree) {
 }  // namespace
 
 uint64_t TarSize(const Tree& tree) {
-  uint64_t size = 2 * kBlock;
+  uint64_t size = 2 * kTarBlock;
   [[maybe_unused]] const auto counted = ForEachEntry(tree, [&](const TarEntry& entry) -> Result<void> {
     size += entry.header.size() + (entry.contents == nullptr ? 0 : Padded(entry.contents->size_bytes));
     return {};
@@ -310,7 +310,7 @@ uint64_t TarSize(const Tree& tree) {
 
 Result<void> WriteTar(const Tree& tree, const ObjectPool& pool, const ByteSink& sink) {
   TRY(CheckNames(tree));
-  if (tree.ContentBytes() < kWorthAThread) return WriteSerially(tree, pool, sink);
+  if (tree.ContentBytes() < kTarWorthAThread) return WriteSerially(tree, pool, sink);
   BytePipe pipe;
   std::thread reader([&] {
     pipe.Close(

@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-Node File(std::string_view bytes) {
+Node FileEntry(std::string_view bytes) {
   return Node::Regular(ObjectId::Of(bytes), bytes.size());
 }
 
@@ -23,7 +23,7 @@ std::vector<std::string> Paths(const Tree& tree) {
 TEST(TreeTest, NamesAreInTheOrderOfAWalk) {
   Tree tree;
   for (const char* path : {"a-b", "a/c", "a", "a/b/x", "ab", "a\x01"})
-    ASSERT_TRUE(tree.Put(path, path == std::string("a") ? Node::Directory() : File("1")));
+    ASSERT_TRUE(tree.Put(path, path == std::string("a") ? Node::Directory() : FileEntry("1")));
   EXPECT_THAT(Paths(tree), ElementsAre("", "a", "a/b", "a/b/x", "a/c", "a\x01", "a-b", "ab"));
   EXPECT_THAT(tree.List(""), ElementsAre("a", "a\x01", "a-b", "ab"));
   EXPECT_THAT(tree.List("a"), ElementsAre("b", "c"));
@@ -36,7 +36,7 @@ TEST(TreeTest, RefusesPathsThatAreNotCanonical) {
   for (const std::string& path :
        {std::string("/a"), std::string("a/"), std::string("a//b"), std::string("."), std::string("a/.."),
         std::string("../a"), std::string("a\0b", 3), std::string(256, 'x'), std::string(5000, 'x')}) {
-    const auto put = tree.Put(path, File("1"));
+    const auto put = tree.Put(path, FileEntry("1"));
     ASSERT_FALSE(put) << path;
     EXPECT_EQ(put.error().code(), Code::kInvalid);
   }
@@ -46,24 +46,24 @@ TEST(TreeTest, RefusesPathsThatAreNotCanonical) {
 TEST(TreeTest, NothingStandsBelowAFile) {
   Tree tree;
   ASSERT_TRUE(tree.Put("link", Node::Symlink("/etc")));
-  EXPECT_EQ(tree.Put("link/passwd", File("1")).error().code(), Code::kInvalid);
-  EXPECT_EQ(tree.Put("link/a/b", File("1")).error().code(), Code::kInvalid);
-  EXPECT_EQ(tree.Put("", File("1")).error().code(), Code::kInvalid);
+  EXPECT_EQ(tree.Put("link/passwd", FileEntry("1")).error().code(), Code::kInvalid);
+  EXPECT_EQ(tree.Put("link/a/b", FileEntry("1")).error().code(), Code::kInvalid);
+  EXPECT_EQ(tree.Put("", FileEntry("1")).error().code(), Code::kInvalid);
   EXPECT_THAT(Paths(tree), ElementsAre("", "link"));
 }
 
 TEST(TreeTest, ReplacingADirectoryTakesItsContents) {
   Tree tree;
-  ASSERT_TRUE(tree.Put("d/x", File("1")));
+  ASSERT_TRUE(tree.Put("d/x", FileEntry("1")));
   ASSERT_TRUE(tree.Put("d", Node::Directory(0700)));
   EXPECT_THAT(Paths(tree), ElementsAre("", "d", "d/x"));
-  ASSERT_TRUE(tree.Put("d", File("1")));
+  ASSERT_TRUE(tree.Put("d", FileEntry("1")));
   EXPECT_THAT(Paths(tree), ElementsAre("", "d"));
 }
 
 TEST(TreeTest, HardLinksShareAnInode) {
   Tree tree;
-  ASSERT_TRUE(tree.Put("a", File("1")));
+  ASSERT_TRUE(tree.Put("a", FileEntry("1")));
   ASSERT_TRUE(tree.Link("d/b", "a"));
   tree.Find("a")->mode = 0600;
   EXPECT_EQ(tree.Find("d/b")->mode, 0600U);
@@ -77,23 +77,23 @@ TEST(TreeTest, HardLinksShareAnInode) {
   EXPECT_EQ(tree.Link("a/x", "a").error().code(), Code::kInvalid);
   EXPECT_EQ(tree.Link("d", "d/b").error().code(), Code::kInvalid);
   // A new inode under one name leaves the other alone.
-  ASSERT_TRUE(tree.Put("a", File("22")));
+  ASSERT_TRUE(tree.Put("a", FileEntry("22")));
   EXPECT_EQ(tree.Find("d/b")->size_bytes, 1U);
 }
 
 TEST(TreeTest, ApplyOnFollowsOverlayRules) {
   Tree lower;
   for (const char* path : {"etc/a", "etc/b", "gone/x", "opaque/old", "file"})
-    ASSERT_TRUE(lower.Put(path, File("low")));
+    ASSERT_TRUE(lower.Put(path, FileEntry("low")));
   Tree upper;
   ASSERT_TRUE(upper.Put("etc", Node::Directory(0700)));
-  ASSERT_TRUE(upper.Put("etc/a", File("up")));
+  ASSERT_TRUE(upper.Put("etc/a", FileEntry("up")));
   ASSERT_TRUE(upper.Put("gone", Node::Whiteout()));
   Node opaque = Node::Directory();
   opaque.opaque = true;
   ASSERT_TRUE(upper.Put("opaque", opaque));
-  ASSERT_TRUE(upper.Put("opaque/new", File("up")));
-  ASSERT_TRUE(upper.Put("file/now/a/directory", File("up")));
+  ASSERT_TRUE(upper.Put("opaque/new", FileEntry("up")));
+  ASSERT_TRUE(upper.Put("file/now/a/directory", FileEntry("up")));
   const Tree merged = ApplyOn(lower, upper);
   EXPECT_THAT(Paths(merged), ElementsAre("", "etc", "etc/a", "etc/b", "file", "file/now", "file/now/a",
                                          "file/now/a/directory", "opaque", "opaque/new"));
@@ -110,7 +110,7 @@ TEST(TreeTest, ImpliedDirectoriesTakeWhatIsBelow) {
   Tree lower;
   ASSERT_TRUE(lower.Put("var/lib", Node::Directory(01777)));
   Tree upper;
-  ASSERT_TRUE(upper.Put("var/lib/new/file", File("1")));
+  ASSERT_TRUE(upper.Put("var/lib/new/file", FileEntry("1")));
   EXPECT_EQ(ApplyOn(lower, upper).Find("var/lib")->mode, 01777U);
   FillImplied(upper, lower);
   EXPECT_EQ(upper.Find("var/lib")->mode, 01777U);
@@ -120,11 +120,11 @@ TEST(TreeTest, ImpliedDirectoriesTakeWhatIsBelow) {
 
 TEST(TreeTest, DiffNamesEachChange) {
   Tree before;
-  for (const char* path : {"a", "d/x", "d/y", "same"}) ASSERT_TRUE(before.Put(path, File("1")));
+  for (const char* path : {"a", "d/x", "d/y", "same"}) ASSERT_TRUE(before.Put(path, FileEntry("1")));
   Tree after = before;
-  ASSERT_TRUE(after.Put("a", File("22")));
+  ASSERT_TRUE(after.Put("a", FileEntry("22")));
   after.Remove("d");
-  ASSERT_TRUE(after.Put("new", File("3")));
+  ASSERT_TRUE(after.Put("new", FileEntry("3")));
   EXPECT_THAT(Diff(before, after),
               ElementsAre(TreeChange{ChangeKind::kChanged, "a"}, TreeChange{ChangeKind::kRemoved, "d"},
                           TreeChange{ChangeKind::kRemoved, "d/x"}, TreeChange{ChangeKind::kRemoved, "d/y"},

@@ -14,7 +14,7 @@ import urllib.request
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("INGOT_BUILD", SOURCE / "build" / "release"))
 INGOT = BUILD / "src" / "app" / "ingot"
-LOAD = BUILD / "bench" / "ingot_load"
+LOAD = BUILD / "tests" / "ingot_load"
 APP = BUILD / "tests" / "test_app"
 
 

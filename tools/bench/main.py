@@ -1,0 +1,73 @@
+"""./bench: measures Ingot, and its peers in the same run. See docs/bench/README.md."""
+import argparse
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(SOURCE / "tests" / "e2e"))
+
+ROWS = {  # name: unit, goal, for a row that could not be measured
+    "noop_build": ("ms", 10), "one_line_change": ("ms", 40), "edit_to_traffic": ("ms", 300), "rollback": ("ms", 20),
+    "start_instance": ("ms", 30), "rollouts_under_load": ("failed", 0), "hundred_versions": ("MB", 175),
+    "idle_daemon": ("MB", 30),
+}
+
+
+def prepare():
+    """Builds what is measured, unless INGOT_BUILD names a build directory; what it prints is not the result."""
+    if "INGOT_BUILD" in os.environ:
+        return
+    for command in (["tools/packages", "install", "run", "build"], ["cmake", "--preset", "release"],
+                    ["cmake", "--build", "--preset", "release", "--target", "ingot", "ingot_load", "test_app"]):
+        done = subprocess.run(command, cwd=SOURCE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            sys.exit(f"error: {' '.join(command)}:\n{done.stdout[-3000:]}")
+
+
+def measure(name, context, say):
+    from measure import Row
+    say(f"{name} …")
+    try:
+        return importlib.import_module(name).run(context), True
+    except Exception as error:  # one row that fails is reported, and does not take the others with it
+        text = " ".join(str(error).split()) or type(error).__name__
+        say(f"  not measured: {text}")
+        unit, goal = ROWS[name]
+        return Row(name, unit, None, goal, note=f"not measured: {text[-600:]}"), False
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./bench", description="Measures Ingot, and its peers in the same run.")
+    parser.add_argument("--only", metavar="NAME", choices=ROWS, help="one row: " + ", ".join(ROWS))
+    parser.add_argument("--json", action="store_true", help="JSON on stdout: one object with --only, else a list")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("error: ./bench mounts file systems and makes network namespaces, so it needs root")
+    load_before = os.getloadavg()
+    prepare()
+    import results
+    from context import Context, say
+    rows, all_measured = [], True
+    with Context() as context:
+        for name in [options.only] if options.only else ROWS:
+            row, measured = measure(name, context, say)
+            rows.append(row.json())
+            all_measured &= measured
+    facts = results.machine(load_before)
+    if options.json:
+        print(json.dumps(rows[0] if options.only else rows, ensure_ascii=False))
+    else:
+        print("\n".join(facts) + "\n\n" + results.table(rows) + "\n")
+        print("\n".join(f"{row['name']}: {row['note']}" for row in rows if row["note"]))
+    if not options.only:
+        results.write(rows, facts)
+        say(f"written: {results.FILE.relative_to(SOURCE)}")
+    return 0 if all_measured else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

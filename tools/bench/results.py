@@ -1,0 +1,49 @@
+"""The table, on the terminal and as docs/bench/results.md."""
+import os
+import pathlib
+import platform
+import time
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+FILE = SOURCE / "docs" / "bench" / "results.md"
+
+
+def machine(load_before):
+    cpu = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")), "unknown CPU")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = " ".join(f"{value:.2f}" for value in load_before)
+    return [f"CPU: {cpu}, {os.cpu_count()} cores, {memory:.1f} GiB memory", f"Kernel: {platform.release()}",
+            f"Date: {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}", f"Load average before the run: {load}"]
+
+
+def figure(value, unit):
+    return "–" if value is None else f"{value:g} {unit}"
+
+
+def cells(row):
+    ratio = "–" if row["ratio"] is None else f"{row['ratio']:g}×"
+    goal = f"≤ {row['goal']:g} {row['unit']}" if row["goal"] else f"0 {row['unit']}"
+    return [row["name"], figure(row["ingot"], row["unit"]), goal, "yes" if row["met"] else "no",
+            figure(row["peer"], row["unit"]), ratio, row["peer_name"] or "–"]
+
+
+HEAD = ["row", "Ingot", "goal", "met", "peer", "ratio", "peer's name"]
+
+
+def table(rows):
+    lines = [HEAD] + [cells(row) for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def write(rows, facts):
+    text = ["# Results of ./bench", "",
+            "Written by `./bench`; [README.md](README.md) says what each row is. Medians. Ratio: peer divided by Ingot.", ""]
+    text += [f"- {fact}" for fact in facts]
+    text += ["", "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    text += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    text += ["", "Notes:", ""]
+    text += [f"- {row['name']}: {row['note']}" for row in rows if row["note"]]
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text("\n".join(text) + "\n")
