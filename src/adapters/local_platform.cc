@@ -275,6 +275,7 @@ class LocalPlatform::Impl {
         record.starting = false;
         if (!started) {
           if (record.stop == StopPhase::kNone) record.status.state = InstanceState::kFailed;
+          record.ended = true;  // there is nothing in it that a grace period could be for
           record.status.reason = started.error().Render();
         } else if (record.status.state == InstanceState::kStarting) {
           record.status.state = InstanceState::kRunning;

@@ -1,4 +1,5 @@
 """A host under test: a root directory of its own, its daemon, a project in it, and what it must leave behind: nothing."""
+import hashlib
 import json
 import os
 import pathlib
@@ -142,6 +143,10 @@ routes:
     def load(self, rate=500, connections=8):
         return Load(self.port, rate, connections)
 
+    def key(self):
+        """What names of the root's processes and cgroups carry."""
+        return hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+
     # --- what it leaves on the machine ---
     def traces(self):
         """Everything of a root that is not a file below it: processes, mounts, namespaces, cgroups."""
@@ -152,13 +157,13 @@ routes:
                 words = pathlib.Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if any(mine.encode() in word for word in words) and int(pid) != os.getpid():
+            ours = (mine.encode(), b"ingot." + self.key().encode() + b".")
+            if any(part in word for word in words for part in ours) and int(pid) != os.getpid():
                 found.append("process " + b" ".join(words).decode(errors="replace"))
         for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
             if mine in line:
                 found.append("mount " + line.split()[4])
-        import hashlib
-        key = hashlib.sha256(mine.encode()).hexdigest()[:8]
+        key = self.key()
         for directory, folders, _ in os.walk("/sys/fs/cgroup"):
             for folder in folders:
                 if f"ingot-{key}" in folder:

@@ -44,10 +44,9 @@ def router_processes(host):
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = pathlib.Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
-            uid = pathlib.Path("/proc", pid).stat().st_uid
         except OSError:
             continue
-        if uid != 0 and b"haproxy" in words[0] and any(str(host.root).encode() in word for word in words):
+        if words[0] == b"haproxy" and any(word.startswith(f"ingot.{host.key()}.router.".encode()) for word in words):
             found.append(int(pid))
     return found
 

@@ -1,4 +1,5 @@
 """What must not happen: a half-done deployment, a request to an unproven instance, an unclear error."""
+import datetime
 import os
 import shutil
 import signal
@@ -40,11 +41,19 @@ def test_a_broken_release_is_reverted_before_any_request_reaches_it(served, faul
     assert_unchanged(served, "good", before)
 
 
+def took(rollout):
+    """Seconds from the acceptance of a rollout to its end."""
+    times = sorted(datetime.datetime.fromisoformat(time.replace("Z", "+00:00")) for time in rollout["entered"].values())
+    return (times[-1] - times[0]).total_seconds()
+
+
 def test_a_program_that_does_not_exist_names_itself(served):
     served.one_service("one", extra='command: ["/no/such/program"]')
     done = served.run("apply", "--yes")
     assert done.code == 5, done
     assert "/no/such/program" in done.err, done
+    rollout = served.ok("history", "--json").json()["rollouts"][0]
+    assert took(rollout) < 5, "what never ran is given no grace period"
 
 
 def test_an_instance_that_keeps_crashing_is_replaced_with_backoff_and_called_degraded(served):
