@@ -207,8 +207,8 @@ Result<void> SqliteRows::PutTag(const Tag& tag) {
 namespace {
 
 Result<Tag> TagOf(const Statement& query) {
-  return Tag{query.Text(0), query.Text(1), TRY(Stored(oci::Digest::Parse(query.Text(2)))),
-             TimeOf(query.Int(3))};
+  oci::Digest digest = TRY(Stored(oci::Digest::Parse(query.Text(2))));
+  return Tag{query.Text(0), query.Text(1), std::move(digest), TimeOf(query.Int(3))};
 }
 
 }  // namespace

@@ -150,9 +150,10 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
     TRY(StreamLogs(request, reply, environment, streamed));
     return Json(nullptr);
   }
-  if (method == "PUT" && what == "secrets" && !name.empty())
-    return Json(
-        JsonObject{{"name", name}, {"version", TRY(daemon_.secrets().Put(environment, name, request.body))}});
+  if (method == "PUT" && what == "secrets" && !name.empty()) {
+    const std::string version = TRY(daemon_.secrets().Put(environment, name, request.body));
+    return Json(JsonObject{{"name", name}, {"version", version}});
+  }
   if (method == "POST" && what == "plan") return Plan(request, environment);
   if (method == "POST" && what == "rollouts" && name.empty())
     return Apply(request, reply, environment, streamed);

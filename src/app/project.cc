@@ -28,6 +28,15 @@ fs::path DirectoryOf(const fs::path& file) {
   return fs::absolute(file, ec).lexically_normal().parent_path();
 }
 
+Error Invalid(const definition::Parsed& parsed) {
+  std::string message;
+  for (const definition::Problem& problem : parsed.problems) {
+    if (!message.empty()) message += "\n       ";
+    message += problem.Render();
+  }
+  return Error(Code::kInvalid, message);
+}
+
 }  // namespace
 
 Result<definition::Parsed> ParseProject(const Invocation& invocation) {
@@ -42,12 +51,7 @@ Result<definition::Parsed> ParseProject(const Invocation& invocation) {
 Result<Project> LoadProject(const Invocation& invocation) {
   definition::Parsed parsed = TRY(ParseProject(invocation));
   if (parsed.definition) return Project{std::move(*parsed.definition), DirectoryOf(invocation.file)};
-  std::string message;
-  for (const definition::Problem& problem : parsed.problems) {
-    if (!message.empty()) message += "\n       ";
-    message += problem.Render();
-  }
-  return Error(Code::kInvalid, message);
+  return Invalid(parsed);
 }
 
 Result<GitState> LookAtGit(const fs::path& directory) {
@@ -78,7 +82,9 @@ Result<GitState> LookAtGit(const fs::path& directory) {
 }
 
 Result<std::string> ProjectName(const Invocation& invocation) {
-  return TRY(LoadProject(invocation)).definition.project;
+  definition::Parsed parsed = TRY(ParseProject(invocation));
+  if (!parsed.project.empty()) return std::move(parsed.project);
+  return Invalid(parsed);
 }
 
 }  // namespace ingot::app

@@ -29,7 +29,8 @@ Result<definition::Parsed> ParseProject(const Invocation& invocation);
 // kUnavailable when git is not installed or does not answer: unknown, not clean.
 Result<GitState> LookAtGit(const fs::path& directory);
 
-// The name of the project: from its definition when it can be read, for verbs that only need to find it.
+// The name of the project, for verbs that only need to find it: a rollback must not wait until a definition
+// that is being edited is valid again. Errors as of LoadProject when not even the name can be read.
 Result<std::string> ProjectName(const Invocation& invocation);
 
 }  // namespace ingot::app

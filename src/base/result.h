@@ -112,7 +112,7 @@ class [[nodiscard]] Result<void> {
 }  // namespace ingot
 
 // auto x = TRY(F());   TRY(G());   returns the Error from the enclosing function when there is one. May be
-// nested.
+// nested. Not between the braces of an initializer: g++ 12 forgets the members that were made before it.
 #define TRY(...) INGOT_TRY_NAMED(__COUNTER__, __VA_ARGS__)
 #define INGOT_TRY_NAMED(counter, ...) INGOT_TRY_BODY(counter, __VA_ARGS__)
 #define INGOT_TRY_BODY(counter, ...)                                           \

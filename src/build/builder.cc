@@ -13,19 +13,20 @@ Result<std::map<std::string, BuiltImage>> Builder::Build(const definition::Defin
                                                          store::Lease* keep) {
   std::error_code failed;
   const fs::path directory = fs::absolute(project, failed);
+  auto inputs = TRY(ReadImageInputs(definition, directory, images));
   BuildSession session{store_,
                        sandbox_,
                        debian_,
                        options_,
                        definition,
                        directory,
-                       TRY(ReadImageInputs(definition, directory, images)),
+                       std::move(inputs),
                        {store_, options_, directory, keep},
                        {debian_, directory},
                        {},
                        {}};
   TaskNeeds needs;
-  for (const auto& [name, inputs] : session.inputs) needs[name] = inputs.needs;
+  for (const auto& [name, of] : session.inputs) needs[name] = of.needs;
   TRY(RunTasks(needs, options_.jobs, [&](const std::string& name) -> Result<void> {
     auto built = BuildImage(session, name);
     if (!built) return std::move(built).error().While("building image " + name);

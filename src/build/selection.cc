@@ -85,7 +85,8 @@ Result<Selection> SelectFromContext(Context& context, const std::vector<std::str
       if (entry == nullptr) return NotInContext(context, source, path);
       SelectedSource selected{std::string(store::BaseName(match)), false, {}};
       const auto add = [&](const std::string& at, const ContextEntry& what) -> Result<void> {
-        SelectedItem item{at == path ? "" : Below(at, path), TRY(NodeOf(context, at, what, mtime_s)), "", -1};
+        auto node = TRY(NodeOf(context, at, what, mtime_s));
+        SelectedItem item{at == path ? "" : Below(at, path), std::move(node), "", -1};
         if (what.type == ContextEntry::Type::kFile) item.context_path = at;
         selected.items.push_back(std::move(item));
         return {};

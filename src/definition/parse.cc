@@ -10,7 +10,7 @@ namespace ingot::definition {
 Parsed ParseAll(std::string_view bytes, std::string_view file_name, const Variables& variables) {
   Problems problems(file_name);
   const std::optional<Document> document = ReadYaml(bytes, problems);
-  if (!document) return {std::nullopt, std::move(problems).Take()};
+  if (!document) return {std::nullopt, std::move(problems).Take(), ""};
 
   Definition definition;
   definition.file = file_name;
@@ -20,8 +20,9 @@ Parsed ParseAll(std::string_view bytes, std::string_view file_name, const Variab
   CheckNames(definition, problems);
   if (problems.empty()) CheckServices(definition, problems);
   if (problems.empty()) CheckRoutes(definition, problems);
-  if (!problems.empty()) return {std::nullopt, std::move(problems).Take()};
-  return {std::move(definition), {}};
+  std::string project = definition.project;
+  if (!problems.empty()) return {std::nullopt, std::move(problems).Take(), std::move(project)};
+  return {std::move(definition), {}, std::move(project)};
 }
 
 Result<Definition> Parse(std::string_view bytes, std::string_view file_name, const Variables& variables) {

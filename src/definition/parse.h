@@ -15,6 +15,7 @@ namespace ingot::definition {
 struct Parsed {
   std::optional<Definition> definition;  // set exactly when there is no problem
   std::vector<Problem> problems;         // in the order of the file, at most kMaxProblems
+  std::string project;                   // its name, also beside problems elsewhere; empty: it cannot be read
 };
 
 // Parses and checks everything that can be checked without the world outside the file. Bounded work for any

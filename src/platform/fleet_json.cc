@@ -62,8 +62,10 @@ Result<std::vector<Port>> PortsFrom(const JsonObject& object) {
     const std::string protocol = TRY(GetString(port, "protocol"));
     if (protocol != "http" && protocol != "tcp")
       return Error(Code::kInvalid, "protocol: expected http or tcp");
-    out.push_back({TRY(GetString(port, "name")), TRY(Number<uint16_t>(port, "number")),
-                   protocol == "http" ? Protocol::kHttp : Protocol::kTcp});
+    Port& made = out.emplace_back();
+    made.name = TRY(GetString(port, "name"));
+    made.number = TRY(Number<uint16_t>(port, "number"));
+    made.protocol = protocol == "http" ? Protocol::kHttp : Protocol::kTcp;
   }
   return out;
 }
@@ -143,8 +145,11 @@ Result<FleetSpec> FleetFromJson(const Json& json) {
   fleet.ports = TRY(PortsFrom(object));
   for (const Json& item : *TRY(GetArray(object, "uses"))) {
     const JsonObject& use = *TRY(Object(item, "uses"));
-    fleet.uses.push_back({TRY(GetString(use, "name")), TRY(GetBool(use, "endpoint")),
-                          TRY(GetString(use, "host")), TRY(PortsFrom(use))});
+    Use& made = fleet.uses.emplace_back();
+    made.name = TRY(GetString(use, "name"));
+    made.endpoint = TRY(GetBool(use, "endpoint"));
+    made.host = TRY(GetString(use, "host"));
+    made.ports = TRY(PortsFrom(use));
   }
   fleet.ready = TRY(ProbeFrom(object, "ready"));
   fleet.live = TRY(ProbeFrom(object, "live"));
@@ -153,12 +158,16 @@ Result<FleetSpec> FleetFromJson(const Json& json) {
   fleet.limits.pids = TRY(Number<uint32_t>(object, "pids"));
   for (const Json& item : *TRY(GetArray(object, "scratch"))) {
     const JsonObject& entry = *TRY(Object(item, "scratch"));
-    fleet.scratch.push_back({TRY(GetString(entry, "path")), TRY(Number<uint64_t>(entry, "size_bytes")),
-                             TRY(GetBool(entry, "exec"))});
+    Scratch& made = fleet.scratch.emplace_back();
+    made.path = TRY(GetString(entry, "path"));
+    made.size_bytes = TRY(Number<uint64_t>(entry, "size_bytes"));
+    made.exec = TRY(GetBool(entry, "exec"));
   }
   for (const Json& item : *TRY(GetArray(object, "secrets"))) {
     const JsonObject& secret = *TRY(Object(item, "secrets"));
-    fleet.secrets.push_back({TRY(GetString(secret, "name")), TRY(GetString(secret, "version"))});
+    SecretRef& made = fleet.secrets.emplace_back();
+    made.name = TRY(GetString(secret, "name"));
+    made.version = TRY(GetString(secret, "version"));
   }
   fleet.capabilities = TRY(StringsFrom(object, "capabilities"));
   fleet.stop_signal = TRY(GetString(object, "stop_signal"));

@@ -123,9 +123,13 @@ Json DraftToJson(const audit::Draft& draft) {
 
 Result<audit::Draft> DraftFromJson(const Json& json) {
   const JsonObject& object = *TRY(Object(json, "outbox"));
-  return audit::Draft{TRY(GetString(object, "key")), TRY(GetString(object, "environment")),
-                      TRY(GetString(object, "kind")), TRY(GetString(object, "actor")),
-                      *TRY(GetObject(object, "detail"))};
+  audit::Draft draft;
+  draft.key = TRY(GetString(object, "key"));
+  draft.environment = TRY(GetString(object, "environment"));
+  draft.kind = TRY(GetString(object, "kind"));
+  draft.actor = TRY(GetString(object, "actor"));
+  draft.detail = *TRY(GetObject(object, "detail"));
+  return draft;
 }
 
 }  // namespace

@@ -45,6 +45,18 @@ def test_rollback_to_a_warm_revision_starts_nothing(served):
     assert ids(served, "web") == first, "the old fleet was kept, not started again"
 
 
+def test_rollback_does_not_wait_for_a_valid_definition(served):
+    served.one_service("one")
+    served.apply()
+    served.one_service("two")
+    served.apply()
+    file = served.project / "ingot.yaml"
+    file.write_text(file.read_text() + "\nreplica: 3\n")
+    assert served.run("plan").code == 2
+    served.ok("rollback")
+    assert served.get()[1] == "one"
+
+
 def test_rollback_after_the_window_starts_the_kept_image_again(served):
     served.one_service("one", rollout="{ keep_old: 0s, drain: 1s }")
     served.apply()

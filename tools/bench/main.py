@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(SOURCE / "tests" / "e2e"))
+sys.path.insert(0, str(SOURCE / "tests"))
 
 ROWS = {  # name: unit, goal, for a row that could not be measured
     "noop_build": ("ms", 10), "one_line_change": ("ms", 40), "edit_to_traffic": ("ms", 300), "rollback": ("ms", 20),

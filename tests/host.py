@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
+SOURCE = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(os.environ.get("INGOT_BUILD", SOURCE / "build" / "release"))
 INGOT = BUILD / "src" / "app" / "ingot"
 LOAD = BUILD / "tests" / "ingot_load"
@@ -108,7 +108,8 @@ class Host:
             dockerfile or 'FROM scratch\nCOPY app /app\nUSER 1000:1000\nCMD ["/app"]\n')
         (self.project / ".dockerignore").write_text("*\n!app\n")
 
-    def one_service(self, revision="one", replicas=2, extra="", health="", rollout="{ keep_old: 1m, drain: 2s }", env=""):
+    def one_service(self, revision="one", replicas=2, extra="", health="", rollout="{ keep_old: 1m, drain: 2s }", env="",
+                    deadline="3s"):
         """A definition with one service, `web`, whose answers carry the revision."""
         self.define(f"""
 version: 1
@@ -122,7 +123,7 @@ services:
     port: 8080
     environment: {{ REVISION: {revision}{", " + env if env else ""} }}
     health:
-      ready: {{ http: /healthz, timeout: 500ms, deadline: 3s }}
+      ready: {{ http: /healthz, timeout: 500ms, deadline: {deadline} }}
       {health}
     rollout: {rollout}
     {extra}
