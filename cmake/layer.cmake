@@ -23,6 +23,7 @@ function(ingot_layer name)
   if(tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE ingot_${name} GTest::gmock GTest::gtest_main)
+    add_dependencies(unit_tests ${name}_test)
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES ENVIRONMENT
       "INGOT_SOURCE_DIR=${CMAKE_SOURCE_DIR}" TIMEOUT 600)

@@ -137,13 +137,13 @@ class Reply final : public HttpReply {
   bool broken_ = false;
 };
 
-class Server final : public HttpServer {
+class SocketServer final : public HttpServer {
  public:
-  Server(LocalSocket::acceptor acceptor, std::unique_ptr<asio::io_context> context, HttpHandler handler)
+  SocketServer(LocalSocket::acceptor acceptor, std::unique_ptr<asio::io_context> context, HttpHandler handler)
       : context_(std::move(context)), acceptor_(std::move(acceptor)), handler_(std::move(handler)) {
     thread_ = std::thread([this] { AcceptLoop(); });
   }
-  ~Server() override { Stop(); }
+  ~SocketServer() override { Stop(); }
 
   void Stop() override {
     if (stopping_.exchange(true)) return;
@@ -244,7 +244,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Listen(const fs::path& path, Htt
   ::umask(before);
   if (!ec) acceptor.listen(asio::socket_base::max_listen_connections, ec);
   if (ec) return Error(Code::kIo, "cannot listen on " + path.string() + ": " + ec.message());
-  return std::unique_ptr<HttpServer>(new Server(std::move(acceptor), std::move(context), std::move(handler)));
+  return std::unique_ptr<HttpServer>(
+      new SocketServer(std::move(acceptor), std::move(context), std::move(handler)));
 }
 
 }  // namespace ingot::adapters

@@ -25,7 +25,7 @@ JsonObject TextSchema() {
 
 // A shape whose text `parse` turns into a T; its error becomes the problem.
 template <typename T>
-Shape<T> Parsed(std::string what, Result<T> (*parse)(std::string_view), JsonObject schema) {
+Shape<T> ParsedBy(std::string what, Result<T> (*parse)(std::string_view), JsonObject schema) {
   Shape<T> shape;
   shape.what = std::move(what);
   shape.read = [what = shape.what, parse](Reader& reader, const Node& node, T& out) {
@@ -186,7 +186,7 @@ Result<std::string> ParseSignal(std::string_view text) {
 }
 
 Shape<Milliseconds> DurationFrom(Result<Milliseconds> (*parse)(std::string_view)) {
-  return Parsed<Milliseconds>(
+  return ParsedBy<Milliseconds>(
       "a duration such as 250ms, 5s or 10m", parse,
       PatternSchema("^([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"));
 }
@@ -251,10 +251,11 @@ Shape<std::string> HttpPath() {
   return TextThat("a path such as /healthz", "^/[!-~]*$", IsHttpPath);
 }
 Shape<std::string> HostUrl() {
-  return Parsed<std::string>("the URL of a host", ParseHostUrl, PatternSchema("^https://"));
+  return ParsedBy<std::string>("the URL of a host", ParseHostUrl, PatternSchema("^https://"));
 }
 Shape<std::string> Listen() {
-  return Parsed<std::string>("a listener such as \":8000\"", ParseListen, PatternSchema(":[1-9][0-9]{0,4}$"));
+  return ParsedBy<std::string>("a listener such as \":8000\"", ParseListen,
+                               PatternSchema(":[1-9][0-9]{0,4}$"));
 }
 Shape<std::string> HostName() {
   return TextThat("a host name such as shop.example", "^(\\*\\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
@@ -264,20 +265,20 @@ Shape<std::string> HostName() {
                   });
 }
 Shape<std::string> Cron() {
-  return Parsed<std::string>("a schedule such as \"0 3 * * *\"", ParseSchedule,
-                             PatternSchema("^\\S+( +\\S+){4}$"));
+  return ParsedBy<std::string>("a schedule such as \"0 3 * * *\"", ParseSchedule,
+                               PatternSchema("^\\S+( +\\S+){4}$"));
 }
 Shape<std::string> ImageReference() {
-  return Parsed<std::string>("an image reference such as registry.example/redis:7.2", ParseImageReference,
-                             PatternSchema("^[^\\s]+$"));
+  return ParsedBy<std::string>("an image reference such as registry.example/redis:7.2", ParseImageReference,
+                               PatternSchema("^[^\\s]+$"));
 }
 Shape<std::string> Capability() {
-  return Parsed<std::string>("a capability such as NET_BIND_SERVICE", ParseCapability,
-                             PatternSchema("^(CAP_)?[A-Z_]+$"));
+  return ParsedBy<std::string>("a capability such as NET_BIND_SERVICE", ParseCapability,
+                               PatternSchema("^(CAP_)?[A-Z_]+$"));
 }
 Shape<std::string> SignalName() {
-  return Parsed<std::string>("a signal such as SIGTERM", ParseSignal,
-                             PatternSchema("^(SIG)?[A-Z][A-Z0-9+-]*$"));
+  return ParsedBy<std::string>("a signal such as SIGTERM", ParseSignal,
+                               PatternSchema("^(SIG)?[A-Z][A-Z0-9+-]*$"));
 }
 
 Shape<int> Integer(int least, int most) {
@@ -309,23 +310,23 @@ Shape<Milliseconds> Duration(Milliseconds least) {
   return DurationFrom(least.count() == 0 ? ParseAnyDuration : ParsePositiveDuration);
 }
 Shape<uint64_t> Size() {
-  return Parsed<uint64_t>("a size such as 128MiB", ParsePositiveSize,
-                          PatternSchema("^[0-9]+([KMGT]iB|[kMGT]?B)?$"));
+  return ParsedBy<uint64_t>("a size such as 128MiB", ParsePositiveSize,
+                            PatternSchema("^[0-9]+([KMGT]iB|[kMGT]?B)?$"));
 }
 Shape<uint32_t> Cpus() {
-  return Parsed<uint32_t>("a number of CPUs such as 2 or 0.5", ParseCpus,
-                          PatternSchema("^[0-9]{1,4}(\\.[0-9]{1,3})?$"));
+  return ParsedBy<uint32_t>("a number of CPUs such as 2 or 0.5", ParseCpus,
+                            PatternSchema("^[0-9]{1,4}(\\.[0-9]{1,3})?$"));
 }
 Shape<int> Percent() {
-  return Parsed<int>("a percentage such as 5%", ParsePercent, PatternSchema("^[0-9]{1,3}%$"));
+  return ParsedBy<int>("a percentage such as 5%", ParsePercent, PatternSchema("^[0-9]{1,3}%$"));
 }
 Shape<Bound> ShareBound() {
-  return Parsed<Bound>("a bound such as \"< 1%\"", ParseShareBound,
-                       PatternSchema("^<=? *[0-9]+(\\.[0-9]{1,2})?%$"));
+  return ParsedBy<Bound>("a bound such as \"< 1%\"", ParseShareBound,
+                         PatternSchema("^<=? *[0-9]+(\\.[0-9]{1,2})?%$"));
 }
 Shape<Bound> DurationBound() {
-  return Parsed<Bound>("a bound such as \"< 250ms\"", ParseDurationBound,
-                       PatternSchema("^<=? *([0-9]+[a-z]+)+$"));
+  return ParsedBy<Bound>("a bound such as \"< 250ms\"", ParseDurationBound,
+                         PatternSchema("^<=? *([0-9]+[a-z]+)+$"));
 }
 
 Shape<std::string> Word(std::vector<std::string> words) {
