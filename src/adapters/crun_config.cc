@@ -175,7 +175,11 @@ Json RenderCrunConfig(const CrunConfig& config) {
     linux_part["uidMappings"] = map;
     linux_part["gidMappings"] = map;
   }
+  JsonObject annotations;
+  // Taken in place of the profile; a crun that does not know it compiles the profile.
+  if (!config.seccomp_filter.empty()) annotations["run.oci.seccomp_bpf_data"] = config.seccomp_filter;
   return JsonObject{{"ociVersion", "1.0.2"},
+                    {"annotations", std::move(annotations)},
                     {"process", ProcessObject(config)},
                     {"root", JsonObject{{"path", config.root.string()}, {"readonly", config.read_only}}},
                     {"hostname", config.hostname},

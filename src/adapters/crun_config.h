@@ -33,6 +33,7 @@ struct CrunConfig {
   bool host_network = false;   // no network namespace of its own
   fs::path network_namespace;  // joined; empty with host_network false: a new one
   std::string cgroup;          // "/ingot-1a2b3c4d/name"
+  std::string seccomp_filter;  // the compiled profile, base64; empty: crun compiles it
   bool cgroup_mount = false;   // show its own cgroup at /sys/fs/cgroup (cgroup v2 hosts)
 };
 

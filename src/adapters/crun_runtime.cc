@@ -12,10 +12,12 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
 
+#include "adapters/attach_hurry.h"
 #include "adapters/cgroup.h"
 #include "adapters/conmon.h"
 #include "adapters/crun_config.h"
@@ -24,6 +26,8 @@
 #include "adapters/instance_root.h"
 #include "adapters/linux_mount.h"
 #include "base/subprocess.h"
+#include "base/sync.h"
+#include "oci/base64.h"
 #include "platform/signals.h"
 
 namespace ingot::adapters {
@@ -115,11 +119,13 @@ class CrunRuntime::Impl {
       if (id && options_.on_exit) options_.on_exit(*id);
     }));
     for (const std::string& name : TRY(Bundles())) Watch(name);
+    hurry_.emplace(cgroups_);
     return {};
   }
 
   Result<void> Prepare(const InstanceSpec& spec) {
     TRY(Validate(spec));
+    if (hurry_) hurry_->Announce();
     const std::string name = spec.id.FileName();
     const fs::path bundle = bundles_ / name;
     const std::lock_guard lock(LockOf(name));
@@ -152,6 +158,7 @@ class CrunRuntime::Impl {
       if (!created) return std::move(created).error().While("starting " + id.Render());
       state = TRY(ReadCrunState(crun_root_ / name));
       if (!state) return Error(Code::kFailed, "crun made no state for " + id.Render());
+      KeepFilter(name);
     }
     auto running = Release(name, *state);
     Watch(name);
@@ -296,6 +303,7 @@ class CrunRuntime::Impl {
     config.network_namespace = spec.network_namespace;
     config.cgroup = Group() + "/" + spec.id.FileName();
     config.cgroup_mount = cgroups_.mode == CgroupMode::kV2;
+    UseFilter(spec.id.FileName(), config);
 
     RootOptions options;
     options.directories = MountPoints(config);
@@ -320,6 +328,24 @@ class CrunRuntime::Impl {
     }
     return WriteFileAtomic(bundle / "config.json", RenderJson(RenderCrunConfig(config)), 0600,
                            Durability::kNone);
+  }
+
+  // crun compiles the seccomp profile for each container (10 ms) and leaves the result beside its state. The
+  // first of a set of capabilities is the model for all others.
+  void UseFilter(const std::string& name, CrunConfig& config) {
+    auto filters = filters_.lock();
+    const auto found = filters->compiled.find(config.process.capabilities);
+    if (found != filters->compiled.end())
+      config.seccomp_filter = found->second;
+    else
+      filters->wanted[name] = config.process.capabilities;
+  }
+  void KeepFilter(const std::string& name) {
+    auto filters = filters_.lock();
+    const auto wanted = filters->wanted.extract(name);
+    if (wanted.empty()) return;
+    if (auto filter = ReadFile(crun_root_ / name / "seccomp.bpf", 1 << 20); filter && !filter->empty())
+      filters->compiled.emplace(wanted.mapped(), oci::RenderBase64(*filter));
   }
 
   static Result<void> MakeSecrets(const InstanceSpec& spec, const RootUser& user, const fs::path& target) {
@@ -439,6 +465,7 @@ class CrunRuntime::Impl {
     const fs::path bundle = bundles_ / name;
     const std::string group = Group() + "/" + name;
     if (watch_) watch_->Forget(name);
+    filters_.lock()->wanted.erase(name);
     const auto doing = [&](Result<void> result) -> Result<void> {
       if (!result) return std::move(result).error().While("removing instance " + name);
       return {};
@@ -482,6 +509,13 @@ class CrunRuntime::Impl {
   bool limit_swap_ = false;
   std::unique_ptr<PinnedMounts> mounts_;
   std::array<std::mutex, 64> locks_;
+  struct Filters {
+    std::map<std::vector<std::string>, std::string> compiled;  // by capabilities
+    std::map<std::string, std::vector<std::string>>
+        wanted;  // by instance: to be kept when it has been created
+  };
+  Sync<Filters> filters_;
+  std::optional<AttachHurry> hurry_;
   std::unique_ptr<ExitWatch> watch_;  // last: its thread uses the others
 };
 

@@ -11,7 +11,7 @@ DEFINITION = """
 version: 1
 project: bench
 images:
-  base: { from: "debian:bookworm", packages: [python3] }
+  base: { from: "debian:bookworm", packages: [python3-minimal, curl, jq, vim-tiny, busybox-static, rsync] }
   app: { build: app/ }
 """
 
