@@ -210,7 +210,7 @@ TEST_F(BuilderTest, SameDigestInAnotherRootWithAnotherUmaskAndTime) {
   Write(project / "web/Dockerfile",
         "FROM base AS one\nRUN mkdir /out && date > /dev/null && echo x > /out/x && ln /out/x /out/y\n"
         "FROM base\nCOPY --from=one /out /srv/\nCOPY tree /srv/tree/\nRUN touch /new && chmod 0600 "
-        "/etc/passwd\n");
+        "/etc/passwd\nRUN cat /proc/sys/kernel/hostname /etc/hosts > /names && export > /variables\n");
   Write(project / "web/tree/sub/f", "f\n");
   Root one(temp_->path() / "one");
   const auto first = one.Build(project);

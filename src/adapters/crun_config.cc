@@ -48,7 +48,7 @@ JsonArray Mounts(const CrunConfig& config) {
   JsonArray mounts;
   mounts.emplace_back(Mount("/proc", "proc", "proc", List("nosuid", "noexec", "nodev")));
   mounts.emplace_back(
-      Mount("/dev", "tmpfs", "tmpfs", List("nosuid", "noexec", "strictatime", "mode=755", "size=65536k")));
+      Mount("/dev", "tmpfs", "tmpfs", List("nosuid", "noexec", "strictatime", "mode=755", "size=64k")));
   mounts.emplace_back(Mount("/dev/pts", "devpts", "devpts",
                             List("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")));
   mounts.emplace_back(

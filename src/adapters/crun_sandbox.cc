@@ -47,6 +47,7 @@ void RemoveEmptyParent(const CrunSandbox::Options& options, const CgroupHost& ho
 }
 
 constexpr Milliseconds kSandboxEndTimeout{10'000};
+constexpr const char* kHostName = "ingot-build";
 constexpr size_t kTail = 4096;
 
 bool IsLabel(const std::string& name) {
@@ -224,7 +225,7 @@ class SandboxRun {
     CrunConfig config;
     config.root = bundle_ / "rootfs";
     config.read_only = !spec_.upper;
-    config.hostname = spec_.name;
+    config.hostname = kHostName;  // what a step writes must not depend on which run it was
     config.process = spec_.process;
     for (std::string& capability : config.process.capabilities) capability = TRY(ParseCapability(capability));
     if (IsBuild())
@@ -376,8 +377,7 @@ Result<int> CrunSandbox::Run(const SandboxSpec& spec) {
   return code;
 }
 
-Result<void> CrunSandbox::With(const SandboxSpec& spec,
-                               const std::function<Result<void>(int network_namespace)>& while_running) {
+Result<void> CrunSandbox::With(const SandboxSpec& spec, const WhileRunning& while_running) {
   TRY(Sweep());
   SandboxRun run(options_, spec);
   TRY(run.Start());
@@ -388,7 +388,7 @@ Result<void> CrunSandbox::With(const SandboxSpec& spec,
   Fd tell(ends[1]);
   Result<void> pumped;
   std::thread pump([&] { pumped = run.Pump(std::chrono::steady_clock::now() + spec.timeout, done.get()); });
-  auto outcome = while_running(run.network());
+  auto outcome = while_running(run.network(), [&run] { return run.Ended(); });
   const bool ended = run.Ended();
   tell.reset();
   pump.join();

@@ -24,8 +24,7 @@ class CrunSandbox final : public platform::Sandbox {
   // seccomp. With `upper`, its work directory is made beside it as <upper>.work and removed. Image tests
   // (neither): as a serving instance: a user-namespace range, no capability, read-only root.
   Result<int> Run(const platform::SandboxSpec& spec) override;
-  Result<void> With(const platform::SandboxSpec& spec,
-                    const std::function<Result<void>(int network_namespace)>& while_running) override;
+  Result<void> With(const platform::SandboxSpec& spec, const WhileRunning& while_running) override;
   // Removes what runs of killed processes left: empty cgroups and bundles. Run and With call it.
   Result<void> Sweep() const;
 

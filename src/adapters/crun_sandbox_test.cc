@@ -130,7 +130,7 @@ TEST_F(CrunSandboxTest, WhatCannotRunIsSaid) {
 TEST_F(CrunSandboxTest, WithProbesItsNetwork) {
   SandboxSpec spec = Spec("while true; do echo hello | nc -l -p 8080; done");
   bool connected = false;
-  auto done = sandbox_->With(spec, [&](int network) {
+  auto done = sandbox_->With(spec, [&](int network, const auto&) {
     return OnThread([&]() -> Result<void> {
       if (::setns(network, CLONE_NEWNET) < 0) return ErrnoError(errno, "enter");
       for (int i = 0; i < 400 && !connected; ++i) {
@@ -148,7 +148,7 @@ TEST_F(CrunSandboxTest, WithProbesItsNetwork) {
   EXPECT_TRUE(done) << done.error().Render();
   EXPECT_TRUE(connected);
   // One that ends on its own has failed, with its last words.
-  auto ended = sandbox_->With(Spec("echo no config; exit 3"), [&](int) -> Result<void> {
+  auto ended = sandbox_->With(Spec("echo no config; exit 3"), [&](int, const auto&) -> Result<void> {
     std::this_thread::sleep_for(Milliseconds(700));
     return Error(Code::kTimeout, "did not listen");
   });

@@ -30,6 +30,9 @@ Result<void> Api::ChooseLogs(const std::string& of, const Environment& environme
     return active && active->revision.FleetOf(of) != nullptr;
   });
   const bool service = !numbered || serves || TRY(HasLogs(daemon_.layout().logs(), environment, of));
+  if (service && !serves && !TRY(HasLogs(daemon_.layout().logs(), environment, of)))
+    return Error(Code::kNotFound,
+                 "no service " + of + " of " + environment.Render() + " has ever written a log");
   (service ? query.service : query.instance) = of;
   return {};
 }

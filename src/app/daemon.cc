@@ -1,7 +1,10 @@
 #include "app/daemon.h"
 
 #include <sys/prctl.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#include "base/subprocess.h"
 
 namespace ingot::app {
 
@@ -38,6 +41,14 @@ Result<void> Daemon::Wire() {
     return Error(Code::kConflict,
                  "another daemon runs on " + layout_.root.string() + "; `ingot status` shows it");
   lock_ = std::make_unique<FileLock>(TRY(std::move(lock)));
+
+  // Before anything is made that a daemon that cannot start would leave behind.
+  for (const char* program : {"crun", "conmon", "haproxy"}) TRY(FindProgram(program));
+  sockaddr_un longest{};
+  if (layout_.socket().string().size() >= sizeof longest.sun_path)
+    return Error(Code::kInvalid, "the path of the socket " + layout_.socket().string() +
+                                     " is longer than the " + std::to_string(sizeof longest.sun_path - 1) +
+                                     " bytes that the kernel allows; choose a shorter --root");
 
   opened_ = TRY(OpenStore(layout_));
   secrets_ = std::make_unique<SecretFiles>(TRY(SecretFiles::Open(layout_.secrets())));

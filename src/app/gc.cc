@@ -25,7 +25,7 @@ int Collect(Invocation& invocation, bool dry_run, const std::string& keep_cache)
     if (!keep) return Report(invocation, std::move(keep).error().While("--keep-cache"));
     options.keep_cache = *keep;
   }
-  auto opened = OpenStore(invocation.layout());
+  auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
   auto collected = store::Collect(*opened->store, options, *opened->clock);
   if (!collected) return Report(invocation, collected.error());

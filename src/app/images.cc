@@ -53,7 +53,7 @@ Result<std::vector<Listed>> ListImages(store::Store& store) {
 }
 
 int Ls(Invocation& invocation, bool all) {
-  auto opened = OpenStore(invocation.layout());
+  auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
   auto images = ListImages(*opened->store);
   if (!images) return Report(invocation, images.error());
@@ -93,7 +93,7 @@ int Ls(Invocation& invocation, bool all) {
 }
 
 int Inspect(Invocation& invocation, const std::string& name) {
-  auto opened = OpenStore(invocation.layout());
+  auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
   auto digest = FindImage(*opened->store, name);
   if (!digest) return Report(invocation, digest.error());
@@ -123,7 +123,7 @@ int Inspect(Invocation& invocation, const std::string& name) {
 }
 
 int Diff(Invocation& invocation, const std::string& before, const std::string& after) {
-  auto opened = OpenStore(invocation.layout());
+  auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
   auto first = FindImage(*opened->store, before);
   if (!first) return Report(invocation, first.error());
@@ -160,7 +160,7 @@ int Diff(Invocation& invocation, const std::string& before, const std::string& a
 }
 
 int Export(Invocation& invocation, const std::string& name, const std::string& directory) {
-  auto opened = OpenStore(invocation.layout());
+  auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
   auto digest = FindImage(*opened->store, name);
   if (!digest) return Report(invocation, digest.error());

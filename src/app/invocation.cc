@@ -20,7 +20,12 @@ int ExitCodeFor(const Error& error) {
   }
 }
 
-int Report(const Invocation& invocation, const Error& error) {
+int Report(const Invocation& invocation, const Error& given) {
+  const Error error = given.code() == Code::kNoSpace
+                          ? Error(given.code(), given.Render() +
+                                                    "; make room on that filesystem (`ingot gc` removes "
+                                                    "what no image, revision or build needs)")
+                          : given;
   if (invocation.json) {
     PrintJson(
         JsonObject{{"error", JsonObject{{"code", CodeName(error.code())}, {"message", error.Render()}}}});

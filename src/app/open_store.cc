@@ -25,6 +25,14 @@ Result<OpenedStore> OpenStore(const Layout& layout) {
   return opened;
 }
 
+Result<OpenedStore> OpenExistingStore(const Layout& layout) {
+  std::error_code failed;
+  if (!fs::exists(layout.store_db(), failed) && !failed)
+    return Error(Code::kNotFound, "there is no store in " + layout.root.string() +
+                                      "; `ingot build` makes one, --root or INGOT_ROOT names another place");
+  return OpenStore(layout);
+}
+
 Result<oci::Digest> FindImage(store::Store& store, const std::string& name) {
   if (auto digest = oci::Digest::Parse(name)) {
     TRY(store.GetImage(*digest));

@@ -17,6 +17,9 @@ struct OpenedStore {
 
 // Makes the root if missing. kPermission when it may not be written: the message says to run as root.
 Result<OpenedStore> OpenStore(const Layout& layout);
+// For verbs that only make sense on a store that is there: kNotFound instead of an empty one under a mistyped
+// root.
+Result<OpenedStore> OpenExistingStore(const Layout& layout);
 
 // An image as people name it: "web" (a tag "project/web:latest" made by build, when it is the only one),
 // "repository", "repository:tag", a whole digest, or at least 6 digits of one. kNotFound lists what is near;

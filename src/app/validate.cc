@@ -4,6 +4,7 @@
 #include "app/project.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
+#include "definition/resolve.h"
 #include "definition/unsupported.h"
 
 namespace ingot::app {
@@ -27,6 +28,9 @@ int Validate(Invocation& invocation) {
     std::fprintf(stderr, "%s %s\n", Paint(Colour::kRed, "error:").c_str(), problem.Render().c_str());
   if (!parsed->definition) return kUsage;
   const definition::Definition& definition = *parsed->definition;
+  // An environment that is not declared is an error for every verb that resolves it.
+  if (auto known = definition::ImagesNeeded(definition, invocation.environment); !known)
+    return Report(invocation, known.error());
   std::printf("%s is valid: project %s, %zu images, %zu services, %zu routes\n", invocation.file.c_str(),
               definition.project.c_str(), definition.images.size(), definition.services.size(),
               definition.routes.size());

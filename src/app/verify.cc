@@ -16,7 +16,7 @@ namespace ingot::app {
 namespace {
 
 int VerifyImages(Invocation& invocation, const std::vector<std::string>& names) {
-  auto opened = OpenStore(invocation.layout());
+  auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
   store::VerifyOptions options;
   for (const std::string& name : names) {

@@ -95,11 +95,12 @@ class TestRun {
     }
     spec_.process.args = std::move(args);
     spec_.timeout = timeout + kProbeTimeout;
-    auto asked = sandbox_.With(spec_, [&](int network_namespace) -> Result<void> {
+    auto asked = sandbox_.With(spec_, [&](int network_namespace, const auto& has_ended) -> Result<void> {
       const auto deadline = WaitClock::now() + timeout;
       while (true) {
         auto status = ProbeHttp(network_namespace, test_.http->port, test_.http->path, kProbeTimeout);
         if (status && *status == test_.http->status) return {};
+        if (has_ended()) return Error(Code::kFailed, "it has ended");
         if (WaitClock::now() >= deadline) {
           const std::string last =
               status ? fmt::format("answered with status {}", *status) : status.error().Render();

@@ -57,6 +57,9 @@ void CheckTargets(const Definition& definition, const std::map<std::string, Serv
                (route.protocol == Protocol::kHttp || !route.host.empty())) {
       place.Fail(Item(i) + ".to", "port " + port->first + " of " + route.to +
                                       " speaks tcp; expected listen: and protocol: tcp");
+    } else if (port->second.protocol == Protocol::kHttp && route.protocol == Protocol::kTcp) {
+      place.Fail(Item(i) + ".to", "port " + port->first + " of " + route.to +
+                                      " speaks http; expected protocol: http here, or protocol: tcp there");
     }
   }
 }

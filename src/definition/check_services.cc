@@ -93,7 +93,8 @@ class ServiceRules {
   void Paths(const Service& service) {
     std::map<std::string, std::string> taken;
     const auto claim = [&](const std::string& place, const std::string& path) {
-      static constexpr std::array<const char*, 4> kReserved = {"/proc", "/sys", "/dev", "/run/secrets"};
+      static constexpr std::array<const char*, 7> kReserved = {
+          "/proc", "/sys", "/dev", "/run/secrets", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname"};
       for (const char* reserved : kReserved)
         if (Within(path, reserved)) place_.Fail(place, path + " belongs to the runtime (" + reserved + ")");
       if (path == "/")

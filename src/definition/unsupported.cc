@@ -28,6 +28,9 @@ bool IsNotService(std::string_view text) {
 bool IsNotDebian(std::string_view text) {
   return !text.starts_with("debian:");
 }
+bool IsIpv6(std::string_view text) {
+  return text.starts_with('[');
+}
 bool IsNotLocal(std::string_view text) {
   return text != "local";
 }
@@ -48,6 +51,7 @@ constexpr std::array kNotYet = {
     Block{"services.*.rollout.analysis", nullptr, "analysis"},
     Block{"services.*.scale", nullptr, "autoscaling"},
     Block{"services.*.max_age", nullptr, "replacement by age"},
+    Block{"routes[].listen", IsIpv6, "IPv6 listeners"},
     Block{"routes[].host", nullptr, "routes by host name"},
     Block{"routes[].tls", IsTrue, "TLS"},
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},

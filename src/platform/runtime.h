@@ -102,9 +102,11 @@ class Sandbox {
   // the runtime is not installed.
   virtual Result<int> Run(const SandboxSpec& spec) = 0;
   // Starts it, calls `while_running` with a file descriptor of its network namespace (to probe it), then
-  // kills it. The outcome of `while_running`; kFailed with its last output when it ended before.
-  virtual Result<void> With(const SandboxSpec& spec,
-                            const std::function<Result<void>(int network_namespace)>& while_running) = 0;
+  // kills it. The outcome of `while_running`; kFailed with its last output when it ended before, which
+  // `has_ended` tells at once.
+  using WhileRunning =
+      std::function<Result<void>(int network_namespace, const std::function<bool()>& has_ended)>;
+  virtual Result<void> With(const SandboxSpec& spec, const WhileRunning& while_running) = 0;
 };
 
 }  // namespace ingot::platform

@@ -344,6 +344,52 @@ TEST_F(ControllerTest, AnApplyDuringBakingSupersedesItAndKeepsOneRevisionWarm) {
   EXPECT_FALSE(world.state().live.contains(1));
 }
 
+TEST_F(ControllerTest, ARevisionWhoseInstancesKeepDyingAfterTheSwitchIsTakenBack) {
+  world.fake.script = [](const platform::FleetSpec& spec, const platform::InstanceId&) {
+    platform::Script script;
+    if (spec.environment.at("VERSION") == "bad")
+      script.exits_after = script.ready_after.value_or(Milliseconds(0)) + Milliseconds(30);
+    return script;
+  };
+  Deploy({});
+  ASSERT_TRUE(world.DoApply({.web = "bad"}));
+  ASSERT_TRUE(world.RunUntil([&] { return world.History().front().phase == Phase::kReverted; }));
+  world.Settle();
+  world.CheckSettled();
+  EXPECT_EQ(world.Served(), 1u);
+  EXPECT_THAT(world.History()[0].reason,
+              HasSubstr("instances of web keep dying: the last one exited with code"));
+  EXPECT_EQ(world.state().active, 1u);
+  EXPECT_THAT(world.Instances(), ElementsAre("api-1", "api-2", "web-3", "web-4"));
+}
+
+TEST_F(ControllerTest, ARollbackToWhatWasScaledToNothingStartsItFirst) {
+  Deploy({});
+  ASSERT_TRUE(world.Do(Scale{"web", 0}));
+  world.Settle();
+  Deploy({.web = "2"});
+  ASSERT_TRUE(world.Do(Scale{"web", 2}));
+  world.Settle();
+  ASSERT_TRUE(world.Do(Rollback{}));
+  world.Settle();
+  EXPECT_EQ(world.Served(), 1u);
+  size_t web = 0;
+  for (const std::string& name : world.Instances()) web += name.starts_with("web") ? 1 : 0;
+  EXPECT_EQ(web, 4u) << "two of r1, and two of r2, which is warm";
+}
+
+TEST_F(ControllerTest, ACountSetByScaleHoldsThroughARollback) {
+  Deploy({});
+  Deploy({.web = "2"});
+  ASSERT_TRUE(world.Do(Scale{"web", 3}));
+  world.Settle();
+  ASSERT_TRUE(world.Do(Rollback{}));
+  EXPECT_EQ(world.controller->Tick(), world.controller->Tick()) << "settled";
+  EXPECT_EQ(world.Served(), 1u) << "traffic does not wait for the third instance";
+  world.Settle();
+  EXPECT_EQ(CountOf(world.state(), Named(world, "web-3").fleet()), 3u);
+}
+
 TEST_F(ControllerTest, ARollbackToAWarmRevisionIsOneSwitchInOneTick) {
   Deploy({});
   Deploy({.web = "2", .api = "2"});

@@ -11,7 +11,6 @@ namespace {
 constexpr Milliseconds kFirstDelay{100};
 constexpr Milliseconds kLongestDelay{30'000};
 constexpr Milliseconds kStable{60'000};
-constexpr uint32_t kDegraded = 2;  // failures after which the service is said to be degraded
 
 Milliseconds DelayAfter(uint32_t failures) {
   if (failures > 9) return kLongestDelay;

@@ -35,6 +35,15 @@ bool Late(Transition& t) {
   return t.now >= t.next.rollout->deadline;
 }
 
+size_t CountReady(const Transition& t, const platform::FleetId& id) {
+  size_t ready = 0;
+  for (const DesiredInstance& instance : t.next.fleets.at(id).instances) {
+    const platform::InstanceStatus* status = t.Observed(platform::InstanceId(id, instance.ordinal));
+    ready += status != nullptr && status->state == platform::InstanceState::kReady ? 1 : 0;
+  }
+  return ready;
+}
+
 const plan::Revision& Target(const EnvironmentState& state) {
   return state.RevisionOf(state.rollout->to);
 }
@@ -74,6 +83,10 @@ bool Planned(Transition& t) {
   } else if (live->second.role == Role::kWarm) {
     rollout.warm_until = live->second.until;
     live->second.role = Role::kCandidate;
+    // A service that was scaled to nothing when it became warm has nothing to switch to.
+    for (auto& [service, count] : live->second.replicas)
+      if (const auto set = t.next.overrides.find(service); count == 0 && set != t.next.overrides.end())
+        count = set->second;
   }
   return Go(t, Phase::kPreparing, kPrepareLimit);
 }
@@ -184,7 +197,11 @@ void Switch(Transition& t) {
       over.push_back(number);
     }
   }
-  state.live.at(to).role = Role::kActive;
+  LiveRevision& target = state.live.at(to);
+  target.role = Role::kActive;
+  // Traffic first: what a warm revision lacks of the counts that `scale` has set is started now.
+  for (const auto& [service, count] : state.overrides)
+    if (target.replicas.contains(service)) target.replicas[service] = count;
   state.active = to;
   Enter(state, Phase::kBaking, t.now, Milliseconds(0), t.events);
   for (const uint64_t number : over) BeginRetiring(state, number, t.now, t.events);
@@ -208,10 +225,47 @@ bool Shifting(Transition& t) {
   return Late(t) && Fail(t, "traffic could not be switched in time");
 }
 
+// A new fleet of which instances keep dying, and none or too few are ready. One death is healed; a second
+// generation that dies is the release's own fault.
+std::string FallingOver(const Transition& t, const plan::Revision& former) {
+  for (const plan::Fleet& fleet : Target(t.next).fleets) {
+    const platform::FleetId& id = fleet.spec.id;
+    const FleetState& state = t.next.fleets.at(id);
+    if (former.Find(id) != nullptr || state.failures < kDegraded || CountReady(t, id) >= CountOf(t.next, id))
+      continue;
+    return "instances of " + id.service() + " keep dying: the last one " + state.reason;
+  }
+  return "";
+}
+
+// Every service of the revision has an instance that can take traffic now.
+bool CanServe(const Transition& t, const plan::Revision& revision) {
+  return t.view.looked &&
+         std::all_of(revision.fleets.begin(), revision.fleets.end(), [&](const plan::Fleet& fleet) {
+           return CountOf(t.next, fleet.spec.id) == 0 || CountReady(t, fleet.spec.id) > 0;
+         });
+}
+
+// The former revision serves again: one write of routes, as a rollback is.
+void SwitchBack(Transition& t, uint64_t former, const std::string& reason) {
+  EnvironmentState& state = t.next;
+  state.live.at(state.rollout->to).role = Role::kCandidate;
+  state.live.at(former).role = Role::kActive;
+  state.active = former;
+  Fail(t, reason);
+}
+
 bool Baking(Transition& t) {
   const Rollout& rollout = *t.next.rollout;
   const auto former = rollout.from ? t.next.live.find(*rollout.from) : t.next.live.end();
-  if (former != t.next.live.end() && former->second.role == Role::kWarm) return false;
+  if (former != t.next.live.end() && former->second.role == Role::kWarm) {
+    const plan::Revision& before = t.next.RevisionOf(former->first);
+    const std::string why =
+        t.view.looked && rollout.kind == RolloutKind::kApply ? FallingOver(t, before) : "";
+    if (why.empty() || !CanServe(t, before)) return false;
+    SwitchBack(t, former->first, why);
+    return true;
+  }
   Finish(t.next, Phase::kCompleted, t.now, t.finished, t.events);
   t.Changed();
   return true;

@@ -184,9 +184,11 @@ class Life {
     const auto history = world_.History(50);
     size_t reverts = 0;
     size_t others = 0;
+    std::optional<uint64_t> from;
     for (const Rollout& rollout : history) {
       if (rollout.id <= last_finished_) continue;
       (rollout.phase == Phase::kReverted ? reverts : others) += 1;
+      from = rollout.from;
     }
     if (!history.empty()) last_finished_ = std::max(last_finished_, history.front().id);
     reverted += static_cast<int>(reverts);
@@ -194,8 +196,9 @@ class Life {
     const EnvironmentState* state = world_.controller->State(World::Local());
     if (state == nullptr || reverts != 1 || others != 0 || state->rollout || was_destroy_) return;
     // Law 2: a reverted rollout has changed nothing. Routes to what is warm may have gone with its window.
-    if (state->active != before.active)
-      ADD_FAILURE() << "law 2: another revision serves after a reverted rollout";
+    if (state->active != from) ADD_FAILURE() << "law 2: another revision serves after a reverted rollout";
+    // It had switched before this command, and fell over after it.
+    if (before.active != from) return;
     if (world_.fake.Routes(World::Local()).outside != before.routes.outside)
       ADD_FAILURE() << "law 2: other routes after a reverted rollout";
     if (disturbed_) return;

@@ -11,6 +11,8 @@ namespace ingot::rollout {
 
 // How long a retiring revision's instances are stopped in order (who asks before who is asked).
 inline constexpr Milliseconds kOrderPatience{120'000};
+// Failures in a row (generations of instances) after which a service is said to be degraded.
+inline constexpr uint32_t kDegraded = 2;
 
 // --- on a state alone; `events` receives what is to be recorded ---
 

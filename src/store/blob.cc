@@ -69,10 +69,9 @@ Result<std::string> Store::GetBlob(const oci::Digest& digest, size_t limit_bytes
     return bytes;
   }
   if (oci::Digest::Of(*bytes) != digest) {
-    return Error(Code::kCorrupt,
-                 "The blob " + BlobPath(digest).string() +
-                     " is damaged: its contents are not what its name promises. Pull or build "
-                     "its image again.");
+    return Error(Code::kCorrupt, "The blob " + BlobPath(digest).string() +
+                                     " is damaged: its contents are not what its name promises. `ingot build "
+                                     "--no-cache` makes it again.");
   }
   return bytes;
 }

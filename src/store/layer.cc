@@ -133,10 +133,9 @@ Result<Tree> Store::ReadLayer(const LayerId& id) const {
     return std::move(bytes).error();
   }
   if (ObjectId::Of(*bytes) != id) {
-    return Error(Code::kCorrupt,
-                 "The sealed layer " + path.string() +
-                     " is damaged: its contents are not what its name promises. Pull or build "
-                     "its image again.");
+    return Error(Code::kCorrupt, "The sealed layer " + path.string() +
+                                     " is damaged: its contents are not what its name promises. `ingot build "
+                                     "--no-cache` makes it again.");
   }
   auto tree = ParseSealed(*bytes);
   if (!tree) return std::move(tree).error().While("reading the sealed layer " + path.string());

@@ -1,6 +1,7 @@
 """What must not happen: a half-done deployment, a request to an unproven instance, an unclear error."""
 import datetime
 import os
+import pathlib
 import shutil
 import signal
 import socket
@@ -54,6 +55,47 @@ def test_a_program_that_does_not_exist_names_itself(served):
     assert "/no/such/program" in done.err, done
     rollout = served.ok("history", "--json").json()["rollouts"][0]
     assert took(rollout) < 5, "what never ran is given no grace period"
+
+
+def test_a_release_that_crashes_in_a_loop_after_the_switch_is_taken_back(served):
+    served.one_service("good")
+    served.apply()
+    before = {i["id"] for i in served.instances("web", "ready")}
+    served.one_service("bad", env='EXIT_AFTER_MS: "150"')
+    served.run("apply", "--yes")
+    wait_for("the rollout is reverted",
+             lambda: served.ok("history", "--json").json()["rollouts"][0]["phase"] == "reverted", 20)
+    assert "keep dying" in served.ok("history", "--json").json()["rollouts"][0]["reason"]
+    wait_for("the candidates are gone", lambda: not served.status()["fleets"])
+    assert_unchanged(served, "good", before)
+
+
+def test_an_undeclared_environment_is_refused(served):
+    served.one_service("one")
+    done = served.run("validate", "-e", "stagng")
+    assert done.code in (1, 2) and "stagng" in done.err, done
+
+
+def test_a_mistyped_root_is_not_an_empty_store(host):
+    for verb in (["verify"], ["images", "ls"], ["gc"]):
+        done = host.run(*verb, "--root", str(host.base / "typo"))
+        assert done.code == 1 and "there is no store" in done.err, done
+    assert not (host.base / "typo").exists()
+
+
+def test_a_daemon_that_cannot_start_leaves_nothing(host):
+    root = host.base / ("x" * 120)
+    done = host.run("serve", "--root", str(root))
+    assert done.code != 0 and "shorter --root" in done.err, done
+    assert str(root) not in pathlib.Path("/proc/self/mountinfo").read_text()
+
+
+def test_a_tcp_route_to_an_http_port_is_found_at_validate(host):
+    host.one_service("one")
+    file = host.project / "ingot.yaml"
+    file.write_text(file.read_text().replace("to: web }", "to: web, protocol: tcp }"))
+    done = host.run("validate")
+    assert done.code == 2 and "speaks http" in done.err, done
 
 
 def test_an_instance_that_keeps_crashing_is_replaced_with_backoff_and_called_degraded(served):
