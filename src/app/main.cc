@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   AddApply(app, invocation);
   AddStatus(app, invocation);
   AddHistory(app, invocation);
+  AddRollout(app, invocation);
   AddRollback(app, invocation);
   AddScale(app, invocation);
   AddDestroy(app, invocation);

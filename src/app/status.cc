@@ -83,6 +83,9 @@ void ShowEnvironment(const JsonObject& status) {
                   Count(service, "ready").c_str(), Count(service, "desired").c_str(),
                   StringOr(service, "reason", "").c_str());
     ShowInstances(service, name, "r" + Count(service, "revision"), table);
+    if (List(service, "instances").empty())
+      table.push_back(
+          {name, "-", "r" + Count(service, "revision"), "0 of " + Count(service, "desired"), "", "", ""});
   }
   for (const Json& item : List(status, "fleets")) {
     if (!item.is_object()) continue;

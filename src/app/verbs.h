@@ -19,6 +19,7 @@ void AddPlan(CLI::App& app, Invocation& invocation);
 void AddApply(CLI::App& app, Invocation& invocation);
 void AddStatus(CLI::App& app, Invocation& invocation);
 void AddHistory(CLI::App& app, Invocation& invocation);
+void AddRollout(CLI::App& app, Invocation& invocation);
 void AddRollback(CLI::App& app, Invocation& invocation);
 void AddScale(CLI::App& app, Invocation& invocation);
 void AddDestroy(CLI::App& app, Invocation& invocation);

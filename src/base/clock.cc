@@ -35,13 +35,17 @@ Result<WallTime> ParseTime(std::string_view text) {
   std::tm tm{};
   int ms = 0;
   int used = 0;
+  const auto wrong = [&] {
+    return Error(Code::kInvalid, "\"" + copy + "\" is not a time; expected 2024-05-01T12:00:00.000Z");
+  };
   const int fields = std::sscanf(copy.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &tm.tm_year, &tm.tm_mon,
                                  &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms, &used);
-  if (fields != 7 || static_cast<size_t>(used) != copy.size())
-    return Error(Code::kInvalid, "\"" + copy + "\" is not a time; expected 2024-05-01T12:00:00.000Z");
+  if (fields != 7 || static_cast<size_t>(used) != copy.size()) return wrong();
   tm.tm_year -= 1900;
   tm.tm_mon -= 1;
-  return WallTime(std::chrono::milliseconds(static_cast<int64_t>(timegm(&tm)) * 1000 + ms));
+  const WallTime time(std::chrono::milliseconds(static_cast<int64_t>(timegm(&tm)) * 1000 + ms));
+  if (RenderTime(time) != copy) return wrong();  // a thirteenth month
+  return time;
 }
 
 }  // namespace ingot

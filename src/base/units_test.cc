@@ -20,7 +20,7 @@ TEST(Units, DurationsAreInverses) {
 
 TEST(Units, WhatIsNoDurationIsRefused) {
   for (const char* text :
-       {"", "5", "s", "-1s", "1.5s", "1s ", "5 s", "1x", "101y", "99999999999999999999s", "36525d"})
+       {"", "5", "s", "-1s", "1.5s", "1s ", "5 s", "1x", "101y", "99999999999999999999s", "40000d"})
     EXPECT_EQ(ParseDuration(text).error().code(), Code::kInvalid) << text;
 }
 

@@ -40,6 +40,7 @@ void CheckConflicts(const Definition& definition, const Place& place) {
 
 void CheckTargets(const Definition& definition, const std::map<std::string, Service>& services,
                   const Place& place) {
+  std::map<std::pair<std::string, std::string>, std::pair<Protocol, size_t>> spoken;  // by service and port
   for (size_t i = 0; i < definition.routes.size(); ++i) {
     const Route& route = definition.routes[i];
     const Service& service = services.at(route.to);
@@ -57,9 +58,14 @@ void CheckTargets(const Definition& definition, const std::map<std::string, Serv
                (route.protocol == Protocol::kHttp || !route.host.empty())) {
       place.Fail(Item(i) + ".to", "port " + port->first + " of " + route.to +
                                       " speaks tcp; expected listen: and protocol: tcp");
-    } else if (port->second.protocol == Protocol::kHttp && route.protocol == Protocol::kTcp) {
-      place.Fail(Item(i) + ".to", "port " + port->first + " of " + route.to +
-                                      " speaks http; expected protocol: http here, or protocol: tcp there");
+    } else {
+      // A port speaks to all its routes in one way.
+      const Protocol protocol = route.protocol.value_or(port->second.protocol);
+      const auto [first, is_new] = spoken.emplace(std::pair(route.to, port->first), std::pair(protocol, i));
+      if (!is_new && first->second.first != protocol)
+        place.Fail(Item(i) + ".to", "port " + port->first + " of " + route.to + " speaks " +
+                                        std::string(NameOf(first->second.first)) + " to " +
+                                        Item(first->second.second) + "; expected the same protocol here");
     }
   }
 }

@@ -184,7 +184,16 @@ Result<std::map<std::string, Service>> ServicesOf(const Definition& definition,
   if (!definition.environments.contains(environment))
     return Error(Code::kNotFound, definition.file + " has no environment " + Quoted(environment) +
                                       DidYouMean(environment, NamesOf(definition.environments)));
-  return OverlaidServices(definition, environment);
+  std::map<std::string, Service> services = OverlaidServices(definition, environment);
+  // `port: 6379` says nothing of how it is spoken to; a route may.
+  for (const Route& route : definition.routes) {
+    const auto found = services.find(route.to);
+    if (route.protocol != Protocol::kTcp || found == services.end() || !found->second.ports) continue;
+    for (auto& [name, port] : *found->second.ports)
+      if (route.port == name || (route.port.empty() && found->second.ports->size() == 1))
+        port.protocol = Protocol::kTcp;
+  }
+  return services;
 }
 
 Result<std::set<std::string>> ImagesNeeded(const Definition& definition, const std::string& environment) {

@@ -18,7 +18,7 @@ Error Running(const EnvironmentState& state) {
   return Error(Code::kConflict, "rollout " + std::to_string(rollout.id) + " of " + state.id.Render() + " (" +
                                     (rollout.from ? Name(*rollout.from) + " to " : "to ") + Name(rollout.to) +
                                     ", " + std::string(PhaseName(rollout.phase)) +
-                                    ") is running; wait for it, or abort it");
+                                    ") is running; wait for it, or `ingot rollout abort`");
 }
 
 Error NothingDeployed(const EnvironmentState& state) {

@@ -70,6 +70,24 @@ def test_a_release_that_crashes_in_a_loop_after_the_switch_is_taken_back(served)
     assert_unchanged(served, "good", before)
 
 
+def test_a_running_rollout_is_aborted_by_a_verb(served):
+    served.one_service("good")
+    served.apply()
+    before = {i["id"] for i in served.instances("web", "ready")}
+    served.one_service("slow", env='LISTEN_AFTER_MS: "2500"')
+    served.ok("build")
+    done = []
+    apply = threading.Thread(target=lambda: done.append(served.run("apply", "--yes")))
+    apply.start()
+    wait_for("the rollout runs", lambda: served.status()["rollout"])
+    served.ok("rollout", "abort")
+    apply.join()
+    assert done[0].code == 5, done
+    wait_for("the candidates are gone", lambda: not served.status()["fleets"])
+    assert_unchanged(served, "good", before)
+    assert served.run("rollout", "abort").code == 1
+
+
 def test_an_undeclared_environment_is_refused(served):
     served.one_service("one")
     done = served.run("validate", "-e", "stagng")
@@ -90,12 +108,20 @@ def test_a_daemon_that_cannot_start_leaves_nothing(host):
     assert str(root) not in pathlib.Path("/proc/self/mountinfo").read_text()
 
 
-def test_a_tcp_route_to_an_http_port_is_found_at_validate(host):
+def test_two_routes_that_speak_differently_to_one_port_are_found_at_validate(host):
     host.one_service("one")
     file = host.project / "ingot.yaml"
-    file.write_text(file.read_text().replace("to: web }", "to: web, protocol: tcp }"))
+    file.write_text(file.read_text() + f'  - {{ listen: "127.0.0.1:{host.port + 1}", to: web, protocol: tcp }}\n')
     done = host.run("validate")
     assert done.code == 2 and "speaks http" in done.err, done
+
+
+def test_a_tcp_route_makes_its_port_tcp(served):
+    served.one_service("one")
+    file = served.project / "ingot.yaml"
+    file.write_text(file.read_text().replace("to: web }", "to: web, protocol: tcp }"))
+    served.apply()
+    assert served.get()[:2] == (200, "one")
 
 
 def test_an_instance_that_keeps_crashing_is_replaced_with_backoff_and_called_degraded(served):
