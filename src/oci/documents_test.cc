@@ -204,6 +204,10 @@ TEST(IndexTest, SelectsByMachine) {
   EXPECT_EQ(index.Select(amd64), &index.manifests[2]);
   add(amd64);
   EXPECT_EQ(index.Select(amd64), &index.manifests[3]);
+  // One for newer machines stands beside the one for all.
+  index.manifests.insert(index.manifests.begin(), index.manifests[3]);
+  index.manifests[0].platform->variant = "v3";
+  EXPECT_EQ(index.Select(amd64), &index.manifests[4]);
 }
 
 TEST(ImageConfigTest, ParseAndRenderAreInverses) {

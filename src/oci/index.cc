@@ -44,18 +44,18 @@ std::string Index::Render() const {
 
 const Descriptor* Index::Select(const Platform& wanted) const {
   const Descriptor* any = nullptr;
+  const Descriptor* near = nullptr;
   for (const Descriptor& manifest : manifests) {
     if (!manifest.platform) {
       if (any == nullptr) any = &manifest;
       continue;
     }
     const Platform& has = *manifest.platform;
-    if (has.os == wanted.os && has.architecture == wanted.architecture &&
-        (has.variant.empty() || wanted.variant.empty() || has.variant == wanted.variant)) {
-      return &manifest;
-    }
+    if (has.os != wanted.os || has.architecture != wanted.architecture) continue;
+    if (has.variant == wanted.variant) return &manifest;
+    if (near == nullptr && (has.variant.empty() || wanted.variant.empty())) near = &manifest;
   }
-  return any;
+  return near != nullptr ? near : any;
 }
 
 Platform HostPlatform() {

@@ -22,8 +22,9 @@ struct Index {
   static Result<Index> Parse(std::string_view bytes);
   std::string Render() const;  // canonical, as Manifest::Render
 
-  // The manifest for a machine: os and architecture equal, variant equal where both have one (a manifest
-  // without platform counts as for any). nullptr: none.
+  // The manifest for a machine: os and architecture equal, variant equal where both have one (of several the
+  // one with the very variant: one for a newer CPU stands beside the one for all); a manifest without
+  // platform counts as for any. nullptr: none.
   const Descriptor* Select(const Platform& platform) const;
 };
 

@@ -19,6 +19,8 @@ class DurableFile {
   ~DurableFile();
 
   Result<void> Write(std::string_view bytes);
+  // Its name until it is published.
+  const fs::path& temporary() const { return temporary_; }
   // Syncs the contents and gives the file its name, replacing what had it. The name is durable only after
   // SyncDirectory.
   Result<void> Publish(const fs::path& path);

@@ -8,8 +8,8 @@
 #include "oci/image_config.h"
 #include "oci/index.h"
 #include "oci/manifest.h"
+#include "store/imported_layers.h"
 #include "store/oci_layout.h"
-#include "store/tar_reader.h"
 
 namespace ingot::store {
 namespace {
@@ -59,7 +59,7 @@ class CheckedSource {
 class LayoutReader {
  public:
   LayoutReader(Store& store, const fs::path& directory, Lease& lease)
-      : store_(store), directory_(directory), lease_(lease) {}
+      : store_(store), directory_(directory), lease_(lease), layers_(store, lease) {}
 
   Result<oci::Digest> Import(std::string_view name) {
     TRY(CheckVersion());
@@ -77,11 +77,9 @@ class LayoutReader {
                                        " layers, its configuration " +
                                        std::to_string(config.diff_ids.size()) + ".");
     }
-    std::vector<Layer> layers;
-    Tree merged;
     for (size_t i = 0; i < manifest.layers.size(); ++i)
-      layers.push_back(TRY(ImportLayer(manifest.layers[i], config.diff_ids[i], merged)));
-    return store_.PutForeignImage(manifest_bytes, config_bytes, layers, "", lease_);
+      TRY(ImportLayer(manifest.layers[i], config.diff_ids[i]));
+    return store_.PutForeignImage(manifest_bytes, config_bytes, layers_.layers(), "", lease_);
   }
 
  private:
@@ -166,7 +164,7 @@ class LayoutReader {
     return bytes;
   }
 
-  Result<Layer> ImportLayer(const oci::Descriptor& descriptor, const oci::Digest& diff_id, Tree& merged) {
+  Result<void> ImportLayer(const oci::Descriptor& descriptor, const oci::Digest& diff_id) {
     if (!oci::LayerCompressionOf(descriptor.media_type)) {
       return Error(Code::kUnsupported, "The layer " + descriptor.digest.Render() + " is a " +
                                            descriptor.media_type + ", which cannot be unpacked.");
@@ -177,28 +175,16 @@ class LayoutReader {
         ReadTar([&](char* buffer, size_t size) { return source.Read(buffer, size); }, store_.objects());
     if (!archive) return std::move(archive).error().While("reading the layer " + descriptor.digest.Render());
     TRY(source.Finish());
-    if (archive->diff_id != diff_id) {
-      return Error(Code::kInvalid, "The layer " + descriptor.digest.Render() + " unpacks to " +
-                                       archive->diff_id.Render() + "; the configuration says " +
-                                       diff_id.Render() + ".");
-    }
-    FillImplied(archive->tree, merged);
-    merged = ApplyOn(merged, archive->tree);
-
-    Layer layer = TRY(store_.SealLayer(archive->tree, lease_));
-    const bool reproduced = layer.diff_id == diff_id;
-    // The manifest is kept verbatim, so the blob it names must be had: as it came, or made when it is read.
-    if (!reproduced || descriptor.digest != diff_id) {
+    return layers_.Add(std::move(*archive), descriptor, diff_id, [&]() -> Result<void> {
       if (::lseek(fd.get(), 0, SEEK_SET) != 0) return ErrnoError(errno, "read the layer again");
-      TRY(store_.PutBlobStream(descriptor.digest, SourceOf(fd.get()), descriptor.size_bytes, lease_));
-    }
-    if (reproduced) return layer;
-    return store_.SealForeignLayer(archive->tree, diff_id, archive->uncompressed_bytes, descriptor, lease_);
+      return store_.PutBlobStream(descriptor.digest, SourceOf(fd.get()), descriptor.size_bytes, lease_);
+    });
   }
 
   Store& store_;
   const fs::path& directory_;
   Lease& lease_;
+  ImportedLayers layers_;
 };
 
 }  // namespace

@@ -27,6 +27,7 @@
 #include "oci/image_config.h"
 #include "oci/manifest.h"
 #include "store/catalog.h"
+#include "store/incoming_blob.h"
 #include "store/lease.h"
 #include "store/object_pool.h"
 #include "store/tree.h"
@@ -98,6 +99,8 @@ class Store {
   // `limit_bytes`. SHA-256 only.
   Result<void> PutBlobStream(const oci::Digest& digest, const ByteSource& source, uint64_t limit_bytes,
                              Lease& lease);
+  // A blob of this digest and size that is about to arrive (incoming_blob.h). SHA-256 only.
+  Result<IncomingBlob> ReceiveBlob(const oci::Digest& digest, uint64_t size_bytes, Lease& lease);
   // Checked against the digest: kCorrupt, kNotFound. kUnsupported for sha512. kInvalid beyond `limit_bytes`.
   Result<std::string> GetBlob(const oci::Digest& digest, size_t limit_bytes = size_t{64} << 20) const;
   Result<bool> HasBlob(const oci::Digest& digest) const;

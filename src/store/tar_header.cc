@@ -73,7 +73,37 @@ Result<void> Time(const std::string& text, TarHeader& header) {
   return {};
 }
 
+Result<void> ApplySparse(const std::map<std::string, std::string>& records, TarHeader& header) {
+  const auto text = [&](const char* key) {
+    const auto found = records.find(key);
+    return found == records.end() ? std::string() : found->second;
+  };
+  const bool one = text("GNU.sparse.major") == "1" && text("GNU.sparse.minor") == "0";
+  const std::string list = text("GNU.sparse.map");
+  if (!one && list.empty()) {
+    const auto first = records.lower_bound("GNU.sparse.");
+    if (first == records.end() || !first->first.starts_with("GNU.sparse.")) return {};
+    return Error(Code::kUnsupported,
+                 "\"" + header.name +
+                     "\" is a sparse file of an old form in the archive; make the archive again " +
+                     "without tar's --sparse.");
+  }
+  const std::string size = text(one ? "GNU.sparse.realsize" : "GNU.sparse.size");
+  const int64_t real_size = TRY(Decimal(size, "GNU.sparse.size"));
+  if (real_size < 0) return Broken("the size of a sparse file is negative");
+  header.sparse.emplace();
+  header.sparse->real_size = static_cast<uint64_t>(real_size);
+  header.sparse_in_contents = one;
+  if (!one) TRY(ParseSparseList(list, *header.sparse));
+  if (const std::string name = text("GNU.sparse.name"); !name.empty()) header.name = name;
+  return {};
+}
+
 }  // namespace
+
+Result<int64_t> ParseTarNumber(std::string_view field, std::string_view what) {
+  return Number(field, what);
+}
 
 Result<TarHeader> ParseTarHeader(std::string_view block) {
   if (block.size() != kTarBlock) return Broken("a header is cut off");
@@ -129,11 +159,6 @@ Result<std::map<std::string, std::string>> ParsePaxRecords(std::string_view data
 
 Result<void> ApplyPaxRecords(const std::map<std::string, std::string>& records, TarHeader& header) {
   for (const auto& [key, value] : records) {
-    if (key.starts_with("GNU.sparse.")) {
-      return Error(Code::kUnsupported, "\"" + header.name +
-                                           "\" is a sparse file in the archive; make the archive again " +
-                                           "without tar's --sparse.");
-    }
     if (value.empty() && !key.starts_with("SCHILY.xattr.")) continue;  // "as if the record were not there"
     if (key == "path") header.name = value;
     if (key == "linkpath") header.link = value;
@@ -144,7 +169,7 @@ Result<void> ApplyPaxRecords(const std::map<std::string, std::string>& records, 
     if (key == "SCHILY.devmajor") header.major = TRY(Decimal(value, key));
     if (key == "SCHILY.devminor") header.minor = TRY(Decimal(value, key));
   }
-  return {};
+  return ApplySparse(records, header);
 }
 
 }  // namespace ingot::store

@@ -19,7 +19,6 @@ constexpr size_t kReadPiece = 1 << 20;
 constexpr int64_t kMaxMetadata = 1 << 20;      // of one PAX or long-name header
 constexpr int64_t kInMemory = 1 << 20;         // files up to here are hashed before they are written
 constexpr uint64_t kMaxPathBytes = 256 << 20;  // of all names together
-constexpr uint64_t kRatioFrom = 64 << 20;
 constexpr std::string_view kXattrRecord = "SCHILY.xattr.";
 
 // The uncompressed bytes in order, from a pipe.
@@ -105,7 +104,9 @@ class Parser {
       }
       if (block.find_first_not_of('\0') == std::string::npos) break;  // the end; what follows is padding
       any_ = true;
-      TRY(Entry(TRY(ParseTarHeader(block))));
+      TarHeader header = TRY(ParseTarHeader(block));
+      if (header.type == 'S') TRY(ReadSparseMap(block, header));
+      TRY(Entry(std::move(header)));
     }
     ApplyWhiteouts();
     return std::move(tree_);
@@ -117,7 +118,9 @@ class Parser {
   Result<void> Add(TarHeader& header, const std::map<std::string, std::string>& records);
   Result<void> AddWhiteout(const std::string& path);
   Result<Node> NodeOf(const TarHeader& header, const std::map<std::string, std::string>& records);
-  Result<void> Contents(const TarHeader& header, Node& node);
+  Result<void> ReadSparseMap(const std::string& block, TarHeader& header);
+  Result<void> Contents(TarHeader& header, Node& node);
+  Result<void> SparseContents(TarHeader& header, Node& node);
   void ApplyWhiteouts();
 
   Input& in_;
@@ -127,6 +130,7 @@ class Parser {
   bool any_ = false;
   uint64_t entries_ = 0;
   uint64_t path_bytes_ = 0;
+  uint64_t sparse_bytes_ = 0;
   std::map<std::string, std::string> global_;  // PAX records for all entries that follow
   std::map<std::string, std::string> local_;   // for the next
   std::string long_name_;
@@ -223,11 +227,8 @@ Result<Node> Parser::NodeOf(const TarHeader& header, const std::map<std::string,
     case '0':
     case '\0':
     case '7':
-      break;
     case 'S':
-      return Error(Code::kUnsupported, "\"" + header.name +
-                                           "\" is a sparse file in the archive; make the archive again " +
-                                           "without tar's --sparse.");
+      break;
     default:
       return Error(Code::kUnsupported, "The archive's entry \"" + header.name + "\" is of the type '" +
                                            std::string(1, header.type) + "', which is not known.");
@@ -248,7 +249,41 @@ Result<Node> Parser::NodeOf(const TarHeader& header, const std::map<std::string,
   return node;
 }
 
-Result<void> Parser::Contents(const TarHeader& header, Node& node) {
+// What stands behind a header of type 'S'.
+Result<void> Parser::ReadSparseMap(const std::string& block, TarHeader& header) {
+  header.sparse.emplace();
+  bool more = TRY(AddSparseHeader(block, *header.sparse));
+  while (more) more = TRY(AddSparseBlock(TRY(in_.Take(kTarBlock)), *header.sparse));
+  return {};
+}
+
+Result<void> Parser::SparseContents(TarHeader& header, Node& node) {
+  SparseMap& map = *header.sparse;
+  auto left = static_cast<uint64_t>(header.size);
+  if (header.sparse_in_contents) {
+    const uint64_t taken = TRY(ReadSparseLines([&] { return in_.Take(kTarBlock); }, map));
+    if (taken > left) return Refuse(header.name, "its map is longer than its contents");
+    left -= taken;
+  }
+  TRY(map.Check(left));
+  sparse_bytes_ += map.real_size;
+  if (map.real_size > options_.limits.max_sparse_bytes || sparse_bytes_ > options_.limits.max_sparse_bytes) {
+    return Error(Code::kRefused, "The archive's sparse files have more than " +
+                                     std::to_string(options_.limits.max_sparse_bytes) + " bytes.");
+  }
+  const ByteSource stored = [&](char* buffer, size_t size) -> Result<size_t> {
+    const std::string_view some = TRY(in_.Some(size));
+    std::memcpy(buffer, some.data(), some.size());
+    return some.size();
+  };
+  node.size_bytes = map.real_size;
+  node.object = TRY(pool_.PutStream(ExpandSparse(map, stored))).id;
+  TRY(in_.Take(PaddingOf(header.size)));
+  return {};
+}
+
+Result<void> Parser::Contents(TarHeader& header, Node& node) {
+  if (header.sparse) return SparseContents(header, node);
   node.size_bytes = static_cast<uint64_t>(header.size);
   const auto cut_off = [&] { return Refuse(header.name, "the archive is cut off in its contents"); };
   if (header.size <= kInMemory) {
@@ -291,7 +326,7 @@ Result<void> Parser::AddWhiteout(const std::string& path) {
 Result<void> Parser::Add(TarHeader& header, const std::map<std::string, std::string>& records) {
   if (header.type == 'V') return {};  // a volume's label
   if (header.size < 0) return Refuse(header.name, "its size is negative");
-  const bool regular = header.type == '0' || header.type == '\0' || header.type == '7';
+  const bool regular = header.type == '0' || header.type == '\0' || header.type == '7' || header.type == 'S';
   if (regular && header.name.ends_with('/')) header.type = '5';  // how version 7 told a directory
   const std::string path = TRY(Canonical(header.name));
   path_bytes_ += path.size() + header.link.size();
@@ -367,7 +402,7 @@ class Feeder {
         return Error(Code::kRefused,
                      "The archive is larger than " + std::to_string(limits_.max_bytes) + " bytes.");
       }
-      if (size_ > kRatioFrom && size_ / limits_.max_ratio > compressed_) {
+      if (size_ > limits_.ratio_from_bytes && size_ / limits_.max_ratio > compressed_) {
         return Error(Code::kRefused, "The archive unpacks to more than " + std::to_string(limits_.max_ratio) +
                                          " times its size, as only a decompression bomb does.");
       }

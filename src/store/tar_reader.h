@@ -17,8 +17,10 @@ namespace ingot::store {
 
 struct TarLimits {
   uint64_t max_entries = 4'000'000;
-  uint64_t max_bytes = uint64_t{64} << 30;  // of the uncompressed tar
-  uint64_t max_ratio = 1'200;               // uncompressed to compressed, looked at after the first 64 MiB
+  uint64_t max_bytes = uint64_t{64} << 30;        // of the uncompressed tar
+  uint64_t max_ratio = 1'200;                     // uncompressed to compressed, looked at after the first
+  uint64_t ratio_from_bytes = 64 << 20;           // so many uncompressed bytes
+  uint64_t max_sparse_bytes = uint64_t{4} << 30;  // of sparse files, holes counted
 };
 
 struct TarOptions {
@@ -36,8 +38,8 @@ struct ReadArchive {
 
 // kInvalid: not a tar, a broken header, an absolute name or one with "..", a name below a symbolic link or
 // file of the same archive, a hard link to what the archive does not hold; the message names the entry.
-// kRefused: beyond a limit. kUnsupported: a sparse or multi-volume entry. Contents are put into the pool and
-// not flushed.
+// kRefused: beyond a limit. kUnsupported: a multi-volume entry, a sparse one of PAX 0.0. Contents are put
+// into the pool and not flushed.
 Result<ReadArchive> ReadTar(const ByteSource& source, ObjectPool& pool, const TarOptions& options = {});
 
 }  // namespace ingot::store

@@ -101,7 +101,10 @@ TEST_F(TarReaderTest, RefusesBrokenArchives) {
   Refused(std::string(512, 'x'), Code::kInvalid, "checksum");
   Refused(Entry('0', "x", "contents").substr(0, 515), Code::kInvalid, "cut off");
   Refused(Entry('Z', "x") + kEnd, Code::kUnsupported, "type 'Z'");
-  Refused(Entry('S', "x") + kEnd, Code::kUnsupported, "sparse");
+  Refused(Pax({{"GNU.sparse.numblocks", "1"}}) + Entry('0', "x") + kEnd, Code::kUnsupported, "sparse");
+  Refused(Pax({{"GNU.sparse.major", "1"}, {"GNU.sparse.minor", "0"}, {"GNU.sparse.realsize", "9"}}) +
+              Entry('0', "x", "1\n0\n") + kEnd,
+          Code::kInvalid, "map is broken");
   Refused(Entry('x', "pax", "99 path=x\n") + kEnd, Code::kInvalid, "malformed");
   Refused(Entry('x', "pax", "5 a=b") + kEnd, Code::kInvalid, "malformed");
   Refused(Pax({{"size", "-5"}}) + Entry('0', "x") + kEnd, Code::kInvalid, "negative");
