@@ -1,0 +1,300 @@
+#include "registry/image_pull.h"
+
+#include <algorithm>
+#include <mutex>
+#include <thread>
+
+#include "base/json.h"
+#include "base/sha256.h"
+#include "oci/image_config.h"
+#include "oci/index.h"
+#include "oci/manifest.h"
+#include "store/imported_layers.h"
+#include "store/incoming_blob.h"
+#include "store/tar_reader.h"
+
+namespace ingot::registry {
+namespace {
+
+constexpr int kMaxIndexes = 4;  // in each other
+constexpr size_t kMaxConfig = 8 << 20;
+constexpr size_t kMaxLayers = 200;  // overlayfs takes some more; Docker makes at most 127
+
+// Nothing in the world is compressed a hundredfold but zeros, and nobody ships a gigabyte of them.
+store::TarOptions PulledTar() {
+  store::TarOptions options;
+  options.limits.max_ratio = 100;
+  options.limits.ratio_from_bytes = uint64_t{1} << 30;
+  return options;
+}
+
+std::string ShowPlatform(const oci::Platform& platform) {
+  return platform.os + "/" + platform.architecture + (platform.variant.empty() ? "" : "/" + platform.variant);
+}
+
+std::string PulledKey(const oci::Digest& digest) {
+  return Sha256Hex("pulled/1\n" + digest.Render() + "\n" + ShowPlatform(oci::HostPlatform()));
+}
+
+// A layer is sealed by what it holds and by what the layers below say about folders that it only implies.
+std::string PulledLayerKey(const oci::Digest& blob, const std::vector<oci::Digest>& diff_ids, size_t count) {
+  std::string text = "pulled-layer/1\n" + blob.Render();
+  for (size_t i = 0; i < count; ++i) text += "\n" + diff_ids[i].Render();
+  return Sha256Hex(text);
+}
+
+// A layer that is on its way.
+struct ComingLayer {
+  std::optional<store::Layer> sealed;  // known before
+  std::optional<store::IncomingBlob> blob;
+  std::optional<store::ReadArchive> archive;
+};
+
+class ImagePull {
+ public:
+  ImagePull(Client& client, store::Store& store, const oci::Reference& reference, store::Lease& lease,
+            const PullOptions& options)
+      : client_(client), store_(store), reference_(reference), lease_(lease), options_(options) {}
+
+  Result<PulledImage> Pull() {
+    if (reference_.digest) {
+      if (const auto known = TRY(FindPulled(store_, *reference_.digest, &lease_))) {
+        pulled_.digest = *reference_.digest;
+        pulled_.manifest = *known;
+        pulled_.known = true;
+        return pulled_;
+      }
+    }
+    RemoteManifest remote = TRY(client_.GetManifest(reference_));
+    pulled_.digest = remote.digest;
+    if (const auto known = TRY(FindPulled(store_, remote.digest, &lease_))) {
+      pulled_.manifest = *known;
+      pulled_.known = true;
+      return pulled_;
+    }
+    remote = TRY(ForThisMachine(std::move(remote)));
+    manifest_ = TRY(oci::Manifest::Parse(remote.bytes));
+    TRY(CheckManifest());
+    const std::string config_bytes = TRY(client_.GetSmallBlob(reference_, manifest_.config, kMaxConfig));
+    config_ = TRY(oci::ImageConfig::Parse(config_bytes));
+    TRY(CheckConfig());
+    TRY(FindKnownLayers());
+    TRY(FetchLayers());
+    store::ImportedLayers sealed(store_, lease_);
+    for (size_t i = 0; i < layers_.size(); ++i) TRY(Seal(i, sealed));
+    const std::string provenance =
+        RenderJson(JsonObject{{"pulled", reference_.Render()}, {"digest", pulled_.digest.Render()}});
+    pulled_.manifest =
+        TRY(store_.PutForeignImage(remote.bytes, config_bytes, sealed.layers(), provenance, lease_));
+    pulled_.layers = layers_.size();
+    TRY(store_.CachePut(PulledKey(pulled_.digest), R"({"step":"pull"})", {{}, {pulled_.manifest}}));
+    return pulled_;
+  }
+
+ private:
+  static Error Foreign(Code code, std::string_view what) { return Error(code, std::string(what)); }
+
+  // An index leads to the manifest for this machine.
+  Result<RemoteManifest> ForThisMachine(RemoteManifest remote) {
+    for (int depth = 0; oci::IsIndexType(remote.media_type); ++depth) {
+      if (depth == kMaxIndexes) return Foreign(Code::kInvalid, "its indexes are nested too deeply");
+      const oci::Index index = TRY(oci::Index::Parse(remote.bytes));
+      const oci::Platform host = oci::HostPlatform();
+      const oci::Descriptor* found = index.Select(host);
+      if (found == nullptr) {
+        std::string has;
+        for (const oci::Descriptor& entry : index.manifests) {
+          if (!entry.platform || entry.platform->os == "unknown") continue;
+          has += (has.empty() ? "" : ", ") + ShowPlatform(*entry.platform);
+        }
+        return Foreign(Code::kNotFound, "there is no image for " + ShowPlatform(host) + "; it has " +
+                                            (has.empty() ? "none" : has.substr(0, 500)));
+      }
+      oci::Reference inner = reference_;
+      inner.tag.clear();
+      inner.digest = found->digest;
+      const uint64_t size = found->size_bytes;
+      remote = TRY(client_.GetManifest(inner));
+      if (remote.bytes.size() != size)
+        return Foreign(Code::kInvalid,
+                       "the manifest " + remote.digest.Render() + " has another size than its index says");
+    }
+    return remote;
+  }
+
+  Result<void> CheckManifest() {
+    const std::string& type = manifest_.config.media_type;
+    if (type != oci::kConfigType && type != oci::kDockerConfigType)
+      return Foreign(Code::kUnsupported, "it is no image but an artifact (" + type.substr(0, 100) + ")");
+    if (manifest_.layers.empty()) return Foreign(Code::kUnsupported, "it has no layer");
+    if (manifest_.layers.size() > kMaxLayers)
+      return Foreign(Code::kUnsupported, "it has " + std::to_string(manifest_.layers.size()) +
+                                             " layers; at most " + std::to_string(kMaxLayers) +
+                                             " can be mounted");
+    for (const oci::Descriptor& layer : manifest_.layers) {
+      if (!oci::LayerCompressionOf(layer.media_type))
+        return Foreign(Code::kUnsupported, "the layer " + layer.digest.Render() + " is a " +
+                                               layer.media_type.substr(0, 100) +
+                                               ", which cannot be unpacked");
+      if (layer.digest.algorithm() != "sha256")
+        return Foreign(Code::kUnsupported, "only SHA-256 digests are kept, not " + layer.digest.Render());
+    }
+    return {};
+  }
+
+  Result<void> CheckConfig() {
+    if (config_.diff_ids.size() != manifest_.layers.size()) {
+      return Foreign(Code::kInvalid, "its manifest has " + std::to_string(manifest_.layers.size()) +
+                                         " layers, its configuration " +
+                                         std::to_string(config_.diff_ids.size()));
+    }
+    const oci::Platform host = oci::HostPlatform();
+    if (config_.os == host.os && config_.architecture == host.architecture) return {};
+    return Foreign(Code::kUnsupported, "it is for " + config_.os.substr(0, 50) + "/" +
+                                           config_.architecture.substr(0, 50) + "; this machine is " +
+                                           ShowPlatform(host));
+  }
+
+  Result<void> FindKnownLayers() {
+    layers_.resize(manifest_.layers.size());
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const oci::Descriptor& descriptor = manifest_.layers[i];
+      layers_[i].sealed = TRY(FindKnown(i));
+      if (layers_[i].sealed) {
+        ++progress_.layers_known;
+        continue;
+      }
+      progress_.total_bytes += descriptor.size_bytes;
+      missing_.push_back(i);
+    }
+    progress_.layers_total = missing_.size();
+    return {};
+  }
+
+  // The layer as it was sealed on the same layers below, with the blob that the manifest names.
+  Result<std::optional<store::Layer>> FindKnown(size_t i) {
+    const oci::Descriptor& descriptor = manifest_.layers[i];
+    const auto entry = TRY(store_.CacheGet(PulledLayerKey(descriptor.digest, config_.diff_ids, i), &lease_));
+    if (!entry || entry->refs.layers.empty()) return std::optional<store::Layer>();
+    std::optional<store::Layer> found;
+    TRY(store_.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
+      for (store::Layer& layer : TRY(rows.FindLayers(entry->refs.layers.front())))
+        if (layer.diff_id == config_.diff_ids[i]) found = std::move(layer);
+      return {};
+    }));
+    if (!found) return std::optional<store::Layer>();
+    const bool made_when_read = !found->blob && descriptor.digest == found->diff_id;
+    if (!made_when_read && !TRY(store_.HasBlob(descriptor.digest))) return std::optional<store::Layer>();
+    return found;
+  }
+
+  // The first error stops them all.
+  Result<void> FetchLayers() {
+    Tell([](PullProgress&) {});
+    std::atomic<size_t> next{0};
+    std::mutex mutex;
+    std::optional<Error> failure;
+    const auto work = [&] {
+      for (size_t n = next++; n < missing_.size() && !cancelled_.load(); n = next++) {
+        auto fetched = Fetch(missing_[n]);
+        if (fetched) continue;
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = std::move(fetched).error();
+        cancelled_.store(true);
+      }
+    };
+    std::vector<std::thread> threads;
+    const size_t jobs = std::min<size_t>(static_cast<size_t>(std::max(1, options_.jobs)), missing_.size());
+    for (size_t i = 1; i < jobs; ++i) threads.emplace_back(work);
+    work();
+    for (std::thread& thread : threads) thread.join();
+    if (failure) return *failure;
+    return {};
+  }
+
+  Result<void> Fetch(size_t i) {
+    const oci::Descriptor& descriptor = manifest_.layers[i];
+    ComingLayer& layer = layers_[i];
+    layer.blob.emplace(TRY(store_.ReceiveBlob(descriptor.digest, descriptor.size_bytes, lease_)));
+    TRY(client_.GetBlob(
+        reference_, descriptor,
+        [&](std::string_view piece) -> Result<void> {
+          if (cancelled_.load()) return Error(Code::kCancelled, "another layer failed");
+          TRY(layer.blob->Write(piece));
+          Tell([&](PullProgress& progress) { progress.done_bytes += piece.size(); });
+          return {};
+        },
+        &cancelled_));
+    TRY(layer.blob->Check());
+    const Fd fd = TRY(layer.blob->Open());
+    auto archive = store::ReadTar(
+        [&](char* buffer, size_t size) -> Result<size_t> {
+          if (cancelled_.load()) return Error(Code::kCancelled, "another layer failed");
+          return SourceOf(fd.get())(buffer, size);
+        },
+        store_.objects(), PulledTar());
+    if (!archive) return std::move(archive).error().While("reading the layer " + descriptor.digest.Render());
+    if (archive->diff_id != config_.diff_ids[i]) {
+      return Foreign(Code::kInvalid, "the layer " + descriptor.digest.Render() + " unpacks to " +
+                                         archive->diff_id.Render() + "; the configuration says " +
+                                         config_.diff_ids[i].Render());
+    }
+    layer.archive = std::move(*archive);
+    Tell([](PullProgress& progress) { ++progress.layers_done; });
+    return {};
+  }
+
+  Result<void> Seal(size_t i, store::ImportedLayers& sealed) {
+    ComingLayer& layer = layers_[i];
+    const oci::Descriptor& descriptor = manifest_.layers[i];
+    if (layer.sealed) {
+      sealed.AddSealed(std::move(*layer.sealed));
+      return {};
+    }
+    pulled_.transferred_bytes += descriptor.size_bytes;
+    TRY(sealed.Add(std::move(*layer.archive), descriptor, config_.diff_ids[i],
+                   [&]() -> Result<void> { return layer.blob->Publish(); }));
+    layer.blob.reset();
+    return store_.CachePut(PulledLayerKey(descriptor.digest, config_.diff_ids, i), R"({"step":"layer"})",
+                           {{sealed.layers().back().id}, {}});
+  }
+
+  template <typename Change>
+  void Tell(const Change& change) {
+    const std::lock_guard lock(progress_mutex_);
+    change(progress_);
+    if (options_.progress) options_.progress(progress_);
+  }
+
+  Client& client_;
+  store::Store& store_;
+  const oci::Reference& reference_;
+  store::Lease& lease_;
+  const PullOptions& options_;
+  PulledImage pulled_;
+  oci::Manifest manifest_;
+  oci::ImageConfig config_;
+  std::vector<ComingLayer> layers_;
+  std::vector<size_t> missing_;
+  std::atomic<bool> cancelled_{false};
+  std::mutex progress_mutex_;
+  PullProgress progress_;
+};
+
+}  // namespace
+
+Result<std::optional<oci::Digest>> FindPulled(store::Store& store, const oci::Digest& digest,
+                                              store::Lease* lease) {
+  const auto entry = TRY(store.CacheGet(PulledKey(digest), lease));
+  if (!entry || entry->refs.images.empty()) return std::optional<oci::Digest>();
+  return std::optional<oci::Digest>(entry->refs.images.front());
+}
+
+Result<PulledImage> PullImage(Client& client, store::Store& store, const oci::Reference& reference,
+                              store::Lease& lease, const PullOptions& options) {
+  auto pulled = ImagePull(client, store, reference, lease, options).Pull();
+  if (!pulled) return std::move(pulled).error().While("pulling " + reference.Render());
+  return pulled;
+}
+
+}  // namespace ingot::registry
