@@ -388,8 +388,12 @@ TEST_F(BuilderTest, RefusesWhatItCannotBuild) {
   const std::string web = "  web: { build: web }\n";
   Error pulled = error(web, "FROM debian:12\nRUN true\n");
   EXPECT_EQ(pulled.code(), Code::kUnsupported);
-  EXPECT_THAT(pulled.message(), StartsWith("web/Dockerfile:1: debian:12 is neither a stage nor an image of "
-                                           "ingot.yaml, and this version of Ingot does not pull images"));
+  EXPECT_THAT(pulled.message(),
+              StartsWith("web/Dockerfile:1: docker.io/library/debian:12: images cannot be pulled"));
+  Error name = error(web, "FROM Debian:12\nRUN true\n");
+  EXPECT_EQ(name.code(), Code::kInvalid);
+  EXPECT_THAT(name.message(),
+              StartsWith("web/Dockerfile:1: Debian:12 is neither a stage nor an image of ingot.yaml: "));
   Error missing = error(web, "FROM base\nCOPY nothing /\n");
   EXPECT_EQ(missing.code(), Code::kInvalid);
   EXPECT_THAT(missing.message(), HasSubstr("web/Dockerfile:2: the build context"));

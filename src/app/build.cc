@@ -45,6 +45,7 @@ void AddBuild(CLI::App& app, Invocation& invocation) {
   AddProjectOptions(*verb, invocation);
   verb->add_option("image", request->images, "images to build (default: all)");
   verb->add_flag("--no-cache", request->no_cache, "run every step again");
+  verb->add_flag("--locked", request->locked, "refuse what ingot.lock does not pin");
   verb->footer("An image that fails its tests is not golden, and only golden images can be deployed.");
 }
 

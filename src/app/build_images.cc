@@ -4,12 +4,16 @@
 
 #include <cstdlib>
 #include <memory>
+#include <sstream>
 
 #include "adapters/crun_sandbox.h"
+#include "adapters/curl.h"
 #include "adapters/mmdebstrap.h"
 #include "app/open_store.h"
 #include "app/terminal.h"
 #include "app/version.h"
+#include "base/units.h"
+#include "registry/client.h"
 
 namespace ingot::app {
 
@@ -69,10 +73,42 @@ struct Workshop {
   OpenedStore opened;
   std::unique_ptr<adapters::CrunSandbox> sandbox;
   std::unique_ptr<build::DebianBase> debian;
+  std::unique_ptr<registry::Credentials> credentials;
+  std::unique_ptr<adapters::CurlHttp> http;
+  std::unique_ptr<registry::Client> client;
   std::unique_ptr<build::Builder> builder;
 };
 
-Result<Workshop> OpenWorkshop(const Invocation& invocation, bool no_cache, build::BuildProgress progress) {
+std::string VariableOr(const char* name, std::string otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr || *value == '\0' ? std::move(otherwise) : std::string(value);
+}
+
+// Nothing is loaded or read before something is asked of a registry.
+Result<void> AddClient(Workshop& workshop) {
+  adapters::CurlHttp::Options http;
+  http.trust.system_authorities = VariableOr("SSL_CERT_FILE", "");
+  http.user_agent = std::string("ingot/") + kVersion;
+  auto patience = ParseDuration(VariableOr("INGOT_REGISTRY_TIMEOUT", "30s"));
+  if (!patience) return std::move(patience).error().While("reading INGOT_REGISTRY_TIMEOUT");
+  http.stall_timeout = *patience;
+  http.connect_timeout = std::min(http.connect_timeout, *patience);
+  workshop.http = std::make_unique<adapters::CurlHttp>(std::move(http));
+  workshop.credentials = std::make_unique<registry::Credentials>(registry::DockerConfigFiles());
+  registry::Client::Options options;
+  std::istringstream mirrors(VariableOr("INGOT_DOCKER_MIRROR", ""));
+  for (std::string mirror; mirrors >> mirror;) options.mirrors.push_back(mirror);
+  workshop.client = std::make_unique<registry::Client>(
+      *workshop.http,
+      [credentials = workshop.credentials.get()](const std::string& registry, const std::string& repository) {
+        return credentials->Find(registry, repository);
+      },
+      *workshop.opened.clock, std::move(options));
+  return {};
+}
+
+Result<Workshop> OpenWorkshop(const Invocation& invocation, const BuildRequest& request,
+                              build::BuildProgress progress) {
   if (::geteuid() != 0)
     return Error(Code::kPermission, "building mounts file systems, so it needs root; run it with sudo");
   const Layout layout = invocation.layout();
@@ -89,12 +125,15 @@ Result<Workshop> OpenWorkshop(const Invocation& invocation, bool no_cache, build
   options.progress = std::move(progress);
   options.cache_dir = layout.cache();
   options.temp_dir = layout.tmp();
-  options.no_cache = no_cache;
+  options.no_cache = request.no_cache;
+  options.locked = request.locked;
   options.builder_version = std::string("ingot ") + kVersion;
   if (const char* epoch = std::getenv("SOURCE_DATE_EPOCH"); epoch != nullptr)
     options.source_date_epoch_s = std::strtoll(epoch, nullptr, 10);
-  workshop.builder = std::make_unique<build::Builder>(*workshop.opened.store, *workshop.sandbox,
-                                                      workshop.debian.get(), std::move(options));
+  TRY(AddClient(workshop));
+  workshop.builder =
+      std::make_unique<build::Builder>(*workshop.opened.store, *workshop.sandbox, workshop.debian.get(),
+                                       std::move(options), workshop.client.get());
   return workshop;
 }
 
@@ -104,8 +143,8 @@ Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& i
                                                              const Project& project,
                                                              const BuildRequest& request) {
   BuildView view(!request.show_progress);
-  Workshop workshop = TRY(OpenWorkshop(invocation, request.no_cache,
-                                       [&view](const build::BuildEvent& event) { view.On(event); }));
+  Workshop workshop =
+      TRY(OpenWorkshop(invocation, request, [&view](const build::BuildEvent& event) { view.On(event); }));
   store::Store& store = *workshop.opened.store;
   // Between the build and the tag nothing else names the new images.
   store::Lease lease = TRY(store.TakeLease("build " + project.definition.project));
@@ -121,7 +160,7 @@ Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& i
 Result<build::LockFile> LockPackages(const Invocation& invocation, const Project& project, bool upgrade) {
   BuildView view(invocation.json);
   Workshop workshop =
-      TRY(OpenWorkshop(invocation, false, [&view](const build::BuildEvent& event) { view.On(event); }));
+      TRY(OpenWorkshop(invocation, {}, [&view](const build::BuildEvent& event) { view.On(event); }));
   return workshop.builder->Lock(project.definition, project.directory, upgrade);
 }
 

@@ -15,6 +15,7 @@ namespace ingot::app {
 struct BuildRequest {
   std::vector<std::string> images;  // empty: all
   bool no_cache = false;
+  bool locked = false;  // refuse what ingot.lock does not pin
   bool show_progress = true;
 };
 

@@ -29,6 +29,26 @@ std::vector<std::string> Changes(const build::LockedBase& before, const build::L
   return out;
 }
 
+// Of images from elsewhere: what was pinned before, and what is now.
+JsonObject ReferenceChanges(const build::LockFile& before, const build::LockFile& after, bool show) {
+  JsonObject out;
+  for (const auto& [reference, digest] : after.references) {
+    const auto old = before.references.find(reference);
+    const bool known = old != before.references.end();
+    const std::string was = known ? old->second.Render() : "";
+    JsonObject entry{{"digest", digest.Render()}};
+    entry["before"] = known ? Json(was) : Json(nullptr);
+    out[reference.Render()] = std::move(entry);
+    if (!show) continue;
+    const std::string what = !known                   ? "pinned"
+                             : was == digest.Render() ? "unchanged"
+                                                      : "was " + was.substr(0, 19);
+    std::printf("%s: %s, %s\n", Paint(Colour::kBlue, reference.Render()).c_str(), digest.Render().c_str(),
+                what.c_str());
+  }
+  return out;
+}
+
 int Lock(Invocation& invocation, bool upgrade) {
   auto project = LoadProject(invocation);
   if (!project) return Report(invocation, project.error());
@@ -50,10 +70,11 @@ int Lock(Invocation& invocation, bool upgrade) {
     if (!first)
       for (const std::string& change : changes) std::printf("  %s\n", change.c_str());
   }
+  JsonObject references = ReferenceChanges(*before, *after, !invocation.json);
   if (invocation.json) {
-    PrintJson(JsonObject{{"images", std::move(images)}});
-  } else if (after->images.empty()) {
-    std::puts("no image is assembled from packages; there is nothing to lock");
+    PrintJson(JsonObject{{"images", std::move(images)}, {"references", std::move(references)}});
+  } else if (after->images.empty() && after->references.empty()) {
+    std::puts("no image is assembled from packages or pulled; there is nothing to lock");
   } else {
     std::puts("ingot.lock is up to date; commit it with the definition");
   }
@@ -64,10 +85,12 @@ int Lock(Invocation& invocation, bool upgrade) {
 
 void AddLock(CLI::App& app, Invocation& invocation) {
   auto upgrade = std::make_shared<bool>(false);
-  CLI::App* verb = AddVerb(app, invocation, "lock", "pin the packages of base images in ingot.lock",
-                           [&invocation, upgrade] { return Lock(invocation, *upgrade); });
+  CLI::App* verb =
+      AddVerb(app, invocation, "lock", "pin packages of base images and digests of pulled ones in ingot.lock",
+              [&invocation, upgrade] { return Lock(invocation, *upgrade); });
   AddProjectOptions(*verb, invocation);
-  verb->add_flag("--upgrade", *upgrade, "take today's versions instead of keeping the pinned ones");
+  verb->add_flag("--upgrade", *upgrade,
+                 "take today's versions and digests instead of keeping the pinned ones");
 }
 
 }  // namespace ingot::app

@@ -87,11 +87,28 @@ Result<void> SessionLock::Load() {
   return {};
 }
 
-Result<LockFile> SessionLock::KeepOnly(const std::set<std::string>& images) {
+Result<std::optional<oci::Digest>> SessionLock::GetPin(const oci::Reference& reference) {
+  const std::lock_guard lock(mutex_);
+  TRY(Load());
+  const auto found = file_->references.find(reference);
+  if (found == file_->references.end()) return std::optional<oci::Digest>();
+  return std::optional<oci::Digest>(found->second);
+}
+
+Result<void> SessionLock::SetPin(const oci::Reference& reference, const oci::Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  TRY(Load());
+  file_->references.insert_or_assign(reference, digest);
+  return file_->Save(project_);
+}
+
+Result<LockFile> SessionLock::KeepOnly(const std::set<std::string>& images,
+                                       const std::set<oci::Reference>& references) {
   const std::lock_guard lock(mutex_);
   TRY(Load());
   const size_t dropped =
-      std::erase_if(file_->images, [&](const auto& entry) { return !images.contains(entry.first); });
+      std::erase_if(file_->images, [&](const auto& entry) { return !images.contains(entry.first); }) +
+      std::erase_if(file_->references, [&](const auto& entry) { return !references.contains(entry.first); });
   if (dropped > 0) TRY(file_->Save(project_));
   return *file_;
 }
@@ -110,6 +127,12 @@ Result<LockedBase> SessionLock::Get(const std::string& image, const ImageInputs&
                                            image + ", but this machine is " + MachineArchitecture() +
                                            ". Run `ingot lock --upgrade` here, or build on such a machine.");
     }
+  }
+  if (locked_) {
+    return Error(Code::kRefused,
+                 "the packages of image " + image +
+                     " are not pinned in ingot.lock as the definition has them, and --locked allows "
+                     "nothing else; run `ingot lock` and commit the file");
   }
   if (debian_ == nullptr) {
     return Error(Code::kUnsupported,

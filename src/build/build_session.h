@@ -11,6 +11,7 @@
 #include "build/builder.h"
 #include "build/image_inputs.h"
 #include "build/image_tests.h"
+#include "registry/client.h"
 #include "store/lease.h"
 #include "store/store.h"
 
@@ -49,17 +50,23 @@ class BuildWorkspace {
 // ingot.lock as the images of one build see it: read once, resolved and written where it lacks an entry.
 class SessionLock {
  public:
-  SessionLock(DebianBase* debian, fs::path project) : debian_(debian), project_(std::move(project)) {}
+  // `locked`: what is not pinned is refused instead of resolved.
+  SessionLock(DebianBase* debian, fs::path project, bool locked)
+      : debian_(debian), project_(std::move(project)), locked_(locked) {}
   // The entry of an image `from: debian:SUITE`; `upgrade`: resolved again in any case. Any thread.
   Result<LockedBase> Get(const std::string& image, const ImageInputs& inputs, bool upgrade,
                          const DebianBase::Note& note);
+  // The digest of an image from elsewhere; nullopt: not pinned. Any thread.
+  Result<std::optional<oci::Digest>> GetPin(const oci::Reference& reference);
+  Result<void> SetPin(const oci::Reference& reference, const oci::Digest& digest);
   // Drops the entries of other images and gives what is left.
-  Result<LockFile> KeepOnly(const std::set<std::string>& images);
+  Result<LockFile> KeepOnly(const std::set<std::string>& images, const std::set<oci::Reference>& references);
 
  private:
   Result<void> Load();
   DebianBase* debian_;
   const fs::path project_;
+  const bool locked_;
   std::mutex mutex_;
   std::optional<LockFile> file_;
 };
@@ -68,6 +75,7 @@ struct BuildSession {
   store::Store& store;
   platform::Sandbox& sandbox;
   DebianBase* debian;
+  registry::Client* client;  // nullptr: nothing is pulled
   const BuildOptions& options;
   const definition::Definition& definition;
   fs::path project;
@@ -75,6 +83,7 @@ struct BuildSession {
   BuildWorkspace workspace;
   SessionLock lock_file;
   std::mutex reporting;
+  std::mutex pulling;
   Sync<std::map<std::string, BuiltImage>> built;
 
   // Fills in the image; safe from several threads.

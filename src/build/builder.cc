@@ -2,10 +2,12 @@
 
 #include "build/build_session.h"
 #include "build/task_graph.h"
+#include "registry/client.h"
 
 namespace ingot::build {
-Builder::Builder(store::Store& store, platform::Sandbox& sandbox, DebianBase* debian, BuildOptions options)
-    : store_(store), sandbox_(sandbox), debian_(debian), options_(std::move(options)) {}
+Builder::Builder(store::Store& store, platform::Sandbox& sandbox, DebianBase* debian, BuildOptions options,
+                 registry::Client* client)
+    : store_(store), sandbox_(sandbox), debian_(debian), options_(std::move(options)), client_(client) {}
 
 Result<std::map<std::string, BuiltImage>> Builder::Build(const definition::Definition& definition,
                                                          const fs::path& project,
@@ -17,12 +19,14 @@ Result<std::map<std::string, BuiltImage>> Builder::Build(const definition::Defin
   BuildSession session{store_,
                        sandbox_,
                        debian_,
+                       client_,
                        options_,
                        definition,
                        directory,
                        std::move(inputs),
                        {store_, options_, directory, keep},
-                       {debian_, directory},
+                       {debian_, directory, options_.locked},
+                       {},
                        {},
                        {}};
   TaskNeeds needs;
@@ -40,25 +44,37 @@ Result<LockFile> Builder::Lock(const definition::Definition& definition, const f
                                bool upgrade) {
   std::error_code failed;
   const fs::path directory = fs::absolute(project, failed);
-  SessionLock lock(debian_, directory);
+  SessionLock lock(debian_, directory, false);
   std::set<std::string> names;
-  for (const auto& [name, image] : definition.images) {
-    ImageInputs inputs;
-    inputs.image = &image;
-    inputs.debian_suite = DebianSuite(image);
-    if (inputs.debian_suite.empty()) continue;
-    names.insert(name);
-    const auto note = [&](std::string_view line) {
+  std::set<oci::Reference> references;
+  for (const auto& [name, inputs] : TRY(ReadImageInputs(definition, directory, {}))) {
+    const auto note = [&, image = name](std::string_view line) {
       BuildEvent event;
       event.kind = BuildEvent::Kind::kNote;
-      event.image = name;
+      event.image = image;
       event.text = std::string(line);
       if (options_.progress) options_.progress(event);
     };
-    auto locked = lock.Get(name, inputs, upgrade, note);
-    if (!locked) return std::move(locked).error().While("locking image " + name);
+    if (!inputs.debian_suite.empty()) {
+      names.insert(name);
+      auto locked = lock.Get(name, inputs, upgrade, note);
+      if (!locked) return std::move(locked).error().While("locking image " + name);
+    }
+    for (const auto& [written, reference] : inputs.references) {
+      if (!references.insert(reference).second) continue;
+      auto pinned = LockReference(lock, reference, upgrade);
+      if (!pinned) return std::move(pinned).error().While("locking image " + name);
+    }
   }
-  return lock.KeepOnly(names);
+  return lock.KeepOnly(names, references);
+}
+
+Result<void> Builder::LockReference(SessionLock& lock, const oci::Reference& reference, bool upgrade) {
+  if (reference.digest) return {};  // pinned by itself
+  if (!upgrade && TRY(lock.GetPin(reference))) return {};
+  if (client_ == nullptr)
+    return Error(Code::kUnsupported, reference.Render() + ": images cannot be pulled in this program");
+  return lock.SetPin(reference, TRY(client_->GetManifest(reference)).digest);
 }
 
 }  // namespace ingot::build

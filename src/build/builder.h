@@ -4,7 +4,8 @@
 // context (context.h) and of the base images a BuildPlan: pure data, every step with its key, so that a build
 // in which nothing changed is one look-up (key of the last step → manifest). What is not found is executed
 // stage by stage (stage_executor.h), each step looked up by what it really depends on, before it is run.
-// Then the image's tests run (image_test.h), and only an image that passed is marked golden.
+// Then the image's tests run (image_test.h), and only an image that passed is marked golden. Somebody else's
+// image (pulled_image.h) has no steps and is golden by the same rule.
 //
 // Nothing here prints. A build needs root, no daemon, and may run beside others on the same store.
 #pragma once
@@ -23,20 +24,27 @@
 #include "build/progress.h"
 #include "definition/definition.h"
 #include "oci/digest.h"
+#include "oci/reference.h"
 #include "platform/runtime.h"
 
 namespace ingot::store {
 class Store;
 class Lease;
 }  // namespace ingot::store
+namespace ingot::registry {
+class Client;
+}  // namespace ingot::registry
 
 namespace ingot::build {
+
+class SessionLock;
 
 struct BuildOptions {
   BuildProgress progress;           // may be empty
   fs::path cache_dir;               // context indexes and, below deb/, packages; made if missing
   fs::path temp_dir;                // on the store's file system; made if missing
   bool no_cache = false;            // run every step again; results are still kept
+  bool locked = false;              // refuse what ingot.lock does not pin, and leave that file alone
   int64_t source_date_epoch_s = 0;  // "created", and no file of a layer is younger
   int jobs = 2;                     // stages and images at a time
   std::string commit;               // for the provenance; empty: not known
@@ -54,8 +62,10 @@ struct BuiltImage {
 
 class Builder {
  public:
-  // All of them must outlive the builder. `debian` may be nullptr: `from: debian:…` is then kUnsupported.
-  Builder(store::Store& store, platform::Sandbox& sandbox, DebianBase* debian, BuildOptions options);
+  // All of them must outlive the builder. `debian` may be nullptr: `from: debian:…` is then kUnsupported; and
+  // `client`: what would have to be pulled is.
+  Builder(store::Store& store, platform::Sandbox& sandbox, DebianBase* debian, BuildOptions options,
+          registry::Client* client = nullptr);
 
   // Builds `images` (empty: all) of the definition in `project`, and those they are built on, each once.
   // Every image of the answer is golden. With `keep` they are kept for that lease's life; without, until
@@ -64,22 +74,26 @@ class Builder {
   //
   // kInvalid, kUnsupported: the Dockerfile ("api/Dockerfile:12: …") or definition ("ingot.yaml:4:5: …").
   // kFailed: a RUN or an image test failed; the message has its place, command, exit code and last lines.
-  // kConflict: a file of the context changed while it was read. kUnavailable: a mirror, or the runtime.
+  // kConflict: a file of the context changed while it was read. kUnavailable: a mirror, a registry, or the
+  // runtime. kRefused: `locked`, and something is not pinned. Errors of a pull as registry::PullImage.
   // After an error nothing is left but the cache of the steps that succeeded.
   Result<std::map<std::string, BuiltImage>> Build(const definition::Definition& definition,
                                                   const fs::path& project,
                                                   const std::vector<std::string>& images = {},
                                                   store::Lease* keep = nullptr);
 
-  // Resolves the Debian packages of every image and writes ingot.lock. Without `upgrade` entries that still
-  // match their image are kept as they are. Errors as DebianBase::Resolve.
+  // Resolves the Debian packages of every image and the digests of images from elsewhere, and writes
+  // ingot.lock. Without `upgrade` entries that still match their image are kept as they are. Errors as
+  // DebianBase::Resolve and registry::Client::GetManifest; kInvalid: a Dockerfile.
   Result<LockFile> Lock(const definition::Definition& definition, const fs::path& project, bool upgrade);
 
  private:
+  Result<void> LockReference(SessionLock& lock, const oci::Reference& reference, bool upgrade);
   store::Store& store_;
   platform::Sandbox& sandbox_;
   DebianBase* debian_;
   BuildOptions options_;
+  registry::Client* client_;
 };
 
 }  // namespace ingot::build

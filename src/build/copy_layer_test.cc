@@ -150,6 +150,12 @@ TEST(LockFile, RendersAndParsesBack) {
   ASSERT_TRUE(parsed) << parsed.error().Render();
   EXPECT_EQ(*parsed, lock);
   EXPECT_EQ(base.NewestRelease(), 1'700'000'100);
+  EXPECT_EQ(lock.Render().find("references"), std::string::npos) << "a lock without any is as it was";
+  lock.references[*oci::Reference::Parse("docker.io/library/redis:7.2")] = oci::Digest::Of("redis");
+  lock.references[*oci::Reference::Parse("127.0.0.1:5000/app:1")] = oci::Digest::Of("app");
+  const auto again = LockFile::Parse(lock.Render());
+  ASSERT_TRUE(again) << again.error().Render();
+  EXPECT_EQ(*again, lock);
   LockedBase other = base;
   other.packages[0].path = "elsewhere/n.deb";
   EXPECT_EQ(other.Identity(), base.Identity()) << "where it came from";
@@ -181,6 +187,16 @@ TEST(LockFile, RefusesWhatCouldEscape) {
     EXPECT_THAT(bad.error().message(), testing::HasSubstr("ingot lock"));
   }
   EXPECT_EQ(LockFile::Parse(R"({"version":2,"images":{}})").error().code(), Code::kUnsupported);
+  const std::string digest = oci::Digest::Of("x").Render();
+  for (const std::string reference :
+       {R"("redis:7":")" + digest + "\"", std::string(R"("docker.io/library/redis:7":"sha256:abc")"),
+        std::string(R"("docker.io/library/redis:7":5)"), R"("docker.io/library/../x:7":")" + digest + "\"",
+        R"("docker.io/a/b@)" + digest + R"(":")" + oci::Digest::Of("y").Render() + "\""}) {
+    const auto bad = LockFile::Parse(R"({"version":1,"images":{},"references":{)" + reference + "}}");
+    ASSERT_FALSE(bad) << reference;
+    EXPECT_EQ(bad.error().code(), Code::kInvalid);
+    EXPECT_THAT(bad.error().message(), testing::HasSubstr("ingot.lock: references."));
+  }
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include <atomic>
 
 #include "base/json.h"
+#include "base/units.h"
 #include "build/build_session.h"
 #include "build/context.h"
 #include "build/key.h"
 #include "build/plan.h"
+#include "build/pulled_image.h"
 #include "build/stage_executor.h"
 #include "build/task_graph.h"
 #include "store/oci_layout.h"
@@ -20,6 +22,7 @@ struct DockerfileImage::State {
 
   Result<std::optional<BaseImage>> Find(const std::string& image);
   Result<oci::Digest> ImportLayout(const std::string& reference);
+  Result<oci::Digest> Pull(const std::string& written, const oci::Reference& reference);
   std::string Provenance() const;
 };
 
@@ -55,6 +58,24 @@ Result<oci::Digest> DockerfileImage::State::ImportLayout(const std::string& refe
   return digest;
 }
 
+Result<oci::Digest> DockerfileImage::State::Pull(const std::string& written,
+                                                 const oci::Reference& reference) {
+  auto pulled = PulledImage(session, name, reference);
+  if (pulled) return pulled;
+  const Error& error = pulled.error();
+  std::string message = error.Render();
+  // A short name that no registry has may be a slip of the pen.
+  const bool absent = error.code() == Code::kNotFound || error.code() == Code::kPermission;
+  if (absent && written.find('/') == std::string::npos) {
+    std::vector<std::string> names;
+    for (const auto& [known, unused] : session.definition.images) names.push_back(known);
+    const std::string near = Nearest(written, names);
+    message += ". " + written + " is neither a stage nor an image of " + session.definition.file +
+               (near.empty() ? "" : "; did you mean " + near + "?");
+  }
+  return Error(error.code(), message);
+}
+
 Result<std::optional<BaseImage>> DockerfileImage::State::Find(const std::string& image) {
   BaseImage base;
   if (session.definition.images.contains(image)) {
@@ -64,6 +85,8 @@ Result<std::optional<BaseImage>> DockerfileImage::State::Find(const std::string&
     base.manifest = found->second.manifest;
   } else if (image.starts_with(kLayoutPrefix)) {
     base.manifest = TRY(ImportLayout(image));
+  } else if (const auto reference = inputs.references.find(image); reference != inputs.references.end()) {
+    base.manifest = TRY(Pull(image, reference->second));
   } else {
     return std::optional<BaseImage>();
   }

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "build/build_session.h"
 #include "build/key.h"
+#include "build/pulled_image.h"
 
 namespace ingot::build {
 namespace {
@@ -58,6 +59,7 @@ class ImageBuild {
     const ImageTests tests = TestsOf(session_.definition, name_);
     std::optional<DockerfileImage> dockerfile;
     std::optional<LockedBase> base;
+    std::optional<oci::Digest> pulled;
     int steps = 1;
     std::string image_key;
     if (inputs_.dockerfile) {
@@ -67,6 +69,10 @@ class ImageBuild {
     } else if (!inputs_.debian_suite.empty()) {
       base = TRY(session_.lock_file.Get(name_, inputs_, false, session_.NoteOf(name_)));
       image_key = DebianImageKey(session_, *base);
+    } else if (!inputs_.references.empty()) {
+      pulled = TRY(PulledImage(session_, name_, inputs_.references.begin()->second));
+      image_key = pulled->Render();
+      steps = 0;
     } else {
       image_key = session_.built.lock()->at(inputs_.image->from).manifest.Render();
       steps = 0;
@@ -84,6 +90,8 @@ class ImageBuild {
       made = TRY(dockerfile->Make());
     else if (base)
       made = TRY(MakeDebianImage(session_, name_, *base));
+    else if (pulled)
+      made.manifest = *pulled;
     else
       made.manifest = session_.built.lock()->at(inputs_.image->from).manifest;
     const bool tested = TRY(Prove(session_, name_, made.manifest, tests));

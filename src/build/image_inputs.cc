@@ -58,12 +58,8 @@ class InputsReader {
       return Unsupported(path + ".compression", "zstd is not yet supported. Leave it out.");
     if (image.build) return ReadBuild(name, *image.build, std::move(inputs));
     if (!image.image.empty()) {
-      return Unsupported(path + ".image",
-                         "this version of Ingot does not pull images. Save it as an OCI layout (skopeo copy "
-                         "docker://" +
-                             image.image +
-                             " oci:DIR) and build it from a Dockerfile with FROM "
-                             "oci-layout:DIR.");
+      inputs.references.emplace(image.image, TRY(oci::Reference::Parse(image.image)).Normalized());
+      return inputs;
     }
     inputs.debian_suite = DebianSuite(image);
     if (!inputs.debian_suite.empty()) return inputs;
@@ -102,14 +98,13 @@ class InputsReader {
       if (definition_.images.contains(named.name)) {
         inputs.needs.insert(named.name);
       } else if (!named.name.starts_with(kLayoutPrefix)) {
-        return Error(
-            Code::kUnsupported,
-            fmt::format(
-                "{}: {} is neither a stage nor an image of {}, and this version of Ingot does not pull "
-                "images. Declare it there (for example base: {{from: debian:bookworm}}, then FROM "
-                "base), or save it as an OCI layout (skopeo copy docker://{} oci:DIR, then FROM "
-                "oci-layout:DIR).",
-                named.where, named.name, definition_.file, named.name));
+        auto reference = oci::Reference::Parse(named.name);
+        if (!reference) {
+          return Error(Code::kInvalid,
+                       fmt::format("{}: {} is neither a stage nor an image of {}: {}", named.where,
+                                   named.name, definition_.file, reference.error().message()));
+        }
+        inputs.references.emplace(named.name, reference->Normalized());
       }
     }
     return inputs;

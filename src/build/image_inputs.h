@@ -13,12 +13,15 @@
 #include "build/dockerfile.h"
 #include "build/dockerfile_scope.h"
 #include "definition/definition.h"
+#include "oci/reference.h"
 
 namespace ingot::build {
 
 struct ImageInputs {
   const definition::Image* image = nullptr;
   std::set<std::string> needs;  // images of the definition
+  // Images from elsewhere, by the name that the Dockerfile or `image:` writes; Normalized.
+  std::map<std::string, oci::Reference> references;
   // Of an image with `build`.
   std::optional<Dockerfile> dockerfile;
   std::string dockerfile_bytes;
@@ -30,7 +33,7 @@ struct ImageInputs {
 };
 
 // For `images` and all that they need. kInvalid, kUnsupported with the place: a Dockerfile that does not
-// parse, images that need each other, an image from elsewhere, what this version does not build.
+// parse, images that need each other, a name that is neither, what this version does not build.
 Result<std::map<std::string, ImageInputs>> ReadImageInputs(const definition::Definition& definition,
                                                            const fs::path& project,
                                                            const std::vector<std::string>& images);

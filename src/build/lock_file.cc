@@ -146,6 +146,19 @@ Result<LockFile> LockFile::Parse(std::string_view bytes) {
     if (!base) return InvalidLock("images." + image, base.error().message());
     lock.images.emplace(image, std::move(*base));
   }
+  const Json* references = top.if_contains("references");
+  if (references == nullptr) return lock;
+  if (!references->is_object()) return InvalidLock("references", "expected an object");
+  for (const auto& [key, value] : references->get_object()) {
+    const std::string where = "references." + std::string(key).substr(0, 200);
+    auto reference = oci::Reference::Parse(std::string(key));
+    if (!reference || reference->Normalized() != *reference)
+      return InvalidLock(where, "expected a whole reference, such as docker.io/library/redis:7.2");
+    auto digest = oci::Digest::Parse(value.is_string() ? std::string_view(value.get_string()) : "");
+    if (!digest || (reference->digest && *reference->digest != *digest))
+      return InvalidLock(where, "expected its digest");
+    lock.references.emplace(std::move(*reference), std::move(*digest));
+  }
   return lock;
 }
 
@@ -177,7 +190,16 @@ std::string LockFile::Render() const {
     }
     text += "\n      ]\n    }";
   }
-  return text + "\n  }\n}\n";
+  text += "\n  }";
+  if (!references.empty()) text += ",\n  \"references\": {";
+  std::map<std::string, std::string> lines;
+  for (const auto& [reference, digest] : references) lines.emplace(reference.Render(), digest.Render());
+  bool first_line = true;
+  for (const auto& [reference, digest] : lines) {
+    text += std::string(first_line ? "" : ",") + "\n    " + Quote(reference) + ": " + Quote(digest);
+    first_line = false;
+  }
+  return text + (references.empty() ? "\n}\n" : "\n  }\n}\n");
 }
 
 Result<LockFile> LockFile::Load(const fs::path& directory) {

@@ -1,5 +1,5 @@
-// ingot.lock: the exact packages behind `from: debian:SUITE`, kept in version control beside ingot.yaml
-// (docs/formats/lock.md).
+// ingot.lock: the exact packages behind `from: debian:SUITE` and the digests behind images from elsewhere,
+// kept in version control beside ingot.yaml (docs/formats/lock.md).
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/result.h"
 #include "oci/digest.h"
+#include "oci/reference.h"
 
 namespace ingot::build {
 
@@ -51,6 +52,9 @@ struct LockedBase {
 
 struct LockFile {
   std::map<std::string, LockedBase> images;  // by name in the definition
+  // What images from elsewhere are, whichever machine: the digest of an index or a manifest. By reference,
+  // Normalized.
+  std::map<oci::Reference, oci::Digest> references;
   bool operator==(const LockFile&) const = default;
 
   // YAML-compatible JSON, one package per line, sorted: equal values give equal bytes. Inverses. kInvalid

@@ -38,7 +38,6 @@ bool IsNotLocal(std::string_view text) {
 // One line per block; the work that builds a block deletes its line.
 constexpr std::array kNotYet = {
     Block{"images.*.from", IsNotDebian, "images assembled on another image"},
-    Block{"images.*.image", nullptr, "pulling images"},
     Block{"images.*.configure", nullptr, "configuration management"},
     Block{"images.*.compression", IsNotNone, "compressed layers"},
     Block{"images.*.build.secrets", nullptr, "build secrets"},
