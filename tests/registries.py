@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 import threading
 import time
+import warnings
 
 from host import free_port, wait_for
 
@@ -121,7 +122,9 @@ class DockerRegistry:
                   "storage": {"filesystem": {"rootdirectory": str(self.base / "data")}},
                   "http": {"addr": self.name}}
         if password:
-            import crypt
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # gone with Python 3.13, as is Debian 12 by then
+                import crypt
             hashed = crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))
             (self.base / "htpasswd").write_text(f"user:{hashed.replace('$2b$', '$2y$', 1)}\n")
             config["auth"] = {"htpasswd": {"realm": "test", "path": str(self.base / "htpasswd")}}
