@@ -3,6 +3,8 @@
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <chrono>
 #include <optional>
@@ -63,6 +65,30 @@ Result<CurlLibrary> LoadCurl() {
     return Error(Code::kUnsupported, std::string(kCurlLibrary) + " is of a version that is not known");
   return curl;
 }
+
+// OpenSSL writes to its sockets in a way that raises SIGPIPE when the other side has gone; libcurl leaves
+// that signal to us (CURLOPT_NOSIGNAL: it must not set handlers beside our threads).
+class PipeSignalHeld {
+ public:
+  PipeSignalHeld() {
+    ::sigemptyset(&pipe_);
+    ::sigaddset(&pipe_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  PipeSignalHeld(const PipeSignalHeld&) = delete;
+  PipeSignalHeld& operator=(const PipeSignalHeld&) = delete;
+  ~PipeSignalHeld() {
+    if (::sigismember(&before_, SIGPIPE) == 1) return;
+    const struct timespec now {};
+    while (::sigtimedwait(&pipe_, nullptr, &now) == SIGPIPE) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t pipe_{};
+  sigset_t before_{};
+};
 
 // One request under way; what libcurl's callbacks see.
 struct Transfer {
@@ -273,7 +299,11 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
     set(CURLOPT_SSLCERT, trust.certificate.c_str());
     set(CURLOPT_SSLKEY, trust.key.c_str());
   }
-  const CURLcode code = curl.easy_perform(handle);
+  CURLcode code = CURLE_OK;
+  {
+    const PipeSignalHeld held;
+    code = curl.easy_perform(handle);
+  }
   long status = 0;
   curl.easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
   curl.slist_free_all(headers);

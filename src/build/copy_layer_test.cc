@@ -188,7 +188,7 @@ TEST(LockFile, RefusesWhatCouldEscape) {
   }
   EXPECT_EQ(LockFile::Parse(R"({"version":2,"images":{}})").error().code(), Code::kUnsupported);
   const std::string digest = oci::Digest::Of("x").Render();
-  for (const std::string reference :
+  for (const std::string& reference :
        {R"("redis:7":")" + digest + "\"", std::string(R"("docker.io/library/redis:7":"sha256:abc")"),
         std::string(R"("docker.io/library/redis:7":5)"), R"("docker.io/library/../x:7":")" + digest + "\"",
         R"("docker.io/a/b@)" + digest + R"(":")" + oci::Digest::Of("y").Render() + "\""}) {
