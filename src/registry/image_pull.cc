@@ -20,14 +20,6 @@ constexpr int kMaxIndexes = 4;  // in each other
 constexpr size_t kMaxConfig = 8 << 20;
 constexpr size_t kMaxLayers = 200;  // overlayfs takes some more; Docker makes at most 127
 
-// Nothing in the world is compressed a hundredfold but zeros, and nobody ships a gigabyte of them.
-store::TarOptions PulledTar() {
-  store::TarOptions options;
-  options.limits.max_ratio = 100;
-  options.limits.ratio_from_bytes = uint64_t{1} << 30;
-  return options;
-}
-
 std::string ShowPlatform(const oci::Platform& platform) {
   return platform.os + "/" + platform.architecture + (platform.variant.empty() ? "" : "/" + platform.variant);
 }
@@ -232,7 +224,7 @@ class ImagePull {
           if (cancelled_.load()) return Error(Code::kCancelled, "another layer failed");
           return SourceOf(fd.get())(buffer, size);
         },
-        store_.objects(), PulledTar());
+        store_.objects(), store::ImportedTarOptions());
     if (!archive) return std::move(archive).error().While("reading the layer " + descriptor.digest.Render());
     if (archive->diff_id != config_.diff_ids[i]) {
       return Foreign(Code::kInvalid, "the layer " + descriptor.digest.Render() + " unpacks to " +

@@ -2,6 +2,14 @@
 
 namespace ingot::store {
 
+TarOptions ImportedTarOptions() {
+  TarOptions options;
+  options.absolute_names = true;
+  options.limits.max_ratio = 100;
+  options.limits.ratio_from_bytes = uint64_t{1} << 30;
+  return options;
+}
+
 Result<void> ImportedLayers::Add(ReadArchive archive, const oci::Descriptor& descriptor,
                                  const oci::Digest& diff_id, const std::function<Result<void>()>& keep_blob) {
   if (archive.diff_id != diff_id) {

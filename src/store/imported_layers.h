@@ -12,6 +12,10 @@
 
 namespace ingot::store {
 
+// How the tars of layers from elsewhere are read. Nothing in the world is compressed a hundredfold but zeros,
+// and nobody ships a gigabyte of them.
+TarOptions ImportedTarOptions();
+
 // One thread.
 class ImportedLayers {
  public:

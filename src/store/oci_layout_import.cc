@@ -171,8 +171,8 @@ class LayoutReader {
     }
     const Fd fd = TRY(OpenBlob(descriptor));
     CheckedSource source(SourceOf(fd.get()), descriptor);
-    auto archive =
-        ReadTar([&](char* buffer, size_t size) { return source.Read(buffer, size); }, store_.objects());
+    auto archive = ReadTar([&](char* buffer, size_t size) { return source.Read(buffer, size); },
+                           store_.objects(), ImportedTarOptions());
     if (!archive) return std::move(archive).error().While("reading the layer " + descriptor.digest.Render());
     TRY(source.Finish());
     return layers_.Add(std::move(*archive), descriptor, diff_id, [&]() -> Result<void> {

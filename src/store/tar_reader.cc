@@ -73,8 +73,8 @@ Error Refuse(std::string_view name, std::string_view why) {
 }
 
 // "./usr//bin/" → "usr/bin". kInvalid for names that lead out of the archive's root.
-Result<std::string> Canonical(std::string_view name) {
-  if (name.starts_with('/'))
+Result<std::string> Canonical(std::string_view name, bool absolute_names) {
+  if (name.starts_with('/') && !absolute_names)
     return Refuse(name, "its name is absolute; make the archive with relative names");
   std::string out;
   for (size_t begin = 0; begin <= name.size();) {
@@ -328,7 +328,7 @@ Result<void> Parser::Add(TarHeader& header, const std::map<std::string, std::str
   if (header.size < 0) return Refuse(header.name, "its size is negative");
   const bool regular = header.type == '0' || header.type == '\0' || header.type == '7' || header.type == 'S';
   if (regular && header.name.ends_with('/')) header.type = '5';  // how version 7 told a directory
-  const std::string path = TRY(Canonical(header.name));
+  const std::string path = TRY(Canonical(header.name, options_.absolute_names));
   path_bytes_ += path.size() + header.link.size();
   if (path_bytes_ > kMaxPathBytes)
     return Error(Code::kRefused, "The archive's names are larger than 256 MiB together.");
@@ -338,7 +338,7 @@ Result<void> Parser::Add(TarHeader& header, const std::map<std::string, std::str
     return regular ? in_.Skip(static_cast<uint64_t>(header.size) + PaddingOf(header.size)) : Result<void>();
   }
   if (header.type == '1') {
-    const std::string target = TRY(Canonical(header.link));
+    const std::string target = TRY(Canonical(header.link, options_.absolute_names));
     auto linked = tree_.Link(path, target);
     if (!linked) return Error(Code::kInvalid, linked.error().message());
     return {};

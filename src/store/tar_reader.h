@@ -28,6 +28,8 @@ struct TarOptions {
   // True: ".wh.name" and ".wh..wh..opq" are whiteouts (an OCI layer). False: they are ordinary names (ADD
   // archive).
   bool whiteouts = true;
+  // True: "/etc/x" is "etc/x", as other runtimes read it and some builders of images write it.
+  bool absolute_names = false;
 };
 
 struct ReadArchive {
@@ -36,10 +38,10 @@ struct ReadArchive {
   uint64_t uncompressed_bytes = 0;
 };
 
-// kInvalid: not a tar, a broken header, an absolute name or one with "..", a name below a symbolic link or
-// file of the same archive, a hard link to what the archive does not hold; the message names the entry.
-// kRefused: beyond a limit. kUnsupported: a multi-volume entry, a sparse one of PAX 0.0. Contents are put
-// into the pool and not flushed.
+// kInvalid: not a tar, a broken header, an absolute name (unless allowed) or one with "..", a name below a
+// symbolic link or file of the same archive, a hard link to what the archive does not hold; the message names
+// the entry. kRefused: beyond a limit. kUnsupported: a multi-volume entry, a sparse one of PAX 0.0. Contents
+// are put into the pool and not flushed.
 Result<ReadArchive> ReadTar(const ByteSource& source, ObjectPool& pool, const TarOptions& options = {});
 
 }  // namespace ingot::store

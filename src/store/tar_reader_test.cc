@@ -89,6 +89,17 @@ TEST_F(TarReaderTest, RefusesNamesThatLeadOut) {
   Refused(Entry('0', ".wh...", "") + kEnd, Code::kInvalid, "removes nothing");
 }
 
+TEST_F(TarReaderTest, AbsoluteNamesAreWithinTheImageWhereTheyAreAllowed) {
+  TarOptions options;
+  options.absolute_names = true;
+  const auto read = Read(Entry('0', "/etc/x", "x") + Entry('1', "//y", "", "/etc/x") + kEnd, options);
+  ASSERT_TRUE(read) << read.error().Render();
+  EXPECT_NE(read->tree.Find("etc/x"), nullptr);
+  EXPECT_EQ(read->tree.names().find("y")->second, read->tree.names().find("etc/x")->second);
+  EXPECT_EQ(Read(Entry('0', "/../x", "x") + kEnd, options).error().code(), Code::kInvalid);
+  EXPECT_EQ(Read(Entry('1', "x", "", "/../etc/shadow") + kEnd, options).error().code(), Code::kInvalid);
+}
+
 TEST_F(TarReaderTest, RefusesWhatOverlayfsWouldObey) {
   Refused(Pax({{"SCHILY.xattr.trusted.overlay.redirect", "/ab/cd"}}) + Entry('0', "x", "x") + kEnd,
           Code::kInvalid, "obey");

@@ -2,12 +2,14 @@
 import json
 import os
 import shutil
+import subprocess
 import tarfile
+import threading
 import time
 
 import pytest
 
-from host import APP
+from host import APP, INGOT, wait_for
 from registries import BadRegistry, DockerRegistry, Image, bomb, cut_off, digest, log_in, stall
 
 NEEDED = {"docker-registry": "docker-registry", "skopeo": "skopeo", "openssl": "openssl"}
@@ -361,6 +363,49 @@ def test_what_is_not_right_is_refused_and_leaves_nothing(host, bad_registry, fau
     assert done.code == expected[0] and expected[1] in done.err, done
     assert time.monotonic() - begin < 60
     assert_nothing_left(host)
+
+
+def test_what_a_killed_pull_left_is_collected(host, bad_registry):
+    registry = bad_registry()
+    image = app_image()
+    registry.put(image, "app:1")
+    define(host, f"{registry.name}/app:1")
+    reached = threading.Event()
+
+    def misbehave(handler, path, body):
+        if not path.endswith(image.largest()):
+            return False
+        reached.set()
+        stall(handler, body, 100_000, 20)
+        return True
+
+    registry.misbehave = misbehave
+    process = subprocess.Popen([str(INGOT), "build"], cwd=host.project, env={**os.environ, "INGOT_ROOT": str(host.root)},
+                               stdout=subprocess.DEVNULL)
+    assert reached.wait(20)
+    wait_for("a part has arrived", lambda: any(".tmp." in name for name in files_of_store(host)))
+    process.kill()
+    process.wait()
+    registry.misbehave = None
+    host.ok("gc")
+    left = [name for name in files_of_store(host) if not name.startswith("tmp/")]
+    assert left == [], left
+    assert host.ok("build", "--json").json()["images"]["app"]["digest"] == image.digest
+
+
+def test_two_projects_pull_the_same_image_at_once(host, bad_registry):
+    registry = bad_registry()
+    image = app_image()
+    registry.put(image, "app:1")
+    define(host, f"{registry.name}/app:1")
+    other = host.base / "other"
+    shutil.copytree(host.project, other)
+    runs = [subprocess.Popen([str(INGOT), "build", "--json"], cwd=cwd, env={**os.environ, "INGOT_ROOT": str(host.root)},
+                             stdout=subprocess.PIPE, text=True) for cwd in (host.project, other)]
+    for run in runs:
+        out, _ = run.communicate(timeout=60)
+        assert run.returncode == 0 and json.loads(out)["images"]["app"]["digest"] == image.digest
+    host.ok("verify")
 
 
 def test_no_credential_goes_along_to_another_host(host, bad_registry):
