@@ -12,7 +12,7 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-const std::string kManifest =
+const std::string kBareManifest =
     R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"})";
 
 oci::Reference Ref(const std::string& text) {
@@ -34,7 +34,7 @@ FakeAnswer Redirect(const std::string& to, int status = 307) {
 
 class ClientTest : public testing::Test {
  protected:
-  ClientTest() { registry_.AddManifest(oci::kManifestType, kManifest, "1"); }
+  ClientTest() { registry_.AddManifest(oci::kManifestType, kBareManifest, "1"); }
 
   Result<RemoteManifest> Manifest(const std::string& reference = "registry.example/app:1") {
     return Client(http_, find_, clock_, options_).GetManifest(Ref(reference));
@@ -68,8 +68,8 @@ class ClientTest : public testing::Test {
 TEST_F(ClientTest, AsksForAManifestOfAnyFormat) {
   const auto manifest = Manifest();
   ASSERT_TRUE(manifest) << manifest.error().Render();
-  EXPECT_EQ(manifest->bytes, kManifest);
-  EXPECT_EQ(manifest->digest, oci::Digest::Of(kManifest));
+  EXPECT_EQ(manifest->bytes, kBareManifest);
+  EXPECT_EQ(manifest->digest, oci::Digest::Of(kBareManifest));
   EXPECT_EQ(manifest->media_type, oci::kManifestType);
   ASSERT_EQ(http_.requests().size(), 1u);
   EXPECT_EQ(http_.requests()[0].url.Render(), "https://registry.example/v2/app/manifests/1");
@@ -93,14 +93,14 @@ TEST_F(ClientTest, AnUnknownTagSaysSo) {
 }
 
 TEST_F(ClientTest, AManifestIsWhatItsDigestSays) {
-  const std::string other = kManifest + " ";
+  const std::string other = kBareManifest + " ";
   before_ = [&](const ClientRequest&) { return Result<FakeAnswer>(Status(200, other)); };
-  auto manifest = Manifest("registry.example/app@" + oci::Digest::Of(kManifest).Render());
+  auto manifest = Manifest("registry.example/app@" + oci::Digest::Of(kBareManifest).Render());
   ASSERT_FALSE(manifest);
   EXPECT_EQ(manifest.error().code(), Code::kInvalid);
   before_ = [&](const ClientRequest&) {
     FakeAnswer answer = Status(200, other);
-    answer.headers.emplace("docker-content-digest", oci::Digest::Of(kManifest).Render());
+    answer.headers.emplace("docker-content-digest", oci::Digest::Of(kBareManifest).Render());
     return Result<FakeAnswer>(answer);
   };
   EXPECT_EQ(Manifest().error().code(), Code::kInvalid);

@@ -95,12 +95,12 @@ class Store {
 
   // Blobs. PutBlob is idempotent.
   Result<oci::Digest> PutBlob(std::string_view bytes, Lease& lease);
+  // A blob of this digest and size that is about to arrive (incoming_blob.h). SHA-256 only.
+  Result<IncomingBlob> ReceiveBlob(const oci::Digest& digest, uint64_t size_bytes, Lease& lease);
   // Everything `source` gives, which must have this digest (kInvalid otherwise; nothing is kept) and at most
   // `limit_bytes`. SHA-256 only.
   Result<void> PutBlobStream(const oci::Digest& digest, const ByteSource& source, uint64_t limit_bytes,
                              Lease& lease);
-  // A blob of this digest and size that is about to arrive (incoming_blob.h). SHA-256 only.
-  Result<IncomingBlob> ReceiveBlob(const oci::Digest& digest, uint64_t size_bytes, Lease& lease);
   // Checked against the digest: kCorrupt, kNotFound. kUnsupported for sha512. kInvalid beyond `limit_bytes`.
   Result<std::string> GetBlob(const oci::Digest& digest, size_t limit_bytes = size_t{64} << 20) const;
   Result<bool> HasBlob(const oci::Digest& digest) const;
