@@ -42,6 +42,24 @@ CREATE TABLE pins(
   owner TEXT NOT NULL, digest TEXT NOT NULL REFERENCES images(digest),
   PRIMARY KEY(owner, digest)) WITHOUT ROWID;
 CREATE INDEX pins_by_digest ON pins(digest);
+)sql",
+                                                 R"sql(
+CREATE TABLE repository_blobs(
+  repository TEXT NOT NULL, digest TEXT NOT NULL, size_bytes INTEGER NOT NULL, created INTEGER NOT NULL,
+  PRIMARY KEY(repository, digest)) WITHOUT ROWID;
+CREATE INDEX repository_blobs_by_digest ON repository_blobs(digest);
+CREATE TABLE repository_manifests(
+  repository TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, size_bytes INTEGER NOT NULL,
+  subject TEXT, artifact_type TEXT NOT NULL, descriptor TEXT NOT NULL, created INTEGER NOT NULL,
+  PRIMARY KEY(repository, digest)) WITHOUT ROWID;
+CREATE INDEX repository_manifests_by_subject ON repository_manifests(repository, subject)
+  WHERE subject IS NOT NULL;
+CREATE TABLE repository_tags(
+  repository TEXT NOT NULL, tag TEXT NOT NULL, digest TEXT NOT NULL, updated INTEGER NOT NULL,
+  PRIMARY KEY(repository, tag),
+  FOREIGN KEY(repository, digest) REFERENCES repository_manifests(repository, digest)
+    ON DELETE CASCADE) WITHOUT ROWID;
+CREATE INDEX repository_tags_by_digest ON repository_tags(repository, digest);
 )sql"};
   return steps;
 }

@@ -1,5 +1,6 @@
 #include "adapters/sqlite_catalog_rows.h"
 
+#include "adapters/sqlite_values.h"
 #include "base/json.h"
 
 namespace ingot::adapters {
@@ -13,21 +14,6 @@ using store::PinRow;
 using store::Tag;
 
 namespace {
-
-// What is in the database was written by this file: a value that does not parse is damage.
-template <typename T>
-Result<T> Stored(Result<T> parsed) {
-  if (parsed) return parsed;
-  return Error(Code::kCorrupt, "store.db holds a value that is none: " + parsed.error().message() +
-                                   " Restore it from a backup.");
-}
-
-int64_t Milliseconds(WallTime time) {
-  return time.time_since_epoch().count();
-}
-WallTime TimeOf(int64_t ms) {
-  return WallTime(std::chrono::milliseconds(ms));
-}
 
 template <typename T>
 std::string RenderList(const std::vector<T>& items) {
@@ -78,7 +64,7 @@ Result<void> SqliteRows::PutLayer(const Layer& layer) {
       Changed("INSERT INTO layers(id, diff_id, tar_bytes, object_bytes, blob, created) VALUES(?,?,?,?,?,?) "
               "ON CONFLICT DO NOTHING",
               layer.id.Render(), layer.diff_id.Render(), layer.tar_bytes, layer.object_bytes,
-              RenderBlob(layer), Milliseconds(layer.created)));
+              RenderBlob(layer), MsOf(layer.created)));
   return {};
 }
 
@@ -129,7 +115,7 @@ Result<void> SqliteRows::PutImage(const ImageRow& image) {
       Changed("INSERT INTO images(digest, created, golden, test_record, provenance) VALUES(?,?,?,?,?) "
               "ON CONFLICT(digest) DO UPDATE SET provenance = excluded.provenance "
               "WHERE excluded.provenance <> '' AND excluded.provenance <> provenance",
-              digest, Milliseconds(image.created), image.golden, image.test_record, image.provenance));
+              digest, MsOf(image.created), image.golden, image.test_record, image.provenance));
   if (exists) return {};  // the layers are part of what the digest says
   int position = 0;
   for (const ImageRow::LayerRef& layer : image.layers) {
@@ -200,7 +186,7 @@ Result<void> SqliteRows::PutTag(const Tag& tag) {
   TRY(
       Changed("INSERT INTO tags(repository, tag, digest, updated) VALUES(?,?,?,?) "
               "ON CONFLICT DO UPDATE SET digest = excluded.digest, updated = excluded.updated",
-              tag.repository, tag.tag, tag.digest.Render(), Milliseconds(tag.updated)));
+              tag.repository, tag.tag, tag.digest.Render(), MsOf(tag.updated)));
   return {};
 }
 
@@ -231,6 +217,15 @@ Result<std::vector<Tag>> SqliteRows::ListTags() const {
   return tags;
 }
 
+Result<std::vector<Tag>> SqliteRows::ListTags(std::string_view repository) const {
+  std::vector<Tag> tags;
+  Statement* query =
+      TRY(db_.Cached("SELECT repository, tag, digest, updated FROM tags WHERE repository = ? ORDER BY tag"));
+  query->BindAll(repository);
+  while (TRY(query->Step())) tags.push_back(TRY(TagOf(*query)));
+  return tags;
+}
+
 Result<bool> SqliteRows::RemoveTag(std::string_view repository, std::string_view tag) {
   return Changed("DELETE FROM tags WHERE repository = ? AND tag = ?", repository, tag);
 }
@@ -240,7 +235,7 @@ Result<bool> SqliteRows::RemoveTag(std::string_view repository, std::string_view
 Result<void> SqliteRows::PutCache(const CacheEntry& entry) {
   TRY(Changed("INSERT OR REPLACE INTO cache(key, value, layers, images, last_used) VALUES(?,?,?,?,?)",
               entry.key, entry.value, RenderList(entry.refs.layers), RenderList(entry.refs.images),
-              Milliseconds(entry.last_used)));
+              MsOf(entry.last_used)));
   return {};
 }
 
@@ -285,7 +280,7 @@ Result<void> SqliteRows::PutLease(const LeaseRow& lease) {
       "INSERT OR REPLACE INTO leases(id, purpose, boot_id, pid_namespace, pid, pid_start, expires, claims) "
       "VALUES(?,?,?,?,?,?,?,?)",
       lease.id, lease.purpose, lease.boot_id, lease.pid_namespace, static_cast<int64_t>(lease.pid),
-      lease.pid_start, Milliseconds(lease.expires), lease.claims);
+      lease.pid_start, MsOf(lease.expires), lease.claims);
 }
 
 Result<std::vector<LeaseRow>> SqliteRows::ListLeases() const {

@@ -25,6 +25,7 @@ class SqliteRows final : public store::CatalogRows {
   Result<void> PutTag(const store::Tag& tag) override;
   Result<std::optional<store::Tag>> FindTag(std::string_view repository, std::string_view tag) const override;
   Result<std::vector<store::Tag>> ListTags() const override;
+  Result<std::vector<store::Tag>> ListTags(std::string_view repository) const override;
   Result<bool> RemoveTag(std::string_view repository, std::string_view tag) override;
   Result<void> PutCache(const store::CacheEntry& entry) override;
   Result<std::optional<store::CacheEntry>> FindCache(std::string_view key) const override;
@@ -36,6 +37,26 @@ class SqliteRows final : public store::CatalogRows {
   Result<void> SetPin(const store::PinRow& pin) override;
   Result<std::vector<store::PinRow>> ListPins() const override;
   Result<int64_t> Generation() const override;
+
+  // sqlite_repository_rows.cc
+  Result<bool> HasRepository(std::string_view repository) const override;
+  Result<void> PutRepositoryBlob(const store::RepositoryBlob& blob) override;
+  Result<std::optional<store::RepositoryBlob>> FindRepositoryBlob(std::string_view repository,
+                                                                  const oci::Digest& digest) const override;
+  Result<std::optional<store::RepositoryBlob>> FindRepositoryBlob(const oci::Digest& digest) const override;
+  Result<bool> RemoveRepositoryBlob(std::string_view repository, const oci::Digest& digest) override;
+  Result<void> PutRepositoryManifest(const store::RepositoryManifest& manifest) override;
+  Result<std::optional<store::RepositoryManifest>> FindRepositoryManifest(
+      std::string_view repository, const oci::Digest& digest) const override;
+  Result<bool> RemoveRepositoryManifest(std::string_view repository, const oci::Digest& digest) override;
+  Result<std::vector<store::RepositoryManifest>> ListReferrers(std::string_view repository,
+                                                               const oci::Digest& subject) const override;
+  Result<void> PutRepositoryTag(const store::Tag& tag) override;
+  Result<std::optional<store::Tag>> FindRepositoryTag(std::string_view repository,
+                                                      std::string_view tag) const override;
+  Result<std::vector<store::Tag>> ListRepositoryTags(std::string_view repository) const override;
+  Result<bool> RemoveRepositoryTag(std::string_view repository, std::string_view tag) override;
+  Result<std::vector<oci::Digest>> ListRepositoryDigests() const override;
 
  private:
   Result<std::vector<store::Layer>> Layers(Statement& query) const;

@@ -49,6 +49,24 @@ TEST(SqliteCatalogTest, RefusesAStoreOfANewerVersion) {
   EXPECT_EQ(opened.error().code(), Code::kUnsupported);
 }
 
+TEST(SqliteCatalogTest, AStoreFromBeforeTheRegistryIsMigrated) {
+  const TempDirectory directory = *TempDirectory::Make("/tmp/ingot-test", "catalog");
+  const fs::path path = directory.path() / "store.db";
+  ASSERT_TRUE(SqliteCatalog::Open(path));
+  {
+    Database db = *Database::Open(path);
+    ASSERT_TRUE(
+        db.Execute("DROP TABLE repository_tags; DROP TABLE repository_manifests; "
+                   "DROP TABLE repository_blobs; PRAGMA user_version=1; "
+                   "INSERT INTO cache VALUES('k', 'v', '', '', 0)"));
+  }
+  auto catalog = *SqliteCatalog::Open(path);
+  ASSERT_TRUE(catalog->Write([](store::CatalogRows& rows) -> Result<void> {
+    EXPECT_TRUE(TRY(rows.FindCache("k")).has_value());
+    return rows.PutRepositoryBlob({"web", oci::Digest::Of("x"), 1, WallTime()});
+  }));
+}
+
 TEST(SqliteCatalogTest, AValueThatIsNoneIsCorrupt) {
   const TempDirectory directory = *TempDirectory::Make("/tmp/ingot-test", "catalog");
   const fs::path path = directory.path() / "store.db";

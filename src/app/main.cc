@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
   AddImages(app, invocation);
   AddGc(app, invocation);
   AddVerify(app, invocation);
+  AddRegistry(app, invocation);
   AddServe(app, invocation);
   AddCompletion(app, invocation);
   AddVersion(app, invocation);

@@ -1,41 +1,21 @@
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
 #include <atomic>
-#include <cerrno>
-#include <cstdio>
 #include <memory>
 
 #include "app/api.h"
 #include "app/daemon.h"
 #include "app/invocation.h"
+#include "app/registry_service.h"
+#include "app/signals.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
 
 namespace ingot::app {
 
 namespace {
-
-// SIGTERM, SIGINT, and SIGUSR1 for "give the host up", as a descriptor. Blocked before any thread exists, so
-// that every thread inherits the mask.
-Result<Fd> WatchSignals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGTERM, SIGINT, SIGUSR1}) sigaddset(&set, number);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-  const int fd = ::signalfd(-1, &set, SFD_CLOEXEC);
-  if (fd < 0) return ErrnoError(errno, "watch for signals");
-  return Fd(fd);
-}
-
-void Log(std::string_view text) {
-  std::fprintf(stderr, "%s %.*s\n", RenderTime(SystemClock().Now()).c_str(), static_cast<int>(text.size()),
-               text.data());
-}
 
 // Writes every event to stderr as it happens, for journald.
 class EventLog {
@@ -54,9 +34,9 @@ class EventLog {
     while (true) {
       const bool last_round = stopping_;
       auto events = daemon_.events().Read(query);
-      if (!events) Log("cannot read events: " + events.error().Render());
+      if (!events) LogToStderr("cannot read events: " + events.error().Render());
       for (const audit::Event& event : events ? *events : std::vector<audit::Event>()) {
-        Log(event.environment + " " + event.kind + " " + RenderJson(event.detail));
+        LogToStderr(event.environment + " " + event.kind + " " + RenderJson(event.detail));
         query.after = event.sequence;
       }
       if (last_round) return;
@@ -69,7 +49,7 @@ class EventLog {
   std::thread thread_;
 };
 
-int Serve(Invocation& invocation) {
+int Serve(Invocation& invocation, const RegistryService::Options& registry) {
   auto signals = WatchSignals();
   if (!signals) return Report(invocation, signals.error());
   const Layout layout = invocation.layout();
@@ -81,27 +61,38 @@ int Serve(Invocation& invocation) {
         api.Handle(request, reply);
       });
   if (!server) return Report(invocation, server.error());
-  auto log = std::make_unique<EventLog>(**daemon);
-  Log("serving " + layout.root.string() + " on " + layout.socket().string());
-  struct signalfd_siginfo info {};
-  while (::read(signals->get(), &info, sizeof info) < 0 && errno == EINTR) {
+  std::unique_ptr<RegistryService> registry_service;
+  if (!registry.listen.empty()) {
+    auto started = RegistryService::Start(layout, registry);
+    if (!started) return Report(invocation, std::move(started).error().While("starting the registry"));
+    registry_service = std::move(*started);
+    LogToStderr("registry on " + registry_service->address());
   }
+  auto log = std::make_unique<EventLog>(**daemon);
+  LogToStderr("serving " + layout.root.string() + " on " + layout.socket().string());
+  const int signal = WaitForSignal(*signals);
   (*server)->Stop();
+  registry_service.reset();
   log.reset();
-  if (info.ssi_signo == SIGUSR1) {
+  if (signal == SIGUSR1) {
     if (auto torn = (*daemon)->Teardown(); !torn) return Report(invocation, torn.error());
-    Log("gave up the host's namespaces, mounts and processes of " + layout.root.string());
+    LogToStderr("gave up the host's namespaces, mounts and processes of " + layout.root.string());
     return kDone;
   }
-  Log("stopping; what runs goes on");
+  LogToStderr("stopping; what runs goes on");
   return kDone;
 }
 
 }  // namespace
 
 void AddServe(CLI::App& app, Invocation& invocation) {
+  auto registry = std::make_shared<RegistryService::Options>();
   CLI::App* verb = AddVerb(app, invocation, "serve", "run the daemon: instances, router, rollouts, API",
-                           [&invocation] { return Serve(invocation); });
+                           [&invocation, registry] { return Serve(invocation, *registry); });
+  verb->add_option("--registry", registry->listen,
+                   "also serve the registry there, as `ingot registry serve --listen` does");
+  verb->add_flag("--insecure", registry->insecure,
+                 "the registry may listen where other hosts reach it, without TLS and log-in");
   verb->footer(
       "Stays in the foreground and logs to stderr. SIGTERM ends the daemon alone: instances serve and the "
       "router\n"

@@ -28,6 +28,7 @@ void AddEvents(CLI::App& app, Invocation& invocation);
 void AddImages(CLI::App& app, Invocation& invocation);
 void AddGc(CLI::App& app, Invocation& invocation);
 void AddVerify(CLI::App& app, Invocation& invocation);
+void AddRegistry(CLI::App& app, Invocation& invocation);
 void AddServe(CLI::App& app, Invocation& invocation);
 void AddCompletion(CLI::App& app, Invocation& invocation);
 void AddVersion(CLI::App& app, Invocation& invocation);

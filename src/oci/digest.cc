@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/sha256.h"
+#include "base/sha512.h"
 
 namespace ingot::oci {
 
@@ -23,6 +24,13 @@ Result<Digest> Digest::Parse(std::string_view text) {
 
 Digest Digest::Of(std::string_view bytes) {
   return FromSha256Hex(Sha256Hex(bytes));
+}
+
+Result<Digest> Digest::Of(std::string_view algorithm, std::string_view bytes) {
+  if (algorithm == "sha256") return Of(bytes);
+  if (algorithm == "sha512") return FromSha512Hex(Sha512Hex(bytes));
+  return Error(Code::kInvalid, "\"" + std::string(algorithm.substr(0, 40)) +
+                                   "\" is not a digest algorithm; there are sha256 and sha512");
 }
 
 }  // namespace ingot::oci

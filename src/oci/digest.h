@@ -17,8 +17,12 @@ class Digest {
   static Result<Digest> Parse(std::string_view text);
   // SHA-256 of the bytes.
   static Digest Of(std::string_view bytes);
+  // Of the bytes, by "sha256" or "sha512"; kInvalid for any other algorithm.
+  static Result<Digest> Of(std::string_view algorithm, std::string_view bytes);
   // From 64 hexadecimal digits that are known to be right (a Sha256 result).
   static Digest FromSha256Hex(std::string_view hex) { return Digest("sha256:" + std::string(hex)); }
+  // The same from 128 digits.
+  static Digest FromSha512Hex(std::string_view hex) { return Digest("sha512:" + std::string(hex)); }
 
   const std::string& Render() const { return text_; }
   std::string_view algorithm() const { return std::string_view(text_).substr(0, text_.find(':')); }

@@ -1,4 +1,4 @@
-// Store's blobs: bytes by their SHA-256, in blobs/sha256/<64 hex>.
+// Store's blobs: bytes by their digest, in blobs/sha256/<64 hex> and blobs/sha512/<128 hex>.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -30,11 +30,48 @@ Result<oci::Digest> Store::PutBlob(std::string_view bytes, Lease& lease) {
   return digest;
 }
 
+Result<void> Store::PutBlobAs(const oci::Digest& digest, std::string_view bytes, Lease& lease) {
+  TRY(CheckLease(lease));
+  if (const oci::Digest found = TRY(oci::Digest::Of(digest.algorithm(), bytes)); found != digest) {
+    return Error(Code::kInvalid, "The blob " + digest.Render() + " has other contents: their digest is " +
+                                     found.Render() + ".");
+  }
+  TRY(state_->PutFile(ClaimKind::kBlob, ClaimBytes(digest), BlobPath(digest), bytes));
+  return SyncDirectory(BlobPath(digest).parent_path());
+}
+
+Result<void> Store::AdoptBlob(const oci::Digest& digest, const fs::path& file, Lease& lease) {
+  TRY(CheckLease(lease));
+  // Whatever is there is replaced: it has the same contents, or is damaged.
+  const fs::path path = BlobPath(digest);
+  TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(digest)}, [&]() -> Result<void> {
+    if (::rename(file.c_str(), path.c_str()) == 0) return {};
+    return ErrnoError(errno, "rename " + file.string() + " to " + path.string());
+  }));
+  return SyncDirectory(path.parent_path());
+}
+
+Result<bool> Store::KeepBlob(const oci::Digest& digest, Lease& lease) {
+  TRY(CheckLease(lease));
+  bool present = false;
+  TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(digest)}, [&]() -> Result<void> {
+    present = TRY(HasBlob(digest));
+    return {};
+  }));
+  return present;
+}
+
+Result<Fd> Store::OpenBlob(const oci::Digest& digest) const {
+  auto opened = OpenFile(BlobPath(digest), O_RDONLY | O_NOFOLLOW);
+  if (!opened && opened.error().code() == Code::kNotFound) return NotInStore("blob", digest.Render());
+  return opened;
+}
+
 Result<void> Store::PutBlobStream(const oci::Digest& digest, const ByteSource& source, uint64_t limit_bytes,
                                   Lease& lease) {
   TRY(CheckLease(lease));
   if (digest.algorithm() != "sha256")
-    return Error(Code::kUnsupported, "The store keeps blobs by SHA-256 only, not " + digest.Render());
+    return Error(Code::kUnsupported, "A stream is kept as a blob by SHA-256 only, not " + digest.Render());
   TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(digest)}, []() -> Result<void> { return {}; }));
   const fs::path path = BlobPath(digest);
   DurableFile file = TRY(DurableFile::Create(TRY(state_->claims->TemporaryFor(path)), 0444));
@@ -61,14 +98,12 @@ Result<void> Store::PutBlobStream(const oci::Digest& digest, const ByteSource& s
 }
 
 Result<std::string> Store::GetBlob(const oci::Digest& digest, size_t limit_bytes) const {
-  if (digest.algorithm() != "sha256")
-    return Error(Code::kUnsupported, "The store keeps blobs by SHA-256 only, not " + digest.Render());
   auto bytes = ReadFile(BlobPath(digest), limit_bytes);
   if (!bytes) {
     if (bytes.error().code() == Code::kNotFound) return NotInStore("blob", digest.Render());
     return bytes;
   }
-  if (oci::Digest::Of(*bytes) != digest) {
+  if (TRY(oci::Digest::Of(digest.algorithm(), *bytes)) != digest) {
     return Error(Code::kCorrupt, "The blob " + BlobPath(digest).string() +
                                      " is damaged: its contents are not what its name promises. `ingot build "
                                      "--no-cache` makes it again.");

@@ -24,6 +24,7 @@
 #include "oci/descriptor.h"
 #include "oci/digest.h"
 #include "store/object_id.h"
+#include "store/repository_rows.h"
 
 namespace ingot::store {
 
@@ -57,14 +58,6 @@ struct ImageRow {
   };
   std::vector<LayerRef> layers;
   bool operator==(const ImageRow&) const = default;
-};
-
-struct Tag {
-  std::string repository;
-  std::string tag;
-  oci::Digest digest;
-  WallTime updated{};
-  bool operator==(const Tag&) const = default;
 };
 
 // What a cache entry's value refers to, so that garbage collection knows.
@@ -107,10 +100,8 @@ struct PinRow {
 // unknown layer, the removal of an image that has a tag or pin or of a layer that an image has, are kExists.
 // What a cache entry refers to is not checked. Remove… say whether there was something to remove. Lists are
 // sorted by key.
-class CatalogRows {
+class CatalogRows : public RepositoryRows {
  public:
-  virtual ~CatalogRows() = default;
-
   // Keyed by (id, diff_id); putting the same again changes nothing.
   virtual Result<void> PutLayer(const Layer& layer) = 0;
   virtual Result<std::vector<Layer>> FindLayers(const LayerId& id) const = 0;
@@ -131,6 +122,7 @@ class CatalogRows {
   virtual Result<void> PutTag(const Tag& tag) = 0;
   virtual Result<std::optional<Tag>> FindTag(std::string_view repository, std::string_view tag) const = 0;
   virtual Result<std::vector<Tag>> ListTags() const = 0;
+  virtual Result<std::vector<Tag>> ListTags(std::string_view repository) const = 0;
   virtual Result<bool> RemoveTag(std::string_view repository, std::string_view tag) = 0;
 
   virtual Result<void> PutCache(const CacheEntry& entry) = 0;

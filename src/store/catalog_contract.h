@@ -192,6 +192,95 @@ TEST_P(CatalogContract, ATagIsOnePointer) {
   EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListTags(); }), testing::ElementsAre(api, web));
 }
 
+TEST_P(CatalogContract, TagsOfOneRepository) {
+  const Layer a = MakeLayer("a");
+  const Tag v1{"shop/web", "v1", D("one"), At(1)};
+  const Tag v2{"shop/web", "v2", D("one"), At(2)};
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(a));
+    TRY(rows.PutImage(MakeImage("one", {a})));
+    TRY(rows.PutTag(v2));
+    TRY(rows.PutTag({"shop/web2", "v1", D("one"), At(3)}));
+    return rows.PutTag(v1);
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListTags("shop/web"); }),
+              testing::ElementsAre(v1, v2));
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListTags("shop"); }), testing::IsEmpty());
+}
+
+TEST_P(CatalogContract, RepositoriesKnowTheirOwnBlobs) {
+  const RepositoryBlob web{"web", D("blob"), 7, At(1)};
+  const RepositoryBlob api{"api", D("blob"), 7, At(2)};
+  const int64_t before = Generation();
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutRepositoryBlob(web));
+    TRY(rows.PutRepositoryBlob(api));
+    RepositoryBlob later = web;
+    later.created = At(9);
+    return rows.PutRepositoryBlob(later);  // changes nothing
+  });
+  EXPECT_GT(Generation(), before);
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryBlob("web", D("blob")); }), web);
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryBlob("web", D("none")); }),
+            std::nullopt);
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryBlob(D("blob")); }), api);
+  EXPECT_TRUE(Read([](const CatalogRows& rows) { return rows.HasRepository("web"); }));
+  EXPECT_FALSE(Read([](const CatalogRows& rows) { return rows.HasRepository("we"); }));
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListRepositoryDigests(); }),
+              testing::ElementsAre(D("blob")));
+  MustWrite([](CatalogRows& rows) -> Result<void> {
+    EXPECT_TRUE(*rows.RemoveRepositoryBlob("web", D("blob")));
+    EXPECT_FALSE(*rows.RemoveRepositoryBlob("web", D("blob")));
+    return {};
+  });
+  EXPECT_FALSE(Read([](const CatalogRows& rows) { return rows.HasRepository("web"); }));
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryBlob(D("blob")); }), api);
+}
+
+TEST_P(CatalogContract, AManifestGoesWithItsTags) {
+  const RepositoryManifest image{"web", D("m"), "type/m", 9, std::nullopt, "", "", At(1)};
+  RepositoryManifest signature{"web", D("s"), "type/m", 8, D("m"), "type/sig", R"({"size":8})", At(2)};
+  const Tag latest{"web", "latest", D("m"), At(3)};
+  const Tag old{"web", "Old", D("m"), At(3)};
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutRepositoryManifest(image));
+    TRY(rows.PutRepositoryManifest(signature));
+    TRY(rows.PutRepositoryTag(latest));
+    TRY(rows.PutRepositoryTag({"web", "sig", D("s"), At(3)}));
+    return rows.PutRepositoryTag(old);
+  });
+  auto dangling = Write([](CatalogRows& rows) {
+    return rows.PutRepositoryTag({"api", "latest", D("m"), At(1)});
+  });
+  ASSERT_FALSE(dangling);
+  EXPECT_EQ(dangling.error().code(), Code::kExists);
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryManifest("web", D("m")); }), image);
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryManifest("api", D("m")); }),
+            std::nullopt);
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListReferrers("web", D("m")); }),
+              testing::ElementsAre(signature));
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryTag("web", "latest"); }), latest);
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListRepositoryTags("web"); }),
+              testing::ElementsAre(old, latest, testing::Field(&Tag::tag, "sig")));
+  signature.media_type = "type/other";
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    RepositoryManifest again = signature;
+    again.created = At(99);
+    TRY(rows.PutRepositoryManifest(again));
+    EXPECT_TRUE(*rows.RemoveRepositoryTag("web", "Old"));
+    EXPECT_FALSE(*rows.RemoveRepositoryTag("web", "Old"));
+    EXPECT_TRUE(*rows.RemoveRepositoryManifest("web", D("m")));
+    EXPECT_FALSE(*rows.RemoveRepositoryManifest("web", D("m")));
+    return {};
+  });
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryManifest("web", D("s")); }),
+            signature);
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryTag("web", "latest"); }),
+            std::nullopt);
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListRepositoryDigests(); }),
+              testing::ElementsAre(D("s")));
+}
+
 TEST_P(CatalogContract, CacheEntriesAreReplaced) {
   CacheEntry entry{"step:1", R"({"a":"é"})", {{L("x"), L("y")}, {D("i")}}, At(4)};
   const CacheEntry bare{"file:/a b", "1", {}, At(1)};

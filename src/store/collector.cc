@@ -81,6 +81,7 @@ class Collection {
     }
     for (const Layer& layer : TRY(rows.ListLayers()))
       if (rows_.layers.contains(layer.id)) layers_.push_back(layer.id);
+    TRY(needed_.AddRepositories(rows));
     return RemoveTemporary();
   }
 
@@ -110,6 +111,7 @@ class Collection {
     layers_.clear();
     for (const ImageRow& image : TRY(rows.ListImages())) images_.push_back(image.digest);
     for (const Layer& layer : TRY(rows.ListLayers())) layers_.push_back(layer.id);
+    TRY(needed_.AddRepositories(rows));
     generation_ = TRY(rows.Generation());
     return {};
   }
@@ -160,9 +162,11 @@ class Collection {
       const auto id = ObjectId::Parse(name.substr(0, name.size() - kLayerSuffix.size()));
       if (id) TRY(add({File::Kind::kLayer, *id, store_.LayerPath(*id)}));
     }
-    for (const std::string& name : TRY(ListDirectory(store_.paths().blobs / "sha256"))) {
-      const auto digest = oci::Digest::Parse("sha256:" + name);
-      if (digest) TRY(add({File::Kind::kBlob, ObjectId(ClaimBytes(*digest)), store_.BlobPath(*digest)}));
+    for (const std::string algorithm : {"sha256", "sha512"}) {
+      for (const std::string& name : TRY(ListDirectory(store_.paths().blobs / algorithm))) {
+        const auto digest = oci::Digest::Parse(algorithm + ":" + name);
+        if (digest) TRY(add({File::Kind::kBlob, ObjectId(ClaimBytes(*digest)), store_.BlobPath(*digest)}));
+      }
     }
     for (const ObjectId& id : TRY(store_.objects().List()))
       TRY(add({File::Kind::kObject, id, store_.objects().PathOf(id)}));
@@ -220,7 +224,8 @@ class Collection {
 
   // Listed before the leases are read: then each that belongs to a live session has its lease read too.
   Result<void> FindTemporary() {
-    for (const fs::path& directory : {store_.paths().layers, store_.paths().blobs / "sha256"}) {
+    for (const fs::path& directory :
+         {store_.paths().layers, store_.paths().blobs / "sha256", store_.paths().blobs / "sha512"}) {
       for (const std::string& name : TRY(ListDirectory(directory))) {
         const std::string_view session = SessionOfTemporary(name);
         if (!session.empty()) temporary_.emplace_back(std::string(session), directory / name);

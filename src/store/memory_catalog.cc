@@ -5,18 +5,10 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "store/memory_tables.h"
+
 namespace ingot::store {
 namespace {
-
-struct Tables {
-  std::map<std::pair<LayerId, oci::Digest>, Layer> layers;
-  std::map<oci::Digest, ImageRow> images;
-  std::map<std::pair<std::string, std::string>, Tag> tags;
-  std::map<std::string, CacheEntry> cache;
-  std::map<std::string, LeaseRow> leases;
-  std::map<std::string, PinRow> pins;
-  int64_t generation = 0;
-};
 
 template <typename Map>
 auto ValuesOf(const Map& map) {
@@ -25,20 +17,13 @@ auto ValuesOf(const Map& map) {
   return values;
 }
 
-template <typename Map, typename Key>
-std::optional<typename Map::mapped_type> Find(const Map& map, const Key& key) {
-  const auto found = map.find(key);
-  if (found == map.end()) return std::nullopt;
-  return found->second;
-}
-
 Error Dangling(const std::string& what) {
   return Error(Code::kExists, "catalog: " + what);
 }
 
-class MemoryRows final : public CatalogRows {
+class MemoryRows final : public MemoryRepositoryRows {
  public:
-  explicit MemoryRows(Tables& tables) : t_(tables) {}
+  using MemoryRepositoryRows::MemoryRepositoryRows;
 
   Result<void> PutLayer(const Layer& layer) override {
     if (t_.layers.emplace(std::pair(layer.id, layer.diff_id), layer).second) dirty_ = true;
@@ -79,7 +64,7 @@ class MemoryRows final : public CatalogRows {
     return {};
   }
   Result<std::optional<ImageRow>> FindImage(const oci::Digest& digest) const override {
-    return Find(t_.images, digest);
+    return FindRow(t_.images, digest);
   }
   Result<std::vector<ImageRow>> ListImages() const override { return ValuesOf(t_.images); }
   Result<bool> MarkGolden(const oci::Digest& digest, std::string_view test_record) override {
@@ -104,9 +89,15 @@ class MemoryRows final : public CatalogRows {
     return {};
   }
   Result<std::optional<Tag>> FindTag(std::string_view repository, std::string_view tag) const override {
-    return Find(t_.tags, std::pair(std::string(repository), std::string(tag)));
+    return FindRow(t_.tags, std::pair(std::string(repository), std::string(tag)));
   }
   Result<std::vector<Tag>> ListTags() const override { return ValuesOf(t_.tags); }
+  Result<std::vector<Tag>> ListTags(std::string_view repository) const override {
+    std::vector<Tag> found;
+    for (const auto& [key, tag] : t_.tags)
+      if (tag.repository == repository) found.push_back(tag);
+    return found;
+  }
   Result<bool> RemoveTag(std::string_view repository, std::string_view tag) override {
     return Changed(t_.tags.erase({std::string(repository), std::string(tag)}) > 0);
   }
@@ -117,7 +108,7 @@ class MemoryRows final : public CatalogRows {
     return {};
   }
   Result<std::optional<CacheEntry>> FindCache(std::string_view key) const override {
-    return Find(t_.cache, std::string(key));
+    return FindRow(t_.cache, std::string(key));
   }
   Result<std::vector<CacheEntry>> ListCache() const override { return ValuesOf(t_.cache); }
   Result<bool> RemoveCache(std::string_view key) override {
@@ -144,21 +135,13 @@ class MemoryRows final : public CatalogRows {
   }
   Result<std::vector<PinRow>> ListPins() const override { return ValuesOf(t_.pins); }
   Result<int64_t> Generation() const override { return t_.generation + (dirty_ ? 1 : 0); }
-
- private:
-  bool Changed(bool any) {
-    dirty_ = dirty_ || any;
-    return any;
-  }
-  Tables& t_;
-  bool dirty_ = false;
 };
 
 }  // namespace
 
 struct MemoryCatalog::State {
   std::shared_mutex mutex;
-  Tables tables;
+  MemoryTables tables;
 };
 
 MemoryCatalog::MemoryCatalog() : state_(std::make_unique<State>()) {}
@@ -171,7 +154,7 @@ Result<void> MemoryCatalog::Read(const std::function<Result<void>(const CatalogR
 
 Result<void> MemoryCatalog::Write(const std::function<Result<void>(CatalogRows&)>& write, Durability) {
   const std::unique_lock lock(state_->mutex);
-  Tables changed = state_->tables;
+  MemoryTables changed = state_->tables;
   MemoryRows rows(changed);
   TRY(write(rows));
   changed.generation = TRY(rows.Generation());

@@ -76,6 +76,11 @@ Result<void> NeededFiles::AddImage(const oci::Digest& digest) {
   return {};
 }
 
+Result<void> NeededFiles::AddRepositories(const RepositoryRows& rows) {
+  for (const oci::Digest& digest : TRY(rows.ListRepositoryDigests())) blobs_.insert(ClaimBytes(digest));
+  return {};
+}
+
 Result<void> NeededFiles::AddClaims(const std::vector<ClaimReader::Found>& claims) {
   for (const ClaimReader::Found& claim : claims) {
     switch (claim.kind) {

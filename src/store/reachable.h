@@ -38,6 +38,8 @@ class NeededFiles {
   // Reads each sealed layer and manifest once. An Error when one cannot be read: what it needs is unknown.
   Result<void> AddLayer(const LayerId& id);
   Result<void> AddImage(const oci::Digest& digest);
+  // All that was pushed to the registry.
+  Result<void> AddRepositories(const RepositoryRows& rows);
   // A claimed layer may not be written yet; then its objects are claimed themselves.
   Result<void> AddClaims(const std::vector<ClaimReader::Found>& claims);
 

@@ -45,7 +45,7 @@ Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Store::~Store() = default;
 
 Result<std::unique_ptr<Store>> Store::Open(const StorePaths& paths, Catalog& catalog, const Clock& clock) {
-  for (const fs::path& path : {paths.layers, paths.blobs, paths.blobs / "sha256"})
+  for (const fs::path& path : {paths.layers, paths.blobs, paths.blobs / "sha256", paths.blobs / "sha512"})
     TRY(MakeDirectories(path, 0755));
   TRY(MakeDirectories(paths.claims, 0700));
   ObjectPool pool = TRY(ObjectPool::Open(paths.objects));

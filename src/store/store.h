@@ -101,7 +101,16 @@ class Store {
   // `limit_bytes`. SHA-256 only.
   Result<void> PutBlobStream(const oci::Digest& digest, const ByteSource& source, uint64_t limit_bytes,
                              Lease& lease);
-  // Checked against the digest: kCorrupt, kNotFound. kUnsupported for sha512. kInvalid beyond `limit_bytes`.
+  // The same for bytes whose digest, by either algorithm, is given: kInvalid when it is another.
+  Result<void> PutBlobAs(const oci::Digest& digest, std::string_view bytes, Lease& lease);
+  // A file that the caller has written, synced and found to have this digest becomes the blob by renaming it;
+  // it must be on the same filesystem.
+  Result<void> AdoptBlob(const oci::Digest& digest, const fs::path& file, Lease& lease);
+  // Whether it is there; if so it is kept for the lease's life.
+  Result<bool> KeepBlob(const oci::Digest& digest, Lease& lease);
+  // For reading: kNotFound. Its contents are not checked.
+  Result<Fd> OpenBlob(const oci::Digest& digest) const;
+  // Checked against the digest: kCorrupt, kNotFound. kInvalid beyond `limit_bytes`.
   Result<std::string> GetBlob(const oci::Digest& digest, size_t limit_bytes = size_t{64} << 20) const;
   Result<bool> HasBlob(const oci::Digest& digest) const;
   fs::path BlobPath(const oci::Digest& digest) const;

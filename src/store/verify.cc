@@ -7,10 +7,12 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 
 #include "base/sha256.h"
+#include "base/sha512.h"
 #include "base/sync.h"
 #include "store/sealed_layer.h"
 #include "store/store_state.h"
@@ -41,14 +43,21 @@ ProblemKind KindOf(Code code) {
   }
 }
 
-Result<oci::Digest> DigestOfFile(const fs::path& path) {
+template <typename Hash>
+Result<std::string> HexOfFile(const fs::path& path) {
   const Fd fd = TRY(OpenFile(path, O_RDONLY | O_NOFOLLOW));
   const ByteSource source = SourceOf(fd.get());
-  Sha256 hash;
+  Hash hash;
   std::string buffer(1 << 20, '\0');
   while (const size_t n = TRY(source(buffer.data(), buffer.size())))
     hash.Update(std::string_view(buffer.data(), n));
-  return oci::Digest::FromSha256Hex(Hex(hash.Finish()));
+  const auto bytes = hash.Finish();
+  return Hex(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+Result<oci::Digest> DigestOfFile(const fs::path& path, std::string_view algorithm) {
+  if (algorithm == "sha512") return oci::Digest::FromSha512Hex(TRY(HexOfFile<Sha512>(path)));
+  return oci::Digest::FromSha256Hex(TRY(HexOfFile<Sha256>(path)));
 }
 
 class Verification {
@@ -71,6 +80,7 @@ class Verification {
   Result<void> ReadRows(const CatalogRows& rows) {
     if (options_.images.empty()) {
       images_ = TRY(rows.ListImages());
+      for (const oci::Digest& digest : TRY(rows.ListRepositoryDigests())) AddBlob(digest, 0, std::nullopt);
     } else {
       for (const oci::Digest& digest : options_.images) {
         auto row = TRY(rows.FindImage(digest));
@@ -94,9 +104,10 @@ class Verification {
         {kind, thing, std::move(name), std::move(path), std::move(message), std::move(images)});
   }
 
-  void AddBlob(const oci::Digest& digest, uint64_t bytes, const oci::Digest& image) {
+  // Without an image: what was pushed to the registry.
+  void AddBlob(const oci::Digest& digest, uint64_t bytes, const std::optional<oci::Digest>& image) {
     auto [users, fresh] = blob_images_.try_emplace(digest);
-    users->second.insert(image);
+    if (image) users->second.insert(*image);
     if (!fresh) return;
     things_.push_back({ThingKind::kBlob, digest.Render(), store_.BlobPath(digest), bytes, {}, digest});
     ++report_.blobs;
@@ -161,9 +172,7 @@ class Verification {
 
   Result<uint64_t> Check(const Thing& thing) const {
     if (thing.kind == ThingKind::kBlob) {
-      if (thing.digest.algorithm() != "sha256")
-        return Error(Code::kUnsupported, "only SHA-256 digests can be checked");
-      const oci::Digest found = TRY(DigestOfFile(thing.path));
+      const oci::Digest found = TRY(DigestOfFile(thing.path, thing.digest.algorithm()));
       if (found != thing.digest)
         return Error(Code::kCorrupt, "its contents have the digest " + found.Render());
       struct stat st {};

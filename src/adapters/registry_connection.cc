@@ -1,0 +1,519 @@
+#include "adapters/registry_connection.h"
+
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "registry/errors.h"
+
+namespace ingot::adapters {
+namespace {
+
+// Steps before other connections have their turn.
+constexpr int kStepsPerTurn = 8;
+constexpr uint64_t kSendFileBytes = uint64_t{2} << 20;
+// A body that nobody wants is read to its end if it is not longer, so that the connection can stay.
+constexpr uint64_t kMostDiscarded = uint64_t{8} << 20;
+// What a body moves at least between two deadlines.
+constexpr uint64_t kLeastMoved = uint64_t{32} << 10;
+constexpr auto kLingerTime = std::chrono::seconds(5);
+constexpr std::string_view kContinueLine = "HTTP/1.1 100 Continue\r\n\r\n";
+
+}  // namespace
+
+RegistryConnection::RegistryConnection(RegistryLoop& loop, uint64_t id, Fd socket)
+    : loop_(loop), id_(id), socket_(std::move(socket)) {
+  SetDeadline(loop_.options().idle);
+}
+
+RegistryConnection::~RegistryConnection() {
+  if (made_) made_->Cancel();
+  loop_.GivePiece(std::move(piece_));
+}
+
+void RegistryConnection::OnEvent(uint32_t events) {
+  if ((events & EPOLLERR) != 0) return Close();
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0) readable_ = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) peer_ended_ = true;
+  if ((events & EPOLLOUT) != 0) writable_ = true;
+  Continue();
+}
+
+void RegistryConnection::Continue() {
+  for (int step = 0;; ++step) {
+    if (step == kStepsPerTurn) return loop_.Again(id_);
+    bool goes_on = false;
+    switch (phase_) {
+      case Phase::kHead:
+        goes_on = ReadHead();
+        break;
+      case Phase::kBody:
+        goes_on = ReadBody();
+        break;
+      case Phase::kSend:
+        goes_on = Send();
+        break;
+      case Phase::kLinger:
+        goes_on = Linger();
+        break;
+      case Phase::kWork:
+      case Phase::kClosed:
+        break;
+    }
+    if (!goes_on) return;
+  }
+}
+
+void RegistryConnection::SetDeadline(Milliseconds from_now) {
+  deadline_ = loop_.now() + from_now;
+  moved_before_ = moved_bytes_;
+}
+
+void RegistryConnection::CheckDeadline() {
+  if (phase_ == Phase::kClosed || phase_ == Phase::kWork) return;
+  // Idle ones go early while others wait to be accepted.
+  if (Idle() && loop_.Full() && loop_.now() - deadline_ + loop_.options().idle >= std::chrono::seconds(1))
+    return Close();
+  if (loop_.now() < deadline_) return;
+  const bool ours = working_ || starved_ || (phase_ == Phase::kSend && made_ && output_.empty());
+  const bool body = phase_ == Phase::kBody || phase_ == Phase::kSend;
+  if (body && (ours || moved_bytes_ - moved_before_ >= kLeastMoved))
+    return SetDeadline(loop_.options().stall);
+  Close();
+}
+
+void RegistryConnection::Close() {
+  phase_ = Phase::kClosed;
+  socket_.reset();
+  if (made_) made_->Cancel();
+  made_.reset();
+  file_.reset();
+  if (!working_) exchange_.reset();
+}
+
+RegistryConnection::Received RegistryConnection::Receive(char* buffer, size_t size, size_t& n) {
+  n = 0;
+  if (!readable_) return Received::kNothingYet;
+  while (true) {
+    const ssize_t got = ::recv(socket_.get(), buffer, size, 0);
+    if (got > 0) {
+      n = static_cast<size_t>(got);
+      moved_bytes_ += n;
+      // Nothing is left, and what comes next is a new edge.
+      if (n < size && !peer_ended_) readable_ = false;
+      return Received::kBytes;
+    }
+    if (got < 0 && errno == EINTR) continue;
+    readable_ = false;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Received::kNothingYet;
+    return Received::kEnd;
+  }
+}
+
+bool RegistryConnection::ReadHead() {
+  // What was received with the last request may hold the next one whole.
+  std::string_view input = input_;
+  HttpHead head;
+  auto status = input_.size() > searched_ ? ParseHead(input, searched_, head) : HeadStatus::kIncomplete;
+  if (status == HeadStatus::kIncomplete) {
+    size_t n = 0;
+    auto& scratch = loop_.scratch();
+    switch (Receive(scratch.data(), scratch.size(), n)) {
+      case Received::kNothingYet:
+        return false;
+      case Received::kEnd:
+        Close();
+        return false;
+      case Received::kBytes:
+        break;
+    }
+    if (Idle()) SetDeadline(loop_.options().head);
+    input = std::string_view(scratch.data(), n);
+    // Mostly a head comes whole: then nothing is copied.
+    if (!input_.empty()) input = input_.append(input);
+    status = ParseHead(input, searched_, head);
+    if (status == HeadStatus::kIncomplete) {
+      if (input_.empty()) input_ = input;
+      searched_ = input_.size();
+      return true;
+    }
+  }
+  if (status != HeadStatus::kComplete) {
+    Refuse(status == HeadStatus::kTooLong ? 431 : 400, "this is no HTTP/1.1 request that is understood here");
+    return true;
+  }
+  const std::string rest(input.substr(head.bytes));
+  const std::string chunked_head(head.chunked ? input.substr(0, head.bytes) : std::string_view());
+  input_ = rest;
+  searched_ = 0;
+  BeginRequest(std::move(head), chunked_head);
+  return true;
+}
+
+void RegistryConnection::BeginRequest(HttpHead head, std::string_view whole_head) {
+  head_only_ = head.request.method == "HEAD";
+  keep_alive_ = head.keep_alive && !loop_.stopping();
+  body_left_ = head.request.content_length.value_or(0);
+  if (head.chunked) chunked_ = std::make_unique<ChunkedBody>(whole_head);
+  discard_ = false;
+  discarded_ = 0;
+  exchange_ = loop_.registry().Begin(head.request);
+  if (!head.HasBody()) {
+    if (!exchange_->Blocks()) return Answer(exchange_->Finish());
+    phase_ = Phase::kWork;
+    return Dispatch();
+  }
+  discard_ = !exchange_->WantsBody();
+  if (discard_ && (head.expects_continue || body_left_ > kMostDiscarded)) {
+    // Not read at all; the connection ends with the answer.
+    keep_alive_ = false;
+    if (!exchange_->Blocks()) return Answer(exchange_->Finish());
+    phase_ = Phase::kWork;
+    return Dispatch();
+  }
+  // The socket's buffer is empty: it takes these few bytes.
+  if (head.expects_continue && input_.empty())
+    static_cast<void>(::send(socket_.get(), kContinueLine.data(), kContinueLine.size(), MSG_NOSIGNAL));
+  phase_ = Phase::kBody;
+  SetDeadline(loop_.options().stall);
+}
+
+bool RegistryConnection::ReadBody() {
+  if (discard_) return Discard();
+  if (!BodyComplete()) {
+    if (!piece_.data && !loop_.pieces().Take(piece_)) {
+      starved_ = true;
+      loop_.WaitForPiece(id_);
+      return false;
+    }
+    starved_ = false;
+    if (!(chunked_ ? FillChunked() : FillPiece())) return phase_ == Phase::kSend;  // refused, or closed
+  }
+  if (piece_.size == 0 && !BodyComplete()) {
+    // Not to be kept while the client takes its time.
+    loop_.GivePiece(std::move(piece_));
+    piece_ = {};
+    return readable_;
+  }
+  if (working_) return false;
+  // Chunks need some room to be decoded in.
+  const bool full = piece_.size + (chunked_ ? kMostHeadBytes : 0) >= kPieceBytes;
+  if (BodyComplete() || full || (piece_.size > 0 && !readable_)) {
+    Dispatch();
+    return phase_ == Phase::kBody && !BodyComplete();
+  }
+  return readable_;
+}
+
+// Receives until the piece is full, the body complete or nothing more is there. False: this request is over.
+bool RegistryConnection::FillPiece() {
+  if (!input_.empty()) {
+    const auto take =
+        static_cast<size_t>(std::min<uint64_t>({input_.size(), kPieceBytes - piece_.size, body_left_}));
+    std::memcpy(piece_.data.get() + piece_.size, input_.data(), take);
+    input_.erase(0, take);
+    piece_.size += take;
+    body_left_ -= take;
+  }
+  while (piece_.size < kPieceBytes && body_left_ > 0) {
+    size_t n = 0;
+    const auto want = static_cast<size_t>(std::min<uint64_t>(kPieceBytes - piece_.size, body_left_));
+    switch (Receive(piece_.data.get() + piece_.size, want, n)) {
+      case Received::kNothingYet:
+        return true;
+      case Received::kEnd:
+        Close();
+        return false;
+      case Received::kBytes:
+        piece_.size += n;
+        body_left_ -= n;
+    }
+  }
+  return true;
+}
+
+bool RegistryConnection::FillChunked() {
+  bool needs_more = input_.empty();
+  while (!chunked_->Done()) {
+    // Full enough; the worker takes it.
+    const size_t room = kPieceBytes - piece_.size;
+    if (room <= kMostHeadBytes) return true;
+    // input_ holds what could not be decoded yet: part of a chunk's size at most, or what came with the head.
+    char* const begin = piece_.data.get() + piece_.size;
+    size_t have = std::min(input_.size(), room);
+    std::memcpy(begin, input_.data(), have);
+    if (needs_more) {
+      size_t n = 0;
+      switch (Receive(begin + have, room - have, n)) {
+        case Received::kNothingYet:
+          return true;
+        case Received::kEnd:
+          Close();
+          return false;
+        case Received::kBytes:
+          have += n;
+      }
+      input_.clear();
+    } else {
+      input_.erase(0, have);
+    }
+    size_t decoded = 0;
+    size_t used = 0;
+    if (!chunked_->Decode(begin, have, decoded, used) || (used == 0 && have > kMostHeadBytes)) {
+      keep_alive_ = false;
+      if (working_) {
+        Close();
+      } else {
+        Refuse(400, "the chunks of the body cannot be read");
+      }
+      return false;
+    }
+    piece_.size += decoded;
+    input_.insert(0, begin + used, have - used);
+    needs_more = used == 0 || input_.empty();
+  }
+  return true;
+}
+
+bool RegistryConnection::Discard() {
+  while (!BodyComplete()) {
+    auto& scratch = loop_.scratch();
+    size_t have = std::min(input_.size(), scratch.size());
+    std::memcpy(scratch.data(), input_.data(), have);
+    input_.erase(0, have);
+    if (have == 0) {
+      switch (Receive(scratch.data(), scratch.size(), have)) {
+        case Received::kNothingYet:
+          return false;
+        case Received::kEnd:
+          Close();
+          return false;
+        case Received::kBytes:
+          break;
+      }
+    }
+    size_t used = 0;
+    size_t decoded = 0;
+    if (chunked_) {
+      if (!chunked_->Decode(scratch.data(), have, decoded, used)) {
+        Close();
+        return false;
+      }
+    } else {
+      used = static_cast<size_t>(std::min<uint64_t>(have, body_left_));
+      body_left_ -= used;
+    }
+    discarded_ += used;
+    input_.insert(0, scratch.data() + used, have - used);
+    if (discarded_ > kMostDiscarded) {
+      keep_alive_ = false;
+      break;
+    }
+    if (chunked_ && used == 0 && !BodyComplete()) {
+      // Part of a chunk's size: more must come.
+      if (input_.size() > kMostHeadBytes) {
+        Close();
+        return false;
+      }
+      size_t n = 0;
+      std::array<char, 1024> more;
+      switch (Receive(more.data(), more.size(), n)) {
+        case Received::kNothingYet:
+          return false;
+        case Received::kEnd:
+          Close();
+          return false;
+        case Received::kBytes:
+          input_.append(more.data(), n);
+      }
+    }
+  }
+  if (exchange_->Blocks()) {
+    phase_ = Phase::kWork;
+    Dispatch();
+    return false;
+  }
+  Answer(exchange_->Finish());
+  return true;
+}
+
+void RegistryConnection::Dispatch() {
+  working_ = true;
+  const bool last = BodyComplete() || discard_;
+  if (last) phase_ = Phase::kWork;
+  // The loop and the connection stay while working_ is set; shared: a std::function's target is copied.
+  auto piece = std::make_shared<Piece>(std::move(piece_));
+  piece_ = {};
+  loop_.workers().Run([this, &loop = loop_, exchange = exchange_.get(), piece, last] {
+    const bool goes_on =
+        piece->size == 0 || exchange->Write(std::string_view(piece->data.get(), piece->size));
+    auto response = std::make_shared<std::optional<registry::Response>>();
+    if (last || !goes_on) *response = exchange->Finish();
+    loop.Post(
+        [this, piece, goes_on, response] { OnWorked(std::move(*piece), goes_on, std::move(*response)); });
+  });
+}
+
+void RegistryConnection::OnWorked(Piece piece, bool goes_on, std::optional<registry::Response> response) {
+  working_ = false;
+  loop_.GivePiece(std::move(piece));
+  if (phase_ == Phase::kClosed) {
+    exchange_.reset();
+    return;
+  }
+  if (response) {
+    // An answer before the end of the body: the rest is not read.
+    if (!goes_on && !BodyComplete()) keep_alive_ = false;
+    Answer(*std::move(response));
+  }
+  Continue();
+}
+
+void RegistryConnection::Refuse(int status, std::string_view message) {
+  keep_alive_ = false;
+  head_only_ = false;
+  refused_ = true;
+  Answer(registry::ErrorAnswer(status, registry::ErrorCode::kUnsupported, message));
+}
+
+void RegistryConnection::Answer(registry::Response response) {
+  // An upload is free for the next request before the client knows.
+  exchange_.reset();
+  loop_.GivePiece(std::move(piece_));
+  piece_ = {};
+  if (loop_.stopping()) keep_alive_ = false;
+  output_.clear();
+  sent_ = 0;
+  const uint64_t body_bytes =
+      head_only_ ? response.head_bytes.value_or(response.BodyBytes()) : response.BodyBytes();
+  AppendHead(output_, response, body_bytes, keep_alive_, loop_.date());
+  if (!head_only_) {
+    output_ += response.text;
+    file_ = std::move(response.file);
+    if (response.made) {
+      made_left_ = response.made->size_bytes;
+      made_ = MadeStream::Start(loop_.makers(), std::move(*response.made),
+                                [&loop = loop_, id = id_] { loop.Wake(id); });
+    }
+  }
+  phase_ = Phase::kSend;
+  SetDeadline(loop_.options().stall);
+}
+
+bool RegistryConnection::Send() {
+  if (sent_ < output_.size()) return SendText();
+  if (file_) return SendFile();
+  if (made_) return SendMade();
+  EndRequest();
+  return phase_ != Phase::kClosed;
+}
+
+bool RegistryConnection::SendText() {
+  if (!writable_) return false;
+  const int more = file_ && file_->size_bytes > 0 ? MSG_MORE : 0;
+  const ssize_t n =
+      ::send(socket_.get(), output_.data() + sent_, output_.size() - sent_, MSG_NOSIGNAL | more);
+  if (n < 0) {
+    if (errno == EINTR) return true;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) Close();
+    writable_ = false;
+    return false;
+  }
+  sent_ += static_cast<size_t>(n);
+  moved_bytes_ += static_cast<uint64_t>(n);
+  if (sent_ == output_.size()) {
+    sent_ = 0;
+    output_.clear();
+    if (output_.capacity() > 16 << 10) output_.shrink_to_fit();
+  }
+  return true;
+}
+
+bool RegistryConnection::SendFile() {
+  if (file_->size_bytes == 0) {
+    file_.reset();
+    return true;
+  }
+  if (!writable_) return false;
+  auto offset = static_cast<off_t>(file_->offset);
+  const ssize_t n = ::sendfile(socket_.get(), file_->fd.get(), &offset,
+                               static_cast<size_t>(std::min(file_->size_bytes, kSendFileBytes)));
+  if (n < 0 && errno == EINTR) return true;
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    writable_ = false;
+    return false;
+  }
+  if (n <= 0) {
+    // The client has gone, or the file is shorter than it was: the answer cannot be completed.
+    Close();
+    return false;
+  }
+  file_->offset += static_cast<uint64_t>(n);
+  file_->size_bytes -= static_cast<uint64_t>(n);
+  moved_bytes_ += static_cast<uint64_t>(n);
+  return true;
+}
+
+bool RegistryConnection::SendMade() {
+  switch (made_->Take(output_)) {
+    case MadeStream::Taken::kNothingYet:
+      return false;
+    case MadeStream::Taken::kPiece:
+      sent_ = 0;
+      // Never more than was announced.
+      if (output_.size() <= made_left_) {
+        made_left_ -= output_.size();
+        return true;
+      }
+      break;
+    case MadeStream::Taken::kEnd:
+      if (made_left_ == 0) {
+        made_.reset();
+        return true;
+      }
+      break;
+    case MadeStream::Taken::kFailed:
+      break;
+  }
+  // A length was promised that cannot be kept; the client sees that it got less.
+  Close();
+  return false;
+}
+
+void RegistryConnection::EndRequest() {
+  const bool unread = !BodyComplete();
+  chunked_.reset();
+  body_left_ = 0;
+  if (keep_alive_) {
+    phase_ = Phase::kHead;
+    SetDeadline(input_.empty() ? loop_.options().idle : loop_.options().head);
+    return;
+  }
+  if (!unread && !refused_ && input_.empty()) return Close();
+  // Closed with bytes unread, the kernel would reset the connection and the client might not see the answer.
+  ::shutdown(socket_.get(), SHUT_WR);
+  input_.clear();
+  phase_ = Phase::kLinger;
+  SetDeadline(kLingerTime);
+}
+
+bool RegistryConnection::Linger() {
+  size_t n = 0;
+  auto& scratch = loop_.scratch();
+  switch (Receive(scratch.data(), scratch.size(), n)) {
+    case Received::kNothingYet:
+      return false;
+    case Received::kEnd:
+      Close();
+      return false;
+    case Received::kBytes:
+      break;
+  }
+  return true;
+}
+
+}  // namespace ingot::adapters

@@ -1,0 +1,97 @@
+// RegistryConnection: one client, request after request. Lives on its loop's thread; while a worker has its
+// Exchange it waits. Internal to the registry server.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "adapters/http_head.h"
+#include "adapters/made_stream.h"
+#include "adapters/piece_pool.h"
+#include "adapters/registry_loop.h"
+#include "base/fd.h"
+
+namespace ingot::adapters {
+
+class RegistryConnection {
+ public:
+  RegistryConnection(RegistryLoop& loop, uint64_t id, Fd socket);
+  ~RegistryConnection();
+
+  // Edges of the socket; then goes on as far as it can.
+  void OnEvent(uint32_t events);
+  void Continue();
+  // Closes it when a deadline has passed.
+  void CheckDeadline();
+  // Between two requests.
+  bool Idle() const { return phase_ == Phase::kHead && input_.empty(); }
+  void Close();
+  // True: to be forgotten. A connection that a worker has in hand is closed first and done later.
+  bool Done() const { return phase_ == Phase::kClosed && !working_; }
+
+ private:
+  enum class Phase { kHead, kBody, kWork, kSend, kLinger, kClosed };
+  enum class Received { kBytes, kNothingYet, kEnd };
+
+  // Each does one step; false: nothing to do until something happens.
+  bool ReadHead();
+  bool ReadBody();
+  bool Send();
+  bool Linger();
+
+  Received Receive(char* buffer, size_t size, size_t& n);
+  void BeginRequest(HttpHead head, std::string_view whole_head);
+  bool Discard();
+  bool FillPiece();
+  bool FillChunked();
+  bool BodyComplete() const { return chunked_ ? chunked_->Done() : body_left_ == 0; }
+  // Hands what has come, or only the end, to a worker.
+  void Dispatch();
+  void OnWorked(Piece piece, bool goes_on, std::optional<registry::Response> response);
+  void Answer(registry::Response response);
+  void Refuse(int status, std::string_view message);
+  void EndRequest();
+  bool SendText();
+  bool SendFile();
+  bool SendMade();
+  void SetDeadline(Milliseconds from_now);
+
+  RegistryLoop& loop_;
+  uint64_t id_;
+  Fd socket_;
+  Phase phase_ = Phase::kHead;
+  bool readable_ = true;
+  bool writable_ = true;
+  bool peer_ended_ = false;  // a short read does not mean that nothing is left
+  bool working_ = false;
+  std::string input_;    // received and not yet used
+  size_t searched_ = 0;  // of input_, without the end of a head
+
+  // the request
+  std::unique_ptr<registry::Exchange> exchange_;
+  std::unique_ptr<ChunkedBody> chunked_;
+  uint64_t body_left_ = 0;
+  bool discard_ = false;
+  uint64_t discarded_ = 0;
+  bool head_only_ = false;
+  bool keep_alive_ = true;
+  bool refused_ = false;  // there may be more that was not read
+  bool starved_ = false;  // no piece was free
+  Piece piece_;
+
+  // the answer
+  std::string output_;
+  size_t sent_ = 0;
+  std::unique_ptr<registry::FileBody> file_;
+  std::shared_ptr<MadeStream> made_;
+  uint64_t made_left_ = 0;
+
+  SteadyTime deadline_{};
+  uint64_t moved_bytes_ = 0;
+  uint64_t moved_before_ = 0;  // at the last deadline
+};
+
+}  // namespace ingot::adapters

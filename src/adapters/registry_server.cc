@@ -1,0 +1,86 @@
+#include "adapters/registry_server.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <thread>
+#include <vector>
+
+#include "adapters/registry_loop.h"
+#include "base/sync.h"
+
+namespace ingot::adapters {
+namespace {
+
+constexpr auto kHousekeepEvery = std::chrono::minutes(1);
+
+// Each connection may have a file open besides its socket; the rest of the program needs some, too.
+size_t AffordableConnections(size_t wanted) {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wanted;
+  const size_t spare = limit.rlim_cur > 256 ? limit.rlim_cur - 256 : 0;
+  return std::clamp<size_t>(spare / 2, 16, wanted);
+}
+
+class EpollRegistryServer final : public RegistryServer {
+ public:
+  EpollRegistryServer(const Options& options, registry::Registry& registry)
+      : options_(options),
+        registry_(registry),
+        workers_("registry-work", options.workers),
+        makers_("registry-make", options.makers) {
+    options_.connections = AffordableConnections(options.connections);
+  }
+  ~EpollRegistryServer() override { Stop(); }
+
+  Result<void> Start() {
+    listener_ = TRY(ListenTcp(options_.listen));
+    address_ = TRY(BoundAddress(listener_.get()));
+    for (size_t i = 0; i < options_.loops; ++i)
+      loops_.push_back(TRY(RegistryLoop::Start(options_, registry_, workers_, makers_, listener_.get())));
+    housekeeper_ = std::thread([this] { HousekeepLoop(); });
+    return {};
+  }
+
+  TcpAddress address() const override { return address_; }
+
+  void Stop() override {
+    *stopping_.lock() = true;
+    stopped_.notify_all();
+    if (housekeeper_.joinable()) housekeeper_.join();
+    for (auto& loop : loops_) loop->Stop();
+    listener_.reset();
+  }
+
+ private:
+  void HousekeepLoop() {
+    auto stopping = stopping_.lock();
+    while (!*stopping) {
+      if (stopping.WaitFor(stopped_, kHousekeepEvery) == std::cv_status::timeout) registry_.Housekeep();
+    }
+  }
+
+  Options options_;
+  registry::Registry& registry_;
+  Fd listener_;
+  TcpAddress address_;
+  // The pools end before the loops: what they run posts to these.
+  std::vector<std::unique_ptr<RegistryLoop>> loops_;
+  WorkerPool workers_;
+  WorkerPool makers_;
+  Sync<bool> stopping_;
+  std::condition_variable stopped_;
+  std::thread housekeeper_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<RegistryServer>> RegistryServer::Listen(const Options& options,
+                                                               registry::Registry& registry) {
+  auto server = std::make_unique<EpollRegistryServer>(options, registry);
+  TRY(server->Start());
+  return std::unique_ptr<RegistryServer>(std::move(server));
+}
+
+}  // namespace ingot::adapters

@@ -1,0 +1,57 @@
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "app/invocation.h"
+#include "app/registry_service.h"
+#include "app/signals.h"
+#include "app/verbs.h"
+
+namespace ingot::app {
+
+namespace {
+
+int ServeRegistry(Invocation& invocation, const RegistryService::Options& options) {
+  auto signals = WatchSignals();
+  if (!signals) return Report(invocation, signals.error());
+  // A connection takes up to two descriptors.
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  auto service = RegistryService::Start(invocation.layout(), options);
+  if (!service) return Report(invocation, std::move(service).error().While("starting the registry"));
+  LogToStderr("registry of " + invocation.layout().root.string() + " on " + (*service)->address());
+  WaitForSignal(*signals);
+  LogToStderr("stopping");
+  service->reset();
+  return kDone;
+}
+
+}  // namespace
+
+void AddRegistry(CLI::App& app, Invocation& invocation) {
+  CLI::App* registry = app.add_subcommand("registry", "an OCI registry for the images of this store");
+  registry->require_subcommand(1);
+  auto options = std::make_shared<RegistryService::Options>();
+  options->listen = "127.0.0.1:5000";
+  CLI::App* serve = AddVerb(*registry, invocation, "serve", "serve it alone, without the daemon",
+                            [&invocation, options] { return ServeRegistry(invocation, *options); });
+  serve->add_option("--listen", options->listen, "address and port")->capture_default_str();
+  serve->add_flag("--insecure", options->insecure,
+                  "listen where other hosts reach it, without TLS and log-in");
+  serve->add_flag("--accept-sparse", options->accept_sparse,
+                  "take manifests that name what was not pushed, as mirrors of some platforms do");
+  serve->footer(
+      "Images that were built here are repositories: shop/web:latest is podman pull "
+      "127.0.0.1:5000/shop/web.\n"
+      "What is pushed is kept until it is deleted; `ingot gc` keeps it, too. Stays in the foreground; "
+      "SIGTERM\n"
+      "ends it when the requests in work have ended.");
+}
+
+}  // namespace ingot::app

@@ -1,0 +1,124 @@
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "registry/byte_range.h"
+#include "registry/requests.h"
+
+namespace ingot::registry {
+namespace {
+
+Response BlobUnknown(const oci::Digest& digest) {
+  return ErrorAnswer(ErrorCode::kBlobUnknown, "this repository has no blob " + digest.Render());
+}
+
+// A blob that a repository has: a file, or made when it is read.
+struct FoundBlob {
+  uint64_t size_bytes = 0;
+  Fd fd;
+  std::optional<LocalImages::Blob> made;
+};
+
+Result<std::optional<FoundBlob>> FindBlob(RegistryState& state, const Route& route,
+                                          const oci::Digest& digest) {
+  std::optional<store::RepositoryBlob> row;
+  TRY(state.store.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
+    row = TRY(rows.FindRepositoryBlob(route.repository, digest));
+    return {};
+  }));
+  FoundBlob found;
+  if (!row) {
+    std::optional<LocalImages::Blob> local = TRY(state.local.FindBlob(route.repository, digest));
+    if (!local) return std::optional<FoundBlob>();
+    found.size_bytes = local->size_bytes;
+    if (local->made_from) {
+      found.made = std::move(local);
+      return std::optional<FoundBlob>(std::move(found));
+    }
+  } else {
+    found.size_bytes = row->size_bytes;
+  }
+  found.fd = TRY(state.store.OpenBlob(digest));
+  struct stat st {};
+  if (::fstat(found.fd.get(), &st) != 0) return ErrnoError(errno, "look at a blob");
+  if (static_cast<uint64_t>(st.st_size) != found.size_bytes) {
+    return Error(Code::kCorrupt, "The blob " + digest.Render() + " has " + std::to_string(st.st_size) +
+                                     " bytes and should have " + std::to_string(found.size_bytes) +
+                                     ". Push it again.");
+  }
+  return std::optional<FoundBlob>(std::move(found));
+}
+
+Result<Response> ReadBlob(RegistryState& state, const Route& route, const oci::Digest& digest,
+                          const std::string& range, bool head) {
+  std::optional<FoundBlob> blob = TRY(FindBlob(state, route, digest));
+  if (!blob) return BlobUnknown(digest);
+  Response response;
+  response.With("Content-Type", "application/octet-stream")
+      .With("Accept-Ranges", "bytes")
+      .With(kDigestHeader, digest.Render());
+  if (head) {
+    response.head_bytes = blob->size_bytes;
+    return response;
+  }
+  const std::string size = std::to_string(blob->size_bytes);
+  ByteRange part{0, blob->size_bytes};
+  switch (ParseRange(range, blob->size_bytes, part)) {
+    case RangeKind::kUnsatisfiable: {
+      Response refused = ErrorAnswer(416, ErrorCode::kSizeInvalid, "the blob has only " + size + " bytes");
+      refused.With("Content-Range", "bytes */" + size);
+      return refused;
+    }
+    case RangeKind::kPart:
+      response.status = 206;
+      response.With("Content-Range", "bytes " + std::to_string(part.offset) + "-" +
+                                         std::to_string(part.offset + part.size_bytes - 1) + "/" + size);
+      break;
+    case RangeKind::kWhole:
+      break;
+  }
+  if (blob->made) {
+    response.made = std::make_unique<MadeBody>(state.local.MakePart(*blob->made, part));
+  } else {
+    response.file = std::make_unique<FileBody>(FileBody{std::move(blob->fd), part.offset, part.size_bytes});
+  }
+  return response;
+}
+
+Result<Response> DeleteBlob(RegistryState& state, const Route& route, const oci::Digest& digest) {
+  bool removed = false;
+  TRY(state.store.catalog().Write([&](store::CatalogRows& rows) -> Result<void> {
+    removed = TRY(rows.RemoveRepositoryBlob(route.repository, digest));
+    return {};
+  }));
+  if (!removed) {
+    if (TRY(state.local.FindBlob(route.repository, digest)))
+      return ErrorAnswer(ErrorCode::kDenied, "the blob belongs to an image that was built on this host");
+    return BlobUnknown(digest);
+  }
+  Response response;
+  response.status = 202;
+  return response;
+}
+
+}  // namespace
+
+std::unique_ptr<Exchange> BlobRequest(RegistryState& state, const Route& route, const Request& request) {
+  const auto digest = oci::Digest::Parse(route.reference);
+  if (!digest) return Ready(ErrorAnswer(ErrorCode::kDigestInvalid, digest.error().message()));
+  const bool head = request.method == "HEAD";
+  if (head || request.method == "GET") {
+    return std::make_unique<Answer>(Answer::Work::kQuick,
+                                    [&state, route, digest = *digest, range = request.range, head] {
+                                      return ReadBlob(state, route, digest, range, head);
+                                    });
+  }
+  if (request.method == "DELETE") {
+    return std::make_unique<Answer>(Answer::Work::kBlocks, [&state, route, digest = *digest] {
+      return DeleteBlob(state, route, digest);
+    });
+  }
+  return Ready(ErrorAnswer(ErrorCode::kUnsupported, "a blob has GET, HEAD and DELETE"));
+}
+
+}  // namespace ingot::registry

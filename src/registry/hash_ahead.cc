@@ -1,0 +1,42 @@
+#include "registry/hash_ahead.h"
+
+namespace ingot::registry {
+
+HashAhead::HashAhead(size_t threads) {
+  for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Loop(); });
+}
+
+HashAhead::~HashAhead() {
+  state_.lock()->stopping = true;
+  queued_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void HashAhead::Loop() {
+  while (true) {
+    Job job;
+    {
+      auto state = state_.lock();
+      while (state->jobs.empty() && !state->stopping) state.Wait(queued_);
+      if (state->jobs.empty()) return;
+      job = std::move(state->jobs.front());
+      state->jobs.pop_front();
+    }
+    job.work();
+    const auto state = state_.lock();
+    *job.done = true;
+    ended_.notify_all();
+  }
+}
+
+HashAhead::Task::Task(HashAhead& pool, std::function<void()> work) : pool_(pool) {
+  pool_.state_.lock()->jobs.push_back({std::move(work), &done_});
+  pool_.queued_.notify_one();
+}
+
+void HashAhead::Task::Wait() {
+  auto state = pool_.state_.lock();
+  while (!done_) state.Wait(pool_.ended_);
+}
+
+}  // namespace ingot::registry

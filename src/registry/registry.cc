@@ -1,0 +1,67 @@
+#include "registry/registry.h"
+
+#include "registry/names.h"
+#include "registry/registry_state.h"
+#include "registry/requests.h"
+
+namespace ingot::registry {
+namespace {
+
+constexpr size_t kManifestCacheBytes = size_t{8} << 20;
+constexpr size_t kManifestMemoryBytes = size_t{32} << 20;
+
+std::unique_ptr<Exchange> BaseRequest(const Request& request) {
+  if (request.method != "GET" && request.method != "HEAD")
+    return Ready(ErrorAnswer(ErrorCode::kUnsupported, "only GET of /v2/"));
+  Response response;
+  response.With("Content-Type", "application/json").text = "{}";
+  return Ready(std::move(response));
+}
+
+std::unique_ptr<Exchange> Dispatch(RegistryState& state, const Request& request) {
+  const Route route = Route::Of(request.path);
+  if (route.endpoint == Endpoint::kUnknown)
+    return Ready(ErrorAnswer(404, ErrorCode::kUnsupported, "there is no such endpoint"));
+  if (route.endpoint == Endpoint::kBase) return BaseRequest(request);
+  if (!IsRepositoryName(route.repository))
+    return Ready(ErrorAnswer(ErrorCode::kNameInvalid, "the repository's name breaks the grammar of names"));
+  switch (route.endpoint) {
+    case Endpoint::kBlob:
+      return BlobRequest(state, route, request);
+    case Endpoint::kUploads:
+      return UploadsRequest(state, route, request);
+    case Endpoint::kUpload:
+      return UploadRequest(state, route, request);
+    case Endpoint::kManifest:
+      return request.method == "PUT" ? ManifestPutRequest(state, route, request)
+                                     : ManifestRequest(state, route, request);
+    case Endpoint::kTags:
+      return TagsRequest(state, route, request);
+    default:
+      return ReferrersRequest(state, route, request);
+  }
+}
+
+}  // namespace
+
+Registry::Registry(std::unique_ptr<RegistryState> state) : state_(std::move(state)) {}
+Registry::~Registry() = default;
+
+Result<std::unique_ptr<Registry>> Registry::Open(store::Store& store, const Clock& clock,
+                                                 const Options& options) {
+  auto uploads = TRY(Uploads::Open(options.uploads, options.upload_limits, clock));
+  std::unique_ptr<RegistryState> state(
+      new RegistryState{store, clock, options, std::move(uploads), LocalImages(store),
+                        ManifestCache(kManifestCacheBytes), MemoryBudget(kManifestMemoryBytes)});
+  return std::unique_ptr<Registry>(new Registry(std::move(state)));
+}
+
+std::unique_ptr<Exchange> Registry::Begin(const Request& request) {
+  return Dispatch(*state_, request);
+}
+
+void Registry::Housekeep() {
+  static_cast<void>(state_->uploads->Expire());
+}
+
+}  // namespace ingot::registry

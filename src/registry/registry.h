@@ -1,0 +1,46 @@
+// Registry: an OCI registry (distribution-spec 1.1) over the store: request in, response out, no socket.
+//
+// Start here: Begin finds out what a request is (route.h), checks every name before it reaches the catalog or
+// the file system (names.h), and gives an Exchange that takes the body and answers. What was pushed is known
+// by the rows of repository_rows.h and kept verbatim in blobs/; images built on this host are repositories,
+// too (local_images.h), which a push cannot change. docs/formats/registry.md.
+#pragma once
+
+#include <memory>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/result.h"
+#include "registry/message.h"
+#include "registry/uploads.h"
+#include "store/store.h"
+
+namespace ingot::registry {
+
+struct RegistryState;
+
+class Registry {
+ public:
+  struct Options {
+    fs::path uploads;  // a folder on the store's filesystem, made if missing
+    Uploads::Limits upload_limits = {};
+    // Manifests may name what was not pushed: an index of which only some platforms are mirrored.
+    bool accept_sparse = false;
+  };
+  // `store` and `clock` must outlive it.
+  static Result<std::unique_ptr<Registry>> Open(store::Store& store, const Clock& clock,
+                                                const Options& options);
+  // Every Exchange and MadeBody must have ended.
+  ~Registry();
+
+  // Any thread. Never waits for another writer.
+  std::unique_ptr<Exchange> Begin(const Request& request);
+  // Removes abandoned uploads; to be called now and then.
+  void Housekeep();
+
+ private:
+  explicit Registry(std::unique_ptr<RegistryState> state);
+  std::unique_ptr<RegistryState> state_;
+};
+
+}  // namespace ingot::registry
