@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -119,12 +120,16 @@ Result<void> ShiftOwners(int mount, int user_namespace, const fs::path& layer) {
 
 struct UserNamespaceChild {
   int wait_fd;
+  pid_t parent;
 };
 
-// Shares our memory, so it does nothing but wait for the end of the pipe.
+// Shares our memory, so it does nothing but wait for the end of the pipe. It dies with us: its copy of our
+// descriptors would keep that pipe open, and with it our lock and our socket, so that no daemon could follow.
 int WaitForEnd(void* argument) {
+  const auto* child = static_cast<UserNamespaceChild*>(argument);
   char byte = 0;
-  ::syscall(SYS_read, static_cast<UserNamespaceChild*>(argument)->wait_fd, &byte, 1);
+  ::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (::syscall(SYS_getppid) == child->parent) ::syscall(SYS_read, child->wait_fd, &byte, 1);
   ::syscall(SYS_exit, 0);
   return 0;
 }
@@ -145,7 +150,7 @@ Result<Fd> MakeUserNamespace(const platform::IdRange& ids) {
   Fd write_end(ends[1]);
   constexpr size_t kStack = 16384;
   std::vector<char> stack(kStack);
-  UserNamespaceChild child{read_end.get()};
+  UserNamespaceChild child{read_end.get(), ::getpid()};
   // Its own copy of the descriptor table (no CLONE_FILES) would keep the pipe's write end open: it shares
   // ours. Signals stay blocked, so that no handler of ours runs in it.
   sigset_t all;

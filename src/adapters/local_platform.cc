@@ -357,23 +357,20 @@ class LocalPlatform::Impl {
       }
     }
     TRY(router_.SetServers(fleet, servers));
-    std::vector<LocalInstance> to_save;
-    {
-      auto state = state_.lock();
-      for (const InstanceId& id : joined) {
-        const auto found = state->records.find(id);
-        if (found == state->records.end()) continue;
-        Record& record = found->second;
-        record.routed = true;
-        if (record.passed_gate && record.stop == StopPhase::kNone) {
-          record.status.state = InstanceState::kReady;
-          record.status.reason.clear();
-          record.instance.was_ready = true;
-          to_save.push_back(record.instance);
-        }
+    auto state = state_.lock();
+    for (const InstanceId& id : joined) {
+      const auto found = state->records.find(id);
+      if (found == state->records.end()) continue;
+      Record& record = found->second;
+      record.routed = true;
+      if (record.passed_gate && record.stop == StopPhase::kNone) {
+        record.status.state = InstanceState::kReady;
+        record.status.reason.clear();
+        record.instance.was_ready = true;
+        // With the lock held: written after the instance was removed, the file would stay.
+        TRY(record.instance.Save(FileOf(id)));
       }
     }
-    for (const LocalInstance& instance : to_save) TRY(instance.Save(FileOf(instance.id)));
     return {};
   }
 
