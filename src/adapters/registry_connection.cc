@@ -133,6 +133,13 @@ bool RegistryConnection::ReadHead() {
     }
     if (Idle()) SetDeadline(loop_.options().head);
     input = std::string_view(scratch.data(), n);
+    // A client that tries TLS first (skopeo does) is told at once, and does not wait for an answer of its own
+    // kind.
+    constexpr char kTlsHandshake = 0x16;
+    if (input_.empty() && input.front() == kTlsHandshake) {
+      Refuse(400, "this registry speaks HTTP, not HTTPS");
+      return true;
+    }
     // Mostly a head comes whole: then nothing is copied.
     if (!input_.empty()) input = input_.append(input);
     status = ParseHead(input, searched_, head);
