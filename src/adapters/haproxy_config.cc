@@ -128,7 +128,7 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
                        listener.service + " of " + id.Render()},
                       limits);
     }
-    auto inside = [&](const std::string& name, uint16_t port, Protocol protocol) {
+    auto inside = [&, &id = id](const std::string& name, uint16_t port, Protocol protocol) {
       const std::string key = InsideKey(id, name, port);
       return Frontend({"in." + dotted + "." + name + "." + std::to_string(port), state.numbers.at(key),
                        protocol, false, "src,concat(|" + key + ")", name + " of " + id.Render()},

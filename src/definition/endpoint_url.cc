@@ -48,7 +48,7 @@ Result<EndpointUrl> EndpointUrl::Parse(std::string_view text) {
   };
   const auto parsed = boost::urls::parse_uri({text.data(), text.size()});
   if (!parsed || text.size() > 2048) return bad(Quoted(text) + " is none");
-  const boost::urls::url_view url = *parsed;
+  const boost::urls::url_view& url = *parsed;
   if (url.has_password())
     return Error(
         Code::kInvalid,

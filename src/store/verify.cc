@@ -160,7 +160,7 @@ class Verification {
       }
       struct stat st {};
       if (::stat(path.c_str(), &st) == 0) done_bytes_ += static_cast<uint64_t>(st.st_size);
-      tree->Walk([&](const std::string&, const Node& node, bool first) {
+      tree->Walk([&, &id = id](const std::string&, const Node& node, bool first) {
         if (!first || node.object.empty()) return;
         auto [users, fresh] = object_layers_.try_emplace(node.object);
         if (users->second.empty() || users->second.back() != id) users->second.push_back(id);
