@@ -190,7 +190,7 @@ TEST_F(RegistryTest, AClientThatWasCutOffGoesOnWhereItStopped) {
 
 TEST_F(RegistryTest, LargeBodiesAreHashedAhead) {
   std::string bytes;
-  for (int i = 0; bytes.size() < size_t{20} << 20; ++i) bytes += std::to_string(i * 7919);
+  for (uint64_t i = 0; bytes.size() < size_t{20} << 20; ++i) bytes += std::to_string(i * 7919);
   PushBlob("a", bytes);
   EXPECT_EQ(BodyOf(Call("GET", "/v2/a/blobs/" + oci::Digest::Of(bytes).Render())), bytes);
 }

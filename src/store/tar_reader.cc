@@ -273,7 +273,7 @@ Result<void> Parser::SparseContents(TarHeader& header, Node& node) {
   }
   const ByteSource stored = [&](char* buffer, size_t size) -> Result<size_t> {
     const std::string_view some = TRY(in_.Some(size));
-    std::memcpy(buffer, some.data(), some.size());
+    std::copy(some.begin(), some.end(), buffer);
     return some.size();
   };
   node.size_bytes = map.real_size;
