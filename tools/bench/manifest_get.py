@@ -1,6 +1,6 @@
 """GET of a manifest by tag, 64 kept connections of one wrk thread on the same machine; microseconds per request."""
 from measure import Row, median
-from registries import Registry, peer_of, requests_per_second
+from registry_hosts import Registry, peer_of, requests_per_second
 
 RUNS = 3
 

@@ -1,6 +1,6 @@
 """One blob of 512 MB pulled by curl, from the page cache."""
 from measure import Row, median, spread
-from registries import Registry, peer_of, random_file
+from registry_hosts import Registry, peer_of, random_file
 
 RUNS = 9
 

@@ -1,6 +1,6 @@
 """One blob of 512 MB pushed by curl in one request, until the registry says that it has it (Ingot: durable)."""
 from measure import Row, median, spread
-from registries import Registry, peer_of, random_file
+from registry_hosts import Registry, peer_of, random_file
 
 RUNS = 5
 
