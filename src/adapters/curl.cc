@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <vector>
@@ -47,7 +48,7 @@ Result<CurlLibrary> LoadCurl() {
   void* library = ::dlopen(kCurlLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* why = ::dlerror();
-    return Error(Code::kUnsupported, "pulling images needs libcurl; install the package libcurl4 (" +
+    return Error(Code::kUnsupported, "talking to registries needs libcurl; install the package libcurl4 (" +
                                          std::string(why == nullptr ? "unknown reason" : why) + ")");
   }
   CurlLibrary curl;
@@ -97,6 +98,7 @@ struct Transfer {
   const registry::ClientRequest& request;
   const registry::ClientHttp::Body& body;
   Milliseconds stall_timeout;
+  Milliseconds answer_timeout;
 
   registry::ClientResponse head{};
   size_t header_bytes = 0;
@@ -104,12 +106,16 @@ struct Transfer {
   bool stalled = false;
   CurlClock::time_point window = CurlClock::now();
   uint64_t in_window = 0;
+  uint64_t sent_bytes = 0;
 
   static size_t OnHeader(char* data, size_t size, size_t count, void* self) {
     return static_cast<Transfer*>(self)->Header(std::string_view(data, size * count)) ? size * count : 0;
   }
   static size_t OnBody(char* data, size_t size, size_t count, void* self) {
     return static_cast<Transfer*>(self)->Piece(std::string_view(data, size * count)) ? size * count : 0;
+  }
+  static size_t OnUpload(char* data, size_t size, size_t count, void* self) {
+    return static_cast<Transfer*>(self)->Give(data, size * count);
   }
   static int OnProgress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
     return static_cast<Transfer*>(self)->Watch() ? 0 : 1;
@@ -158,11 +164,38 @@ struct Transfer {
     return true;
   }
 
+  size_t Give(char* buffer, size_t size) {
+    const auto begin = CurlClock::now();
+    const uint64_t left = request.upload->size_bytes - sent_bytes;
+    if (left == 0) return 0;
+    auto n = request.upload->read(buffer, std::min<uint64_t>(size, left));
+    window += CurlClock::now() - begin;
+    if (!n) {
+      if (!failure) failure = std::move(n).error();
+      return CURL_READFUNC_ABORT;
+    }
+    if (*n == 0) {
+      Fail(Code::kInvalid,
+           request.url.Authority() + ": what is sent there is shorter than it was said to be");
+      return CURL_READFUNC_ABORT;
+    }
+    sent_bytes += *n;
+    in_window += *n;
+    return *n;
+  }
+
+  // How long nothing may happen.
+  Milliseconds Patience() const {
+    if (!request.upload || request.upload->size_bytes == 0)
+      return header_bytes == 0 ? std::min(answer_timeout, stall_timeout) : stall_timeout;
+    return sent_bytes == request.upload->size_bytes ? 10 * stall_timeout : stall_timeout;
+  }
+
   bool Watch() {
     if (request.cancelled != nullptr && request.cancelled->load())
       return Fail(Code::kCancelled, request.url.Authority() + ": not needed any more");
     const auto now = CurlClock::now();
-    if (now - window < stall_timeout) return true;
+    if (now - window < Patience()) return true;
     stalled = in_window < kStalledBytes;
     window = now;
     in_window = 0;
@@ -171,7 +204,7 @@ struct Transfer {
 };
 
 Error ErrorOf(CURLcode code, const CurlLibrary& curl, const char* details, const std::string& host,
-              Milliseconds stall) {
+              Milliseconds patience, bool answered) {
   const std::string why = details[0] != '\0' ? details : curl.easy_strerror(code);
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -184,8 +217,10 @@ Error ErrorOf(CURLcode code, const CurlLibrary& curl, const char* details, const
     case CURLE_OPERATION_TIMEDOUT:
       return Error(Code::kTimeout, host + ": it does not accept the connection in time (" + why + ")");
     case CURLE_ABORTED_BY_CALLBACK:
-      return Error(Code::kTimeout,
-                   host + ": the transfer has stalled for " + std::to_string(stall.count() / 1000) + " s");
+      return Error(Code::kTimeout, host +
+                                       (answered ? ": the transfer has stalled for "
+                                                 : ": it accepts connections and gives no answer for ") +
+                                       std::to_string(patience.count() / 1000) + " s");
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CERTPROBLEM:
@@ -257,7 +292,7 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
   CurlLibrary curl;
   CURL* handle = TRY(state_->Take(curl));
   const Options& options = state_->options;
-  Transfer transfer{curl, handle, request, body, options.stall_timeout};
+  Transfer transfer{curl, handle, request, body, options.stall_timeout, options.answer_timeout};
   char details[CURL_ERROR_SIZE] = "";
   const std::string url = request.url.Render();
   curl_slist* headers = nullptr;
@@ -265,7 +300,6 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
     headers = curl.slist_append(headers, (name + ": " + value).c_str());
   const auto set = [&](CURLoption option, auto value) { curl.easy_setopt(handle, option, value); };
   set(CURLOPT_URL, url.c_str());
-  set(CURLOPT_HTTPHEADER, headers);
   set(CURLOPT_USERAGENT, options.user_agent.c_str());
   set(CURLOPT_ERRORBUFFER, static_cast<char*>(details));
   set(CURLOPT_NOSIGNAL, 1L);
@@ -289,6 +323,20 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
     set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request.form.size()));
     set(CURLOPT_POSTFIELDS, request.form.c_str());
   }
+  if (request.upload) {
+    set(CURLOPT_UPLOAD, 1L);
+    set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.upload->size_bytes));
+    set(CURLOPT_READFUNCTION, &Transfer::OnUpload);
+    set(CURLOPT_READDATA, static_cast<void*>(&transfer));
+    set(CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
+    headers = curl.slist_append(headers, "Expect:");  // no waiting for leave
+  }
+  if (request.method == "HEAD") {
+    set(CURLOPT_NOBODY, 1L);
+  } else if (!request.method.empty() && request.method != "GET") {
+    set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  }
+  set(CURLOPT_HTTPHEADER, headers);
   if (!trust.authorities.empty()) {
     struct curl_blob blob {
       trust.authorities.data(), trust.authorities.size(), CURL_BLOB_NOCOPY
@@ -310,7 +358,8 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
   transfer.head.status = static_cast<int>(status);
   state_->Give(handle);
   if (transfer.failure) return std::move(*transfer.failure);
-  if (code != CURLE_OK) return ErrorOf(code, curl, details, host, options.stall_timeout);
+  if (code != CURLE_OK)
+    return ErrorOf(code, curl, details, host, transfer.Patience(), transfer.header_bytes > 0);
   return std::move(transfer.head);
 }
 

@@ -16,6 +16,9 @@ class CurlHttp final : public registry::ClientHttp {
     Milliseconds connect_timeout{15'000};
     // Less than 1 KiB in this time, not counting what the reader takes to use it, is a stalled transfer.
     Milliseconds stall_timeout{30'000};
+    // A server that has said nothing to a question by then will not. (One that has taken a blob gets ten
+    // times `stall_timeout` for its answer.)
+    Milliseconds answer_timeout{15'000};
     std::string user_agent{"ingot"};
   };
   explicit CurlHttp(Options options);

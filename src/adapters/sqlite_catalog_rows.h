@@ -55,6 +55,7 @@ class SqliteRows final : public store::CatalogRows {
   Result<std::optional<store::Tag>> FindRepositoryTag(std::string_view repository,
                                                       std::string_view tag) const override;
   Result<std::vector<store::Tag>> ListRepositoryTags(std::string_view repository) const override;
+  Result<std::vector<store::Tag>> ListRepositoryTags() const override;
   Result<bool> RemoveRepositoryTag(std::string_view repository, std::string_view tag) override;
   Result<std::vector<oci::Digest>> ListRepositoryDigests() const override;
 

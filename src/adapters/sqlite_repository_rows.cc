@@ -161,6 +161,12 @@ Result<std::vector<store::Tag>> SqliteRows::ListRepositoryTags(std::string_view 
   return AllRows(*query, RepositoryTagOf);
 }
 
+Result<std::vector<store::Tag>> SqliteRows::ListRepositoryTags() const {
+  Statement* query = TRY(
+      db_.Cached("SELECT repository, tag, digest, updated FROM repository_tags ORDER BY repository, tag"));
+  return AllRows(*query, RepositoryTagOf);
+}
+
 Result<bool> SqliteRows::RemoveRepositoryTag(std::string_view repository, std::string_view tag) {
   return Changed("DELETE FROM repository_tags WHERE repository = ? AND tag = ?", repository, tag);
 }

@@ -3,17 +3,16 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
-#include <sstream>
+#include <mutex>
 
 #include "adapters/crun_sandbox.h"
-#include "adapters/curl.h"
 #include "adapters/mmdebstrap.h"
 #include "app/open_store.h"
+#include "app/registry_client.h"
 #include "app/terminal.h"
 #include "app/version.h"
-#include "base/units.h"
-#include "registry/client.h"
 
 namespace ingot::app {
 
@@ -24,7 +23,14 @@ class BuildView {
  public:
   explicit BuildView(bool quiet) : progress_(quiet) {}
 
+  // Of what takes its time at a registry. Any thread.
+  void Note(const std::string& text) {
+    const std::lock_guard lock(mutex_);
+    progress_.Line(Paint(Colour::kYellow, text));
+  }
+
   void On(const build::BuildEvent& event) {
+    const std::lock_guard lock(mutex_);
     using Kind = build::BuildEvent::Kind;
     const std::string name = Paint(Colour::kBlue, event.image);
     const std::string step =
@@ -66,6 +72,7 @@ class BuildView {
   }
 
  private:
+  std::mutex mutex_;
   Progress progress_;
 };
 
@@ -73,42 +80,12 @@ struct Workshop {
   OpenedStore opened;
   std::unique_ptr<adapters::CrunSandbox> sandbox;
   std::unique_ptr<build::DebianBase> debian;
-  std::unique_ptr<registry::Credentials> credentials;
-  std::unique_ptr<adapters::CurlHttp> http;
-  std::unique_ptr<registry::Client> client;
+  std::unique_ptr<RegistryClient> client;
   std::unique_ptr<build::Builder> builder;
 };
 
-std::string VariableOr(const char* name, std::string otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr || *value == '\0' ? std::move(otherwise) : std::string(value);
-}
-
-// Nothing is loaded or read before something is asked of a registry.
-Result<void> AddClient(Workshop& workshop) {
-  adapters::CurlHttp::Options http;
-  http.trust.system_authorities = VariableOr("SSL_CERT_FILE", "");
-  http.user_agent = std::string("ingot/") + kVersion;
-  auto patience = ParseDuration(VariableOr("INGOT_REGISTRY_TIMEOUT", "30s"));
-  if (!patience) return std::move(patience).error().While("reading INGOT_REGISTRY_TIMEOUT");
-  http.stall_timeout = *patience;
-  http.connect_timeout = std::min(http.connect_timeout, *patience);
-  workshop.http = std::make_unique<adapters::CurlHttp>(std::move(http));
-  workshop.credentials = std::make_unique<registry::Credentials>(registry::DockerConfigFiles());
-  registry::Client::Options options;
-  std::istringstream mirrors(VariableOr("INGOT_DOCKER_MIRROR", ""));
-  for (std::string mirror; mirrors >> mirror;) options.mirrors.push_back(mirror);
-  workshop.client = std::make_unique<registry::Client>(
-      *workshop.http,
-      [credentials = workshop.credentials.get()](const std::string& registry, const std::string& repository) {
-        return credentials->Find(registry, repository);
-      },
-      *workshop.opened.clock, std::move(options));
-  return {};
-}
-
 Result<Workshop> OpenWorkshop(const Invocation& invocation, const BuildRequest& request,
-                              build::BuildProgress progress) {
+                              build::BuildProgress progress, std::function<void(const std::string&)> notice) {
   if (::geteuid() != 0)
     return Error(Code::kPermission, "building mounts file systems, so it needs root; run it with sudo");
   const Layout layout = invocation.layout();
@@ -130,10 +107,10 @@ Result<Workshop> OpenWorkshop(const Invocation& invocation, const BuildRequest& 
   options.builder_version = std::string("ingot ") + kVersion;
   if (const char* epoch = std::getenv("SOURCE_DATE_EPOCH"); epoch != nullptr)
     options.source_date_epoch_s = std::strtoll(epoch, nullptr, 10);
-  TRY(AddClient(workshop));
+  workshop.client = TRY(RegistryClient::Make(*workshop.opened.clock, std::move(notice)));
   workshop.builder =
       std::make_unique<build::Builder>(*workshop.opened.store, *workshop.sandbox, workshop.debian.get(),
-                                       std::move(options), workshop.client.get());
+                                       std::move(options), &workshop.client->client());
   return workshop;
 }
 
@@ -143,8 +120,9 @@ Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& i
                                                              const Project& project,
                                                              const BuildRequest& request) {
   BuildView view(!request.show_progress);
-  Workshop workshop =
-      TRY(OpenWorkshop(invocation, request, [&view](const build::BuildEvent& event) { view.On(event); }));
+  Workshop workshop = TRY(OpenWorkshop(
+      invocation, request, [&view](const build::BuildEvent& event) { view.On(event); },
+      [&view](const std::string& notice) { view.Note(notice); }));
   store::Store& store = *workshop.opened.store;
   // Between the build and the tag nothing else names the new images.
   store::Lease lease = TRY(store.TakeLease("build " + project.definition.project));
@@ -159,8 +137,9 @@ Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& i
 
 Result<build::LockFile> LockPackages(const Invocation& invocation, const Project& project, bool upgrade) {
   BuildView view(invocation.json);
-  Workshop workshop =
-      TRY(OpenWorkshop(invocation, {}, [&view](const build::BuildEvent& event) { view.On(event); }));
+  Workshop workshop = TRY(OpenWorkshop(
+      invocation, {}, [&view](const build::BuildEvent& event) { view.On(event); },
+      [&view](const std::string& notice) { view.Note(notice); }));
   return workshop.builder->Lock(project.definition, project.directory, upgrade);
 }
 

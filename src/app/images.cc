@@ -8,8 +8,10 @@
 #include "app/terminal.h"
 #include "app/verbs.h"
 #include "base/units.h"
+#include "oci/index.h"
+#include "oci/manifest.h"
+#include "registry/remote_manifest.h"
 #include "store/image_diff.h"
-#include "store/oci_layout.h"
 
 namespace ingot::app {
 
@@ -20,7 +22,37 @@ struct Listed {
   std::vector<std::string> names;
   uint64_t size_bytes = 0;    // contents of its layers
   uint64_t unique_bytes = 0;  // of layers that no other image has
+  bool pushed = false;        // to the registry, and not made an image of the store yet
 };
+
+// What was pushed to the store's registry and has a tag there. Sizes are those of the blobs.
+Result<void> AddPushed(store::Store& store, std::vector<Listed>& out) {
+  std::vector<store::Tag> tags;
+  TRY(store.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
+    tags = TRY(rows.ListRepositoryTags());
+    return {};
+  }));
+  std::map<oci::Digest, size_t> places;
+  for (size_t i = 0; i < out.size(); ++i) places.emplace(out[i].row.digest, i);
+  for (const store::Tag& tag : tags) {
+    const auto [place, fresh] = places.emplace(tag.digest, out.size());
+    if (fresh) {
+      Listed listed;
+      listed.row.digest = tag.digest;
+      listed.row.created = tag.updated;
+      listed.pushed = true;
+      const std::string bytes = TRY(store.GetBlob(tag.digest, oci::kMaxManifestBytes));
+      // Of an index the images are listed by what names them.
+      if (const auto manifest = oci::Manifest::Parse(bytes)) {
+        for (const oci::Descriptor& layer : manifest->layers) listed.size_bytes += layer.size_bytes;
+        listed.row.layers.resize(manifest->layers.size());
+      }
+      out.push_back(std::move(listed));
+    }
+    out[place->second].names.push_back(tag.repository + ":" + tag.tag);
+  }
+  return {};
+}
 
 Result<std::vector<Listed>> ListImages(store::Store& store) {
   std::map<oci::Digest, std::vector<std::string>> names;
@@ -36,7 +68,7 @@ Result<std::vector<Listed>> ListImages(store::Store& store) {
       ++users[layer];
       if (!sizes.contains(layer)) sizes[layer] = TRY(store.FindLayer(layer)).object_bytes;
     }
-    out.push_back({std::move(row), {}, 0, 0});
+    out.push_back({std::move(row), {}, 0, 0, false});
     out.back().names = names[out.back().row.digest];
   }
   for (Listed& image : out) {
@@ -47,6 +79,7 @@ Result<std::vector<Listed>> ListImages(store::Store& store) {
       if (users[layer] == 1) image.unique_bytes += sizes[layer];
     }
   }
+  TRY(AddPushed(store, out));
   std::stable_sort(out.begin(), out.end(),
                    [](const Listed& a, const Listed& b) { return a.row.created > b.row.created; });
   return out;
@@ -73,7 +106,8 @@ int Ls(Invocation& invocation, bool all) {
                               {"unique_bytes", image.unique_bytes},
                               {"created", RenderTime(image.row.created)},
                               {"golden", image.row.golden},
-                              {"layers", image.row.layers.size()}});
+                              {"layers", image.row.layers.size()},
+                              {"pushed", image.pushed}});
     if (shown.empty() && !all) {
       ++untagged;
       continue;
@@ -81,7 +115,9 @@ int Ls(Invocation& invocation, bool all) {
     table.push_back({shown.empty() ? "-" : shown, std::string(image.row.digest.Short()),
                      RenderSize(image.size_bytes), RenderSize(image.unique_bytes),
                      RenderAge(image.row.created, opened->clock->Now()),
-                     image.row.golden ? Paint(Colour::kGreen, "yes") : Paint(Colour::kYellow, "no")});
+                     image.pushed       ? Paint(Colour::kDim, "pushed")
+                     : image.row.golden ? Paint(Colour::kGreen, "yes")
+                                        : Paint(Colour::kYellow, "no")});
   }
   if (invocation.json) {
     PrintJson(JsonObject{{"images", std::move(rows)}});
@@ -92,12 +128,49 @@ int Ls(Invocation& invocation, bool all) {
   return kDone;
 }
 
+Json ParsedOrNull(const std::string& text) {
+  auto json = ParseJson(text);
+  return json ? *json : Json(nullptr);
+}
+
+// What was pushed and is no image of the store yet: its documents, nothing about its files.
+int InspectPushed(Invocation& invocation, store::Store& store, const FoundImage& found) {
+  auto bytes = store.GetBlob(found.digest, oci::kMaxManifestBytes);
+  if (!bytes) return Report(invocation, bytes.error());
+  JsonObject document{{"digest", found.digest.Render()},
+                      {"pushed", found.repository + ":" + found.tag},
+                      {"golden", false},
+                      {"media_type", registry::MediaTypeOf(*bytes)}};
+  JsonArray layers;
+  if (const auto manifest = oci::Manifest::Parse(*bytes)) {
+    for (const oci::Descriptor& layer : manifest->layers)
+      layers.push_back(JsonObject{{"digest", layer.digest.Render()},
+                                  {"media_type", layer.media_type},
+                                  {"size_bytes", layer.size_bytes}});
+    auto config = store.GetBlob(manifest->config.digest, size_t{8} << 20);
+    if (!config) return Report(invocation, config.error());
+    document["config"] = ParsedOrNull(*config);
+  } else if (const auto index = oci::Index::Parse(*bytes)) {
+    JsonArray manifests;
+    for (const oci::Descriptor& entry : index->manifests) manifests.push_back(RenderDescriptor(entry));
+    document["manifests"] = std::move(manifests);
+  }
+  document["layers"] = std::move(layers);
+  if (invocation.json) {
+    PrintJson(document);
+  } else {
+    std::puts(RenderPretty(document).c_str());
+  }
+  return kDone;
+}
+
 int Inspect(Invocation& invocation, const std::string& name) {
   auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
-  auto digest = FindImage(*opened->store, name);
-  if (!digest) return Report(invocation, digest.error());
-  auto image = opened->store->GetImage(*digest);
+  auto found = FindAnyImage(*opened->store, name);
+  if (!found) return Report(invocation, found.error());
+  if (found->pushed) return InspectPushed(invocation, *opened->store, *found);
+  auto image = opened->store->GetImage(found->digest);
   if (!image) return Report(invocation, image.error());
   JsonArray layers;
   for (const store::Layer& layer : image->layers)
@@ -105,15 +178,13 @@ int Inspect(Invocation& invocation, const std::string& name) {
                                 {"sealed", layer.id.Render()},
                                 {"tar_bytes", layer.tar_bytes},
                                 {"object_bytes", layer.object_bytes}});
-  const auto parsed = [](const std::string& text) {
-    auto json = ParseJson(text);
-    return json ? *json : Json(nullptr);
-  };
-  const Json document =
-      JsonObject{{"digest", image->digest.Render()},         {"golden", image->golden},
-                 {"created", RenderTime(image->created)},    {"layers", std::move(layers)},
-                 {"config", parsed(image->config.Render())}, {"tests", parsed(image->test_record)},
-                 {"provenance", parsed(image->provenance)}};
+  const Json document = JsonObject{{"digest", image->digest.Render()},
+                                   {"golden", image->golden},
+                                   {"created", RenderTime(image->created)},
+                                   {"layers", std::move(layers)},
+                                   {"config", ParsedOrNull(image->config.Render())},
+                                   {"tests", ParsedOrNull(image->test_record)},
+                                   {"provenance", ParsedOrNull(image->provenance)}};
   if (invocation.json) {
     PrintJson(document);
   } else {
@@ -159,28 +230,11 @@ int Diff(Invocation& invocation, const std::string& before, const std::string& a
   return kDone;
 }
 
-int Export(Invocation& invocation, const std::string& name, const std::string& directory) {
-  auto opened = OpenExistingStore(invocation.layout());
-  if (!opened) return Report(invocation, opened.error());
-  auto digest = FindImage(*opened->store, name);
-  if (!digest) return Report(invocation, digest.error());
-  const std::string tag =
-      name.find_first_of("/:") == std::string::npos ? name : name.substr(name.rfind('/') + 1);
-  if (auto exported = store::ExportLayout(*opened->store, *digest, directory, tag); !exported)
-    return Report(invocation, exported.error());
-  if (invocation.json) {
-    PrintJson(JsonObject{{"digest", digest->Render()}, {"directory", directory}, {"name", tag}});
-  } else {
-    std::printf("%s written to %s; for example: skopeo inspect oci:%s:%s\n", digest->Render().c_str(),
-                directory.c_str(), directory.c_str(), tag.c_str());
-  }
-  return kDone;
-}
-
 }  // namespace
 
 void AddImages(CLI::App& app, Invocation& invocation) {
-  CLI::App* images = app.add_subcommand("images", "list, inspect, compare and export images");
+  CLI::App* images =
+      app.add_subcommand("images", "list, inspect, compare, push, pull, copy, import and export images");
   images->require_subcommand(1);
   auto all = std::make_shared<bool>(false);
   auto name = std::make_shared<std::string>();
@@ -196,11 +250,8 @@ void AddImages(CLI::App& app, Invocation& invocation) {
                            [&invocation, name, other] { return Diff(invocation, *name, *other); });
   diff->add_option("before", *name, "name or digest")->required();
   diff->add_option("after", *other, "name or digest")->required();
-  CLI::App* exported =
-      AddVerb(*images, invocation, "export", "write an image as an OCI layout for other tools",
-              [&invocation, name, other] { return Export(invocation, *name, *other); });
-  exported->add_option("image", *name, "name or digest")->required();
-  exported->add_option("directory", *other, "the layout's directory (made if missing)")->required();
+  AddImageTransfers(*images, invocation);
+  AddImageArchives(*images, invocation);
 }
 
 }  // namespace ingot::app

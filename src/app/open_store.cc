@@ -7,6 +7,7 @@
 
 #include "adapters/sqlite_catalog.h"
 #include "base/units.h"
+#include "registry/pushed_image.h"
 
 namespace ingot::app {
 
@@ -64,6 +65,35 @@ Result<oci::Digest> FindImage(store::Store& store, const std::string& name) {
   return Error(Code::kNotFound,
                "there is no image \"" + name + "\" in the store" +
                    (near.empty() ? "; `ingot images ls` lists them" : "; did you mean " + near + "?"));
+}
+
+Result<FoundImage> FindAnyImage(store::Store& store, const std::string& name) {
+  const size_t slash = name.rfind('/');
+  const size_t colon = name.find(':', slash == std::string::npos ? 0 : slash);
+  FoundImage found;
+  const bool by_digest = oci::Digest::Parse(name).has_value();
+  auto known = FindImage(store, name);
+  if (known) {
+    found.digest = *known;
+    for (const store::Tag& tag : TRY(store.ListTags())) {
+      const std::string repository = name.substr(0, colon);
+      const bool named = tag.repository == repository || tag.repository.ends_with("/" + repository);
+      if (by_digest || tag.digest != found.digest || !named) continue;
+      found.repository = tag.repository;
+      found.tag = tag.tag;
+    }
+    return found;
+  }
+  if (known.error().code() != Code::kNotFound) return std::move(known).error();
+  auto reference = oci::Reference::Parse(name);
+  if (!reference) return std::move(known).error();
+  const auto pushed = TRY(registry::FindPushed(store, reference->Normalized()));
+  if (!pushed) return std::move(known).error();
+  found.digest = pushed->digest;
+  found.repository = pushed->repository;
+  found.tag = reference->Normalized().tag;
+  found.pushed = true;
+  return found;
 }
 
 }  // namespace ingot::app

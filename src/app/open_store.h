@@ -26,4 +26,13 @@ Result<OpenedStore> OpenExistingStore(const Layout& layout);
 // kInvalid when several images begin with those digits.
 Result<oci::Digest> FindImage(store::Store& store, const std::string& name);
 
+// The same, and what was pushed to the store's own registry: "team/web:1.0".
+struct FoundImage {
+  oci::Digest digest;      // of a manifest; of one that was pushed perhaps an index
+  std::string repository;  // by which it was named; empty: by its digest
+  std::string tag;
+  bool pushed = false;  // and not made an image of the store yet
+};
+Result<FoundImage> FindAnyImage(store::Store& store, const std::string& name);
+
 }  // namespace ingot::app

@@ -26,6 +26,8 @@ void AddDestroy(CLI::App& app, Invocation& invocation);
 void AddLogs(CLI::App& app, Invocation& invocation);
 void AddEvents(CLI::App& app, Invocation& invocation);
 void AddImages(CLI::App& app, Invocation& invocation);
+void AddImageTransfers(CLI::App& images, Invocation& invocation);  // push, pull, copy
+void AddImageArchives(CLI::App& images, Invocation& invocation);   // import, export
 void AddGc(CLI::App& app, Invocation& invocation);
 void AddVerify(CLI::App& app, Invocation& invocation);
 void AddRegistry(CLI::App& app, Invocation& invocation);

@@ -3,6 +3,7 @@
 #include "build/build_session.h"
 #include "build/task_graph.h"
 #include "registry/client.h"
+#include "registry/pushed_image.h"
 
 namespace ingot::build {
 Builder::Builder(store::Store& store, platform::Sandbox& sandbox, DebianBase* debian, BuildOptions options,
@@ -72,6 +73,8 @@ Result<LockFile> Builder::Lock(const definition::Definition& definition, const f
 Result<void> Builder::LockReference(SessionLock& lock, const oci::Reference& reference, bool upgrade) {
   if (reference.digest) return {};  // pinned by itself
   if (!upgrade && TRY(lock.GetPin(reference))) return {};
+  if (const auto pushed = TRY(registry::FindPushed(store_, reference)))
+    return lock.SetPin(reference, pushed->digest);
   if (client_ == nullptr)
     return Error(Code::kUnsupported, reference.Render() + ": images cannot be pulled in this program");
   return lock.SetPin(reference, TRY(client_->GetManifest(reference)).digest);

@@ -6,6 +6,8 @@
 
 #include "base/units.h"
 #include "registry/image_pull.h"
+#include "registry/pushed_image.h"
+#include "registry/store_image.h"
 
 namespace ingot::build {
 namespace {
@@ -55,6 +57,16 @@ class PullReport {
   PullClock::time_point live_ = begin_;
 };
 
+// Its files enter the pool; its blobs are in the store.
+Result<registry::PulledImage> TakePushed(store::Store& store, const registry::PushedImage& pushed,
+                                         const oci::Reference& reference, store::Lease& lease,
+                                         const registry::PullOptions& options) {
+  const std::string name =
+      pushed.repository + (reference.tag.empty() ? "@" + pushed.digest.Render() : ":" + reference.tag);
+  registry::StoreSource source(store, pushed.repository, pushed.digest, name, lease);
+  return registry::PullImage(source, pushed.digest, store, lease, options);
+}
+
 }  // namespace
 
 Result<oci::Digest> PulledImage(BuildSession& session, const std::string& image,
@@ -72,14 +84,18 @@ Result<oci::Digest> PulledImage(BuildSession& session, const std::string& image,
                                      " is not pinned in ingot.lock, and --locked allows nothing "
                                      "else; run `ingot lock` and commit the file");
   }
-  if (session.client == nullptr)
+  const auto pushed = TRY(registry::FindPushed(session.store, exact));
+  if (session.client == nullptr && !pushed)
     return Error(Code::kUnsupported, reference.Render() + ": images cannot be pulled in this program");
   store::Lease* lease = TRY(session.workspace.GetLease());
   PullReport report(session, image, reference.Render());
-  session.NoteOf(image)("pulling " + reference.Render());
+  session.NoteOf(image)(pushed ? reference.Render() + " was pushed to this store's registry as " +
+                                     pushed->repository
+                               : "pulling " + reference.Render());
   registry::PullOptions options;
   options.progress = [&](const registry::PullProgress& progress) { report.On(progress); };
-  auto pulled = registry::PullImage(*session.client, session.store, exact, *lease, options);
+  auto pulled = pushed ? TakePushed(session.store, *pushed, exact, *lease, options)
+                       : registry::PullImage(*session.client, session.store, exact, *lease, options);
   if (!pulled) {
     if (pinned && pulled.error().code() == Code::kNotFound) {
       return Error(Code::kNotFound,

@@ -36,19 +36,12 @@ Error AtRegistry(const std::string& name, std::string_view what, Code code) {
   return Error(code, name + ": " + std::string(what));
 }
 
-// The type of a document that its sender did not name.
 std::string TypeOf(const ClientResponse& head, std::string_view bytes) {
   std::string_view type = head.Header("content-type");
   type = type.substr(0, type.find_first_of("; "));
   if (oci::IsManifestType(type) || oci::IsIndexType(type)) return std::string(type);
-  if (const auto json = ParseJson(bytes); json && json->is_object()) {
-    const std::string said = StringOr(json->get_object(), "mediaType", "");
-    if (!said.empty()) return said;
-    if (json->get_object().if_contains("manifests") != nullptr) return std::string(oci::kIndexType);
-  }
-  return std::string(oci::kManifestType);
+  return MediaTypeOf(bytes);
 }
-
 // Where the bytes of an answer 206 begin ("bytes 100-199/1000"); nullopt: it does not say.
 std::optional<uint64_t> RangeStart(const ClientResponse& head) {
   std::string_view range = head.Header("content-range");
@@ -65,9 +58,9 @@ std::optional<uint64_t> RangeStart(const ClientResponse& head) {
 Client::Client(ClientHttp& http, FindCredential find, Clock& clock, Options options)
     : http_(http), find_(std::move(find)), clock_(clock), options_(std::move(options)) {}
 
-bool Client::WaitForRetry(int attempt, const Error& error, const std::string& retry_after,
+bool Client::WaitForRetry(int attempt, int attempts, const Error& error, const std::string& retry_after,
                           const std::atomic<bool>* cancelled) {
-  if (attempt >= options_.attempts || !IsRetried(error)) return false;
+  if (attempt >= attempts || !IsRetried(error)) return false;
   if (cancelled != nullptr && cancelled->load()) return false;
   Milliseconds wait = std::min(options_.first_wait * (1 << std::min(attempt - 1, 10)), kMaxWait);
   int64_t seconds = 0;
@@ -75,6 +68,9 @@ bool Client::WaitForRetry(int attempt, const Error& error, const std::string& re
       std::from_chars(retry_after.data(), retry_after.data() + retry_after.size(), seconds);
   if (bad == std::errc() && end != retry_after.data() && seconds > 0)
     wait = std::max<Milliseconds>(wait, std::chrono::seconds(std::min(seconds, kMaxRetryAfter)));
+  if (options_.notice)
+    options_.notice(error.message() + "; trying again (" + std::to_string(attempt + 1) + " of " +
+                    std::to_string(attempts) + ")");
   while (wait.count() > 0) {
     const Milliseconds slice = std::min(wait, kCancelSlice);
     clock_.Sleep(slice);
@@ -136,12 +132,19 @@ Result<Client::Answer> Client::Follow(const Target& target, const std::string& a
   ClientRequest request;
   request.url = base;
   request.url.target = base.target + "/v2/" + target.repository + target.path;
+  const ClientUrl home = request.url;
+  if (target.location) request.url = *target.location;
+  request.method = target.method;
   request.cancelled = target.cancelled;
   const ClientUrl first = request.url;
   TRY(RequireSecure(first, target.endpoint.name + ":"));
-  elsewhere = false;
+  if (home.scheme == "https" && first.scheme != "https")
+    return AtRegistry(target.endpoint.name, "it sends us to a place that is not encrypted; nothing was sent",
+                      Code::kRefused);
+  elsewhere = !first.SameOrigin(home);
   for (int redirects = 0;; ++redirects) {
     request.headers = target.headers;
+    if (target.upload) request.upload = TRY(target.upload());
     if (!authorization.empty() && !elsewhere) request.headers.emplace_back("Authorization", authorization);
     Answer answer;
     bool enough = false;
@@ -155,6 +158,7 @@ Result<Client::Answer> Client::Follow(const Target& target, const std::string& a
     if (!sent && !enough) return std::move(sent).error();
     if (sent) answer.head = std::move(*sent);
     const int status = answer.head.status;
+    answer.url = request.url;
     if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) return answer;
     if (redirects == kMaxRedirects)
       return AtRegistry(target.endpoint.name, "it redirects in circles; nothing was taken", Code::kRefused);
@@ -178,8 +182,15 @@ Result<Client::Answer> Client::Follow(const Target& target, const std::string& a
   }
 }
 
-Result<Client::Answer> Client::Get(const Target& target, const ClientHttp::Body& body) {
-  const std::string key = target.endpoint.base.Render() + " " + target.repository;
+std::string Client::Target::SessionKey() const {
+  std::string key = endpoint.base.Render() + " " + repository;
+  if (push) key += " push";
+  if (!mount_from.empty()) key += " " + mount_from;
+  return key;
+}
+
+Result<Client::Answer> Client::Ask(const Target& target, const ClientHttp::Body& body) {
+  const std::string key = target.SessionKey();
   for (bool again = false;; again = true) {
     std::string authorization;
     {
@@ -196,13 +207,13 @@ Result<Client::Answer> Client::Get(const Target& target, const ClientHttp::Body&
 }
 
 Result<RemoteManifest> Client::ManifestFrom(const Endpoint& endpoint, const oci::Reference& reference,
-                                            const std::atomic<bool>* cancelled) {
+                                            bool last, const std::atomic<bool>* cancelled) {
   const std::string wanted = reference.digest ? reference.digest->Render() : reference.tag;
   Target target{
       endpoint, reference.repository, "/manifests/" + wanted, {{"Accept", ManifestTypes()}}, cancelled};
   for (int attempt = 1;; ++attempt) {
     RemoteManifest manifest;
-    auto answer = Get(target, [&](const ClientResponse&, std::string_view piece) -> Result<void> {
+    auto answer = Ask(target, [&](const ClientResponse&, std::string_view piece) -> Result<void> {
       if (manifest.bytes.size() + piece.size() > oci::kMaxManifestBytes)
         return AtRegistry(endpoint.name, "a manifest of more than 4 MiB; nothing was taken", Code::kInvalid);
       manifest.bytes += piece;
@@ -210,6 +221,8 @@ Result<RemoteManifest> Client::ManifestFrom(const Endpoint& endpoint, const oci:
     });
     if (answer && answer->head.status == 200) {
       manifest.digest = oci::Digest::Of(manifest.bytes);
+      if (reference.digest)
+        manifest.digest = TRY(oci::Digest::Of(reference.digest->algorithm(), manifest.bytes));
       manifest.media_type = TypeOf(answer->head, manifest.bytes);
       const std::string said(answer->head.Header("docker-content-digest"));
       if (reference.digest && manifest.digest != *reference.digest) {
@@ -218,7 +231,8 @@ Result<RemoteManifest> Client::ManifestFrom(const Endpoint& endpoint, const oci:
                               manifest.digest.Render() + "; nothing was taken",
                           Code::kInvalid);
       }
-      if (said.starts_with("sha256:") && said != manifest.digest.Render()) {
+      if (said.starts_with("sha256:") && manifest.digest.algorithm() == "sha256" &&
+          said != manifest.digest.Render()) {
         return AtRegistry(endpoint.name,
                           "it says that " + reference.repository + ":" + wanted + " is " +
                               said.substr(0, 71) + ", and gave " + manifest.digest.Render() +
@@ -230,8 +244,8 @@ Result<RemoteManifest> Client::ManifestFrom(const Endpoint& endpoint, const oci:
     const Error error =
         answer ? Refusal(target, reference.repository + (reference.digest ? "@" : ":") + wanted, *answer)
                : answer.error();
-    if (!WaitForRetry(attempt, error, answer ? std::string(answer->head.Header("retry-after")) : "",
-                      cancelled))
+    if (!WaitForRetry(attempt, last ? options_.attempts : 1, error,
+                      answer ? std::string(answer->head.Header("retry-after")) : "", cancelled))
       return error;
   }
 }
@@ -240,14 +254,52 @@ Result<RemoteManifest> Client::GetManifest(const oci::Reference& reference,
                                            const std::atomic<bool>* cancelled) {
   const std::vector<Endpoint> endpoints = TRY(EndpointsOf(reference));
   for (size_t i = 0;; ++i) {
-    auto manifest = ManifestFrom(endpoints[i], reference, cancelled);
-    if (manifest || i + 1 == endpoints.size()) return manifest;
+    const bool last = i + 1 == endpoints.size();
+    if (!Asks(endpoints[i], last)) continue;
+    auto manifest = ManifestFrom(endpoints[i], reference, last, cancelled);
+    if (manifest || last || manifest.error().code() == Code::kCancelled) return manifest;
+    Failed(endpoints[i], endpoints[i + 1], manifest.error());
   }
 }
 
+bool Client::Asks(const Endpoint& endpoint, bool last) {
+  if (last) return true;
+  auto paused = paused_.lock();
+  const auto found = paused->find(endpoint.name);
+  return found == paused->end() || found->second <= clock_.Steady();
+}
+
+void Client::Failed(const Endpoint& endpoint, const Endpoint& next, const Error& error) {
+  // That it lacks something says nothing about the rest.
+  if (IsRetried(error))
+    paused_.lock()->insert_or_assign(endpoint.name, clock_.Steady() + options_.mirror_pause);
+  if (options_.notice) options_.notice(error.message() + "; asking " + next.name + " instead");
+}
+
+// The size of a whole blob by the head of an answer about it or its end.
+Result<uint64_t> SizeOf(const std::string& registry, const ClientResponse& head) {
+  std::string_view text = head.Header("content-length");
+  if (head.status == 206) {
+    text = head.Header("content-range");
+    text.remove_prefix(std::min(text.find('/') + 1, text.size()));
+  }
+  uint64_t size = 0;
+  const auto [end, error] = std::from_chars(text.begin(), text.end(), size);
+  if (text.empty() || error != std::errc() || end != text.end() || size > uint64_t{1} << 62)
+    return AtRegistry(registry, "it does not say how long a blob is", Code::kUnsupported);
+  return size;
+}
+
 Result<void> Client::BlobFrom(const Endpoint& endpoint, const oci::Reference& repository,
-                              const oci::Descriptor& blob, const ByteSink& sink, uint64_t& offset,
-                              const std::atomic<bool>* cancelled) {
+                              oci::Descriptor& blob, const SizeSink* begin, const ByteSink& sink,
+                              uint64_t& offset, bool last, const std::atomic<bool>* cancelled) {
+  bool size_known = begin == nullptr;
+  const auto learn_size = [&](const ClientResponse& head) -> Result<void> {
+    if (size_known) return {};
+    blob.size_bytes = TRY(SizeOf(endpoint.name, head));
+    size_known = true;
+    return (*begin)(blob.size_bytes);
+  };
   Target target{endpoint, repository.repository, "/blobs/" + blob.digest.Render(), {}, cancelled};
   const auto too_long = [&] {
     return AtRegistry(endpoint.name,
@@ -263,7 +315,7 @@ Result<void> Client::BlobFrom(const Endpoint& endpoint, const oci::Reference& re
     uint64_t skip = 0;  // of an answer that begins at the beginning again
     bool first = true;
     std::optional<Error> sinks;
-    auto answer = Get(target, [&](const ClientResponse& head, std::string_view piece) -> Result<void> {
+    auto answer = Ask(target, [&](const ClientResponse& head, std::string_view piece) -> Result<void> {
       if (first) {
         first = false;
         if (head.status == 200) {
@@ -271,6 +323,10 @@ Result<void> Client::BlobFrom(const Endpoint& endpoint, const oci::Reference& re
         } else if (RangeStart(head) != before) {
           return AtRegistry(endpoint.name, "it gave another part of a blob than was asked for",
                             Code::kInvalid);
+        }
+        if (auto learnt = learn_size(head); !learnt) {
+          sinks = learnt.error();
+          return std::move(learnt).error();
         }
       }
       const uint64_t skipped = std::min<uint64_t>(skip, piece.size());
@@ -288,8 +344,10 @@ Result<void> Client::BlobFrom(const Endpoint& endpoint, const oci::Reference& re
     if (sinks) return *sinks;
     const int status = answer ? answer->head.status : 0;
     const bool ended = status == 200 || status == 206;
+    if (ended && first) TRY(learn_size(answer->head));  // an empty one
     // That a connection broke after the last byte is nobody's loss.
-    if (offset == blob.size_bytes && (ended || (!answer && IsRetried(answer.error()) && offset > 0)))
+    if (size_known && offset == blob.size_bytes &&
+        (ended || (!answer && IsRetried(answer.error()) && offset > 0)))
       return {};
     // Some servers only close the connection when they stop in the middle.
     const Error error =
@@ -302,7 +360,7 @@ Result<void> Client::BlobFrom(const Endpoint& endpoint, const oci::Reference& re
                  : answer.error();
     if (offset - before >= kProgress) attempt = 0;
     if (connections < kMaxConnections &&
-        WaitForRetry(std::max(attempt, 1), error,
+        WaitForRetry(std::max(attempt, 1), last || offset > 0 ? options_.attempts : 1, error,
                      answer ? std::string(answer->head.Header("retry-after")) : "", cancelled)) {
       continue;
     }
@@ -310,15 +368,46 @@ Result<void> Client::BlobFrom(const Endpoint& endpoint, const oci::Reference& re
   }
 }
 
+Result<void> Client::BlobFromAny(const oci::Reference& repository, oci::Descriptor& blob,
+                                 const SizeSink* begin, const ByteSink& sink, uint64_t offset,
+                                 const std::atomic<bool>* cancelled) {
+  const std::vector<Endpoint> endpoints = TRY(EndpointsOf(repository));
+  // What one endpoint began another may end: the digest tells.
+  bool begun = false;
+  const SizeSink begin_once = [&](uint64_t size_bytes) -> Result<void> {
+    begun = true;
+    return (*begin)(size_bytes);
+  };
+  for (size_t i = 0;; ++i) {
+    const bool last = i + 1 == endpoints.size();
+    if (!Asks(endpoints[i], last)) continue;
+    auto done = BlobFrom(endpoints[i], repository, blob, begin == nullptr || begun ? nullptr : &begin_once,
+                         sink, offset, last, cancelled);
+    if (done || last) return done;
+    if (done.error().code() == Code::kInvalid || done.error().code() == Code::kCancelled) return done;
+    Failed(endpoints[i], endpoints[i + 1], done.error());
+  }
+}
+
+Result<void> Client::GetBlob(const oci::Reference& repository, const oci::Descriptor& blob, uint64_t offset,
+                             const ByteSink& sink, const std::atomic<bool>* cancelled) {
+  oci::Descriptor wanted = blob;
+  return BlobFromAny(repository, wanted, nullptr, sink, offset, cancelled);
+}
+
 Result<void> Client::GetBlob(const oci::Reference& repository, const oci::Descriptor& blob,
                              const ByteSink& sink, const std::atomic<bool>* cancelled) {
-  const std::vector<Endpoint> endpoints = TRY(EndpointsOf(repository));
-  uint64_t offset = 0;  // what one endpoint began another may end: the digest tells
-  for (size_t i = 0;; ++i) {
-    auto done = BlobFrom(endpoints[i], repository, blob, sink, offset, cancelled);
-    if (done || i + 1 == endpoints.size()) return done;
-    if (done.error().code() == Code::kInvalid || done.error().code() == Code::kCancelled) return done;
-  }
+  return GetBlob(repository, blob, 0, sink, cancelled);
+}
+
+Result<void> Client::GetUnknownBlob(const oci::Reference& repository, const oci::Digest& digest,
+                                    const std::function<Result<void>(uint64_t)>& begin, const ByteSink& sink,
+                                    const std::atomic<bool>* cancelled) {
+  oci::Descriptor wanted;
+  wanted.media_type = "blob";
+  wanted.digest = digest;
+  wanted.size_bytes = uint64_t{1} << 62;
+  return BlobFromAny(repository, wanted, &begin, sink, 0, cancelled);
 }
 
 Result<std::string> Client::GetSmallBlob(const oci::Reference& repository, const oci::Descriptor& blob,
@@ -354,7 +443,7 @@ Error Client::Refusal(const Target& target, const std::string& what, const Answe
     bool known = false;
     {
       auto sessions = sessions_.lock();
-      const auto found = sessions->find(target.endpoint.base.Render() + " " + target.repository);
+      const auto found = sessions->find(target.SessionKey());
       known = found != sessions->end() && found->second.known;
     }
     const std::string remedy = "log in with `docker login " + name +
@@ -367,8 +456,14 @@ Error Client::Refusal(const Target& target, const std::string& what, const Answe
         Code::kPermission);
   }
   if (status == 403)
-    return AtRegistry(name, begin + "it does not let us read " + what + said + "; ask its owner",
+    return AtRegistry(name,
+                      begin + "it does not let us " + (target.push ? "push " : "read ") + what + said +
+                          "; ask its owner" + (target.push ? ", or log in as somebody who may" : ""),
                       Code::kPermission);
+  if (status == 404 && target.push)
+    return AtRegistry(name, begin + "it does not know " + what + said, Code::kNotFound);
+  if (status == 405 && target.push)
+    return AtRegistry(name, begin + "it takes no pushes" + said, Code::kUnsupported);
   if (status == 404) {
     const bool blob = target.path.starts_with("/blobs/");
     return AtRegistry(name,

@@ -49,8 +49,7 @@ Result<void> Client::Authorize(const Target& target, const ClientResponse& head)
                      "Bearer and Basic");
   }
   // Nobody and nothing to show: the next 401 is the answer.
-  sessions_.lock()->insert_or_assign(target.endpoint.base.Render() + " " + target.repository,
-                                     std::move(session));
+  sessions_.lock()->insert_or_assign(target.SessionKey(), std::move(session));
   return {};
 }
 
@@ -63,16 +62,22 @@ Result<std::string> Client::FetchToken(const Target& target, const AuthChallenge
   if (realm->IsLoopback() && !target.endpoint.base.IsLoopback())
     return Error(Code::kRefused, name + ": it sends us to this host itself for a token; nothing was taken");
   const std::string service = challenge.Parameter("service");
-  const std::string scope = "repository:" + target.repository + ":pull";
+  std::vector<std::string> scopes = {"repository:" + target.repository + ":pull" +
+                                     (target.push ? ",push" : "")};
+  if (!target.mount_from.empty()) scopes.push_back("repository:" + target.mount_from + ":pull");
   ClientRequest request;
   request.url = *realm;
   request.cancelled = target.cancelled;
-  std::string query = "scope=" + EncodeQueryValue(scope);
-  if (!service.empty()) query = "service=" + EncodeQueryValue(service) + "&" + query;
+  std::string query = service.empty() ? "" : "service=" + EncodeQueryValue(service) + "&";
   if (credential && !credential->identity_token.empty()) {
-    request.form = "grant_type=refresh_token&client_id=ingot&" + query +
+    // OAuth's scopes are one value with spaces.
+    std::string all;
+    for (const std::string& scope : scopes) all += (all.empty() ? "" : " ") + scope;
+    request.form = "grant_type=refresh_token&client_id=ingot&" + query + "scope=" + EncodeQueryValue(all) +
                    "&refresh_token=" + EncodeQueryValue(credential->identity_token);
   } else {
+    for (const std::string& scope : scopes)
+      query += (query.empty() || query.ends_with('&') ? "scope=" : "&scope=") + EncodeQueryValue(scope);
     request.url.target += (request.url.target.find('?') == std::string::npos ? "?" : "&") + query;
     if (credential) request.headers.emplace_back("Authorization", BasicOf(*credential));
   }
@@ -107,8 +112,8 @@ Result<std::string> Client::FetchToken(const Target& target, const AuthChallenge
                                      "` or `skopeo login --authfile ~/.docker/config.json " + name + "`"
                                : ""));
     }
-    if (!WaitForRetry(attempt, error, answer ? std::string(answer->Header("retry-after")) : "",
-                      target.cancelled))
+    if (!WaitForRetry(attempt, options_.attempts, error,
+                      answer ? std::string(answer->Header("retry-after")) : "", target.cancelled))
       return error;
   }
 }

@@ -5,20 +5,30 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "base/result.h"
 #include "registry/client_url.h"
 
 namespace ingot::registry {
 
+// A body that is sent: exactly so many bytes. `read` blocks; its Error ends the exchange and is passed on.
+struct ClientUpload {
+  uint64_t size_bytes = 0;
+  ByteSource read;
+};
+
 struct ClientRequest {
   ClientUrl url;
+  std::string method;  // empty: GET, or POST of a form
   std::vector<std::pair<std::string, std::string>> headers;
-  std::string form;                              // not empty: POST, as application/x-www-form-urlencoded
+  std::string form;  // not empty: POST, as application/x-www-form-urlencoded
+  std::optional<ClientUpload> upload;
   const std::atomic<bool>* cancelled = nullptr;  // looked at once a second at least
 };
 

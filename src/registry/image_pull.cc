@@ -1,14 +1,21 @@
 #include "registry/image_pull.h"
 
+#include <sys/statvfs.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <mutex>
 #include <thread>
 
 #include "base/json.h"
 #include "base/sha256.h"
+#include "base/units.h"
 #include "oci/image_config.h"
 #include "oci/index.h"
 #include "oci/manifest.h"
+#include "registry/checked_blob.h"
+#include "registry/image_copy.h"
+#include "registry/remote_image.h"
 #include "store/imported_layers.h"
 #include "store/incoming_blob.h"
 #include "store/tar_reader.h"
@@ -19,10 +26,6 @@ namespace {
 constexpr int kMaxIndexes = 4;  // in each other
 constexpr size_t kMaxConfig = 8 << 20;
 constexpr size_t kMaxLayers = 200;  // overlayfs takes some more; Docker makes at most 127
-
-std::string ShowPlatform(const oci::Platform& platform) {
-  return platform.os + "/" + platform.architecture + (platform.variant.empty() ? "" : "/" + platform.variant);
-}
 
 std::string PulledKey(const oci::Digest& digest) {
   return Sha256Hex("pulled/1\n" + digest.Render() + "\n" + ShowPlatform(oci::HostPlatform()));
@@ -38,26 +41,27 @@ std::string PulledLayerKey(const oci::Digest& blob, const std::vector<oci::Diges
 // A layer that is on its way.
 struct ComingLayer {
   std::optional<store::Layer> sealed;  // known before
+  bool here = false;                   // its blob is in the store
   std::optional<store::IncomingBlob> blob;
   std::optional<store::ReadArchive> archive;
 };
 
 class ImagePull {
  public:
-  ImagePull(Client& client, store::Store& store, const oci::Reference& reference, store::Lease& lease,
-            const PullOptions& options)
-      : client_(client), store_(store), reference_(reference), lease_(lease), options_(options) {}
+  ImagePull(ImageSource& source, const std::optional<oci::Digest>& wanted, store::Store& store,
+            store::Lease& lease, const PullOptions& options)
+      : source_(source), wanted_(wanted), store_(store), lease_(lease), options_(options) {}
 
   Result<PulledImage> Pull() {
-    if (reference_.digest) {
-      if (const auto known = TRY(FindPulled(store_, *reference_.digest, &lease_))) {
-        pulled_.digest = *reference_.digest;
+    if (wanted_) {
+      if (const auto known = TRY(FindPulled(store_, *wanted_, &lease_))) {
+        pulled_.digest = *wanted_;
         pulled_.manifest = *known;
         pulled_.known = true;
         return pulled_;
       }
     }
-    RemoteManifest remote = TRY(client_.GetManifest(reference_));
+    RemoteManifest remote = TRY(source_.GetManifest(std::nullopt, &cancelled_));
     pulled_.digest = remote.digest;
     if (const auto known = TRY(FindPulled(store_, remote.digest, &lease_))) {
       pulled_.manifest = *known;
@@ -67,15 +71,16 @@ class ImagePull {
     remote = TRY(ForThisMachine(std::move(remote)));
     manifest_ = TRY(oci::Manifest::Parse(remote.bytes));
     TRY(CheckManifest());
-    const std::string config_bytes = TRY(client_.GetSmallBlob(reference_, manifest_.config, kMaxConfig));
+    const std::string config_bytes = TRY(GetConfig());
     config_ = TRY(oci::ImageConfig::Parse(config_bytes));
     TRY(CheckConfig());
     TRY(FindKnownLayers());
+    TRY(CheckSpace());
     TRY(FetchLayers());
     store::ImportedLayers sealed(store_, lease_);
     for (size_t i = 0; i < layers_.size(); ++i) TRY(Seal(i, sealed));
     const std::string provenance =
-        RenderJson(JsonObject{{"pulled", reference_.Render()}, {"digest", pulled_.digest.Render()}});
+        RenderJson(JsonObject{{"pulled", source_.name()}, {"digest", pulled_.digest.Render()}});
     pulled_.manifest =
         TRY(store_.PutForeignImage(remote.bytes, config_bytes, sealed.layers(), provenance, lease_));
     pulled_.layers = layers_.size();
@@ -102,16 +107,48 @@ class ImagePull {
         return Foreign(Code::kNotFound, "there is no image for " + ShowPlatform(host) + "; it has " +
                                             (has.empty() ? "none" : has.substr(0, 500)));
       }
-      oci::Reference inner = reference_;
-      inner.tag.clear();
-      inner.digest = found->digest;
       const uint64_t size = found->size_bytes;
-      remote = TRY(client_.GetManifest(inner));
+      const oci::Digest inner = found->digest;
+      remote = TRY(source_.GetManifest(inner, &cancelled_));
       if (remote.bytes.size() != size)
         return Foreign(Code::kInvalid,
                        "the manifest " + remote.digest.Render() + " has another size than its index says");
     }
     return remote;
+  }
+
+  Result<std::string> GetConfig() {
+    const oci::Descriptor& config = manifest_.config;
+    if (config.size_bytes > kMaxConfig) {
+      return Foreign(Code::kInvalid, "The blob " + config.digest.Render() + " has " +
+                                         std::to_string(config.size_bytes) + " bytes; at most " +
+                                         std::to_string(kMaxConfig) + " are accepted for a " +
+                                         config.media_type + ".");
+    }
+    std::string bytes;
+    CheckedBlob checked(source_, config, &cancelled_);
+    TRY(checked.Read(0, [&](std::string_view piece) -> Result<void> {
+      bytes += piece;
+      return {};
+    }));
+    return bytes;
+  }
+
+  // Better now than in the middle. What the layers unpack to nobody knows yet: at least as much again, but
+  // much of it may be in the pool.
+  Result<void> CheckSpace() {
+    uint64_t free_bytes = options_.free_bytes.value_or(0);
+    if (!options_.free_bytes) {
+      struct statvfs st {};
+      if (::statvfs(store_.paths().blobs.c_str(), &st) != 0)
+        return ErrnoError(errno, "look how much of " + store_.paths().blobs.string() + " is free");
+      free_bytes = uint64_t{st.f_bavail} * st.f_frsize;
+    }
+    if (needed_bytes_ <= free_bytes) return {};
+    return Foreign(Code::kNoSpace, "its layers have " + RenderSize(needed_bytes_) + ", and only " +
+                                       RenderSize(free_bytes) + " are free in " +
+                                       store_.paths().blobs.parent_path().string() +
+                                       "; `ingot gc` removes what nothing needs any more");
   }
 
   Result<void> CheckManifest() {
@@ -156,11 +193,26 @@ class ImagePull {
         ++progress_.layers_known;
         continue;
       }
+      layers_[i].here = TRY(IsHere(descriptor));
+      if (!layers_[i].here) needed_bytes_ += descriptor.size_bytes;
       progress_.total_bytes += descriptor.size_bytes;
       missing_.push_back(i);
     }
     progress_.layers_total = missing_.size();
     return {};
+  }
+
+  // What was pushed to the store's own registry, or pulled with another image, need not come again; a damaged
+  // one has to.
+  Result<bool> IsHere(const oci::Descriptor& descriptor) {
+    if (!TRY(store_.KeepBlob(descriptor.digest, lease_))) return false;
+    const Fd fd = TRY(store_.OpenBlob(descriptor.digest));
+    const ByteSource source = SourceOf(fd.get());
+    Sha256 hash;
+    std::string buffer(1 << 20, '\0');
+    while (const size_t n = TRY(source(buffer.data(), buffer.size())))
+      hash.Update(std::string_view(buffer.data(), n));
+    return oci::Digest::FromSha256Hex(Hex(hash.Finish())) == descriptor.digest;
   }
 
   // The layer as it was sealed on the same layers below, with the blob that the manifest names.
@@ -207,18 +259,24 @@ class ImagePull {
   Result<void> Fetch(size_t i) {
     const oci::Descriptor& descriptor = manifest_.layers[i];
     ComingLayer& layer = layers_[i];
-    layer.blob.emplace(TRY(store_.ReceiveBlob(descriptor.digest, descriptor.size_bytes, lease_)));
-    TRY(client_.GetBlob(
-        reference_, descriptor,
-        [&](std::string_view piece) -> Result<void> {
-          if (cancelled_.load()) return Error(Code::kCancelled, "another layer failed");
-          TRY(layer.blob->Write(piece));
-          Tell([&](PullProgress& progress) { progress.done_bytes += piece.size(); });
-          return {};
-        },
-        &cancelled_));
-    TRY(layer.blob->Check());
-    const Fd fd = TRY(layer.blob->Open());
+    Fd fd;
+    if (layer.here) {
+      fd = TRY(store_.OpenBlob(descriptor.digest));
+      Tell([&](PullProgress& progress) { progress.done_bytes += descriptor.size_bytes; });
+    } else {
+      layer.blob.emplace(TRY(store_.ReceiveBlob(descriptor.digest, descriptor.size_bytes, lease_)));
+      TRY(source_.GetBlob(
+          descriptor, 0,
+          [&](std::string_view piece) -> Result<void> {
+            if (cancelled_.load()) return Error(Code::kCancelled, "another layer failed");
+            TRY(layer.blob->Write(piece));
+            Tell([&](PullProgress& progress) { progress.done_bytes += piece.size(); });
+            return {};
+          },
+          &cancelled_));
+      TRY(layer.blob->Check());
+      fd = TRY(layer.blob->Open());
+    }
     auto archive = store::ReadTar(
         [&](char* buffer, size_t size) -> Result<size_t> {
           if (cancelled_.load()) return Error(Code::kCancelled, "another layer failed");
@@ -243,9 +301,9 @@ class ImagePull {
       sealed.AddSealed(std::move(*layer.sealed));
       return {};
     }
-    pulled_.transferred_bytes += descriptor.size_bytes;
+    if (!layer.here) pulled_.transferred_bytes += descriptor.size_bytes;
     TRY(sealed.Add(std::move(*layer.archive), descriptor, config_.diff_ids[i],
-                   [&]() -> Result<void> { return layer.blob->Publish(); }));
+                   [&]() -> Result<void> { return layer.here ? Result<void>() : layer.blob->Publish(); }));
     layer.blob.reset();
     return store_.CachePut(PulledLayerKey(descriptor.digest, config_.diff_ids, i), R"({"step":"layer"})",
                            {{sealed.layers().back().id}, {}});
@@ -258,9 +316,9 @@ class ImagePull {
     if (options_.progress) options_.progress(progress_);
   }
 
-  Client& client_;
+  ImageSource& source_;
+  const std::optional<oci::Digest>& wanted_;
   store::Store& store_;
-  const oci::Reference& reference_;
   store::Lease& lease_;
   const PullOptions& options_;
   PulledImage pulled_;
@@ -268,6 +326,7 @@ class ImagePull {
   oci::ImageConfig config_;
   std::vector<ComingLayer> layers_;
   std::vector<size_t> missing_;
+  uint64_t needed_bytes_ = 0;
   std::atomic<bool> cancelled_{false};
   std::mutex progress_mutex_;
   PullProgress progress_;
@@ -284,8 +343,14 @@ Result<std::optional<oci::Digest>> FindPulled(store::Store& store, const oci::Di
 
 Result<PulledImage> PullImage(Client& client, store::Store& store, const oci::Reference& reference,
                               store::Lease& lease, const PullOptions& options) {
-  auto pulled = ImagePull(client, store, reference, lease, options).Pull();
-  if (!pulled) return std::move(pulled).error().While("pulling " + reference.Render());
+  RemoteSource source(client, reference);
+  return PullImage(source, reference.digest, store, lease, options);
+}
+
+Result<PulledImage> PullImage(ImageSource& source, const std::optional<oci::Digest>& wanted,
+                              store::Store& store, store::Lease& lease, const PullOptions& options) {
+  auto pulled = ImagePull(source, wanted, store, lease, options).Pull();
+  if (!pulled) return std::move(pulled).error().While("pulling " + source.name());
   return pulled;
 }
 

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "oci/reference.h"
 #include "registry/client.h"
+#include "registry/image_source.h"
 #include "store/lease.h"
 #include "store/store.h"
 
@@ -25,6 +26,8 @@ struct PullProgress {
 
 struct PullOptions {
   int jobs = 3;  // layers at a time
+  // What is free on the store's filesystem; unset: it is asked.
+  std::optional<uint64_t> free_bytes;
   // Called from several threads, never from two at once.
   std::function<void(const PullProgress&)> progress;
 };
@@ -50,7 +53,13 @@ Result<std::optional<oci::Digest>> FindPulled(store::Store& store, const oci::Di
 // that cannot be unpacked, an image for another machine. kInvalid: a digest or size that is not what was
 // said, a malformed document or archive. kRefused: an archive that unpacks to more than any honest one. Else
 // as Client.
+//
+// kNoSpace: the layers alone are more than what is free; nothing was transferred.
 Result<PulledImage> PullImage(Client& client, store::Store& store, const oci::Reference& reference,
                               store::Lease& lease, const PullOptions& options = {});
+// The same from any source: a layout, an archive, what was pushed to the store's own registry. `wanted`: the
+// digest of what it names, if that is known.
+Result<PulledImage> PullImage(ImageSource& source, const std::optional<oci::Digest>& wanted,
+                              store::Store& store, store::Lease& lease, const PullOptions& options = {});
 
 }  // namespace ingot::registry

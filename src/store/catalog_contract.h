@@ -262,6 +262,8 @@ TEST_P(CatalogContract, AManifestGoesWithItsTags) {
   EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindRepositoryTag("web", "latest"); }), latest);
   EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListRepositoryTags("web"); }),
               testing::ElementsAre(old, latest, testing::Field(&Tag::tag, "sig")));
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.ListRepositoryTags(); }),
+            Read([](const CatalogRows& rows) { return rows.ListRepositoryTags("web"); }));
   signature.media_type = "type/other";
   MustWrite([&](CatalogRows& rows) -> Result<void> {
     RepositoryManifest again = signature;

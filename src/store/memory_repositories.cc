@@ -87,6 +87,12 @@ Result<std::vector<Tag>> MemoryRepositoryRows::ListRepositoryTags(std::string_vi
   return found;
 }
 
+Result<std::vector<Tag>> MemoryRepositoryRows::ListRepositoryTags() const {
+  std::vector<Tag> found;
+  for (const auto& [key, tag] : t_.repository_tags) found.push_back(tag);
+  return found;
+}
+
 Result<bool> MemoryRepositoryRows::RemoveRepositoryTag(std::string_view repository, std::string_view tag) {
   return Changed(t_.repository_tags.erase({std::string(repository), std::string(tag)}) > 0);
 }

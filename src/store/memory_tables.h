@@ -51,6 +51,7 @@ class MemoryRepositoryRows : public CatalogRows {
   Result<std::optional<Tag>> FindRepositoryTag(std::string_view repository,
                                                std::string_view tag) const override;
   Result<std::vector<Tag>> ListRepositoryTags(std::string_view repository) const override;
+  Result<std::vector<Tag>> ListRepositoryTags() const override;
   Result<bool> RemoveRepositoryTag(std::string_view repository, std::string_view tag) override;
   Result<std::vector<oci::Digest>> ListRepositoryDigests() const override;
 

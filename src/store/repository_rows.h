@@ -74,6 +74,8 @@ class RepositoryRows {
   virtual Result<std::optional<Tag>> FindRepositoryTag(std::string_view repository,
                                                        std::string_view tag) const = 0;
   virtual Result<std::vector<Tag>> ListRepositoryTags(std::string_view repository) const = 0;
+  // Of all repositories.
+  virtual Result<std::vector<Tag>> ListRepositoryTags() const = 0;
   virtual Result<bool> RemoveRepositoryTag(std::string_view repository, std::string_view tag) = 0;
 
   // Of all blobs and manifests of all repositories, each once.
