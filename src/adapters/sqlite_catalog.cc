@@ -60,6 +60,39 @@ CREATE TABLE repository_tags(
   FOREIGN KEY(repository, digest) REFERENCES repository_manifests(repository, digest)
     ON DELETE CASCADE) WITHOUT ROWID;
 CREATE INDEX repository_tags_by_digest ON repository_tags(repository, digest);
+)sql",
+                                                 R"sql(
+CREATE TABLE fixed_tags(
+  repository TEXT NOT NULL, tag TEXT NOT NULL, digest TEXT NOT NULL, created INTEGER NOT NULL,
+  PRIMARY KEY(repository, tag)) WITHOUT ROWID;
+CREATE TABLE named_images(
+  repository TEXT NOT NULL, digest TEXT NOT NULL REFERENCES images(digest) ON DELETE CASCADE,
+  named INTEGER NOT NULL, PRIMARY KEY(repository, digest)) WITHOUT ROWID;
+CREATE INDEX named_images_by_digest ON named_images(digest);
+INSERT INTO named_images(repository, digest, named)
+  SELECT repository, digest, max(updated) FROM tags GROUP BY repository, digest;
+CREATE TABLE pulls(
+  repository TEXT NOT NULL, digest TEXT NOT NULL, pulled INTEGER NOT NULL,
+  PRIMARY KEY(repository, digest)) WITHOUT ROWID;
+CREATE TABLE promotions(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, repository TEXT NOT NULL, channel TEXT NOT NULL,
+  digest TEXT NOT NULL, previous TEXT, source TEXT NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL,
+  time INTEGER NOT NULL);
+CREATE INDEX promotions_by_channel ON promotions(repository, channel);
+CREATE TRIGGER promotions_are_not_changed BEFORE UPDATE ON promotions
+  BEGIN SELECT RAISE(ABORT, 'a promotion is never changed'); END;
+CREATE TRIGGER promotions_are_not_removed BEFORE DELETE ON promotions
+  BEGIN SELECT RAISE(ABORT, 'a promotion is never removed'); END;
+CREATE TABLE proofs(
+  digest TEXT NOT NULL, environment TEXT NOT NULL, proven INTEGER NOT NULL,
+  PRIMARY KEY(digest, environment)) WITHOUT ROWID;
+CREATE TABLE project_retention(project TEXT PRIMARY KEY, keep INTEGER, keep_for INTEGER) WITHOUT ROWID;
+CREATE TABLE reservations(
+  id TEXT PRIMARY KEY, boot_id TEXT NOT NULL, pid_namespace INTEGER NOT NULL, pid INTEGER NOT NULL,
+  pid_start INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE disk_usage(
+  id INTEGER PRIMARY KEY CHECK(id = 1), used_bytes INTEGER NOT NULL, added_bytes INTEGER NOT NULL,
+  boot_id TEXT NOT NULL);
 )sql"};
   return steps;
 }

@@ -59,6 +59,27 @@ class SqliteRows final : public store::CatalogRows {
   Result<bool> RemoveRepositoryTag(std::string_view repository, std::string_view tag) override;
   Result<std::vector<oci::Digest>> ListRepositoryDigests() const override;
 
+  // sqlite_lifecycle_rows.cc
+  Result<void> PutFixedTag(const store::FixedTag& tag) override;
+  Result<std::optional<store::FixedTag>> FindFixedTag(std::string_view repository,
+                                                      std::string_view tag) const override;
+  Result<void> PutNamedImage(const store::NamedImage& image) override;
+  Result<std::vector<store::NamedImage>> ListNamedImages() const override;
+  Result<void> PutPull(const store::Pull& pull) override;
+  Result<std::vector<store::Pull>> ListPulls(std::string_view repository) const override;
+  Result<void> RemovePull(std::string_view repository, const oci::Digest& digest) override;
+  Result<uint64_t> AppendPromotion(const store::Promotion& promotion) override;
+  Result<std::vector<store::Promotion>> ListPromotions(std::string_view repository) const override;
+  Result<bool> IsChannel(std::string_view repository, std::string_view tag) const override;
+  Result<void> PutProof(const store::Proof& proof) override;
+  Result<std::vector<store::Proof>> ListProofs(const oci::Digest& digest) const override;
+  Result<void> SetProjectRetention(const store::ProjectRetention& retention) override;
+  Result<std::vector<store::ProjectRetention>> ListProjectRetention() const override;
+  Result<void> PutReservation(const store::Reservation& reservation) override;
+  Result<std::vector<store::Reservation>> ListReservations() const override;
+  Result<void> PutDiskUsage(const std::optional<store::DiskUsage>& usage) override;
+  Result<std::optional<store::DiskUsage>> FindDiskUsage() const override;
+
  private:
   Result<std::vector<store::Layer>> Layers(Statement& query) const;
   Result<std::vector<store::ImageRow::LayerRef>> LayersOf(const oci::Digest& image) const;

@@ -57,7 +57,10 @@ TEST(SqliteCatalogTest, AStoreFromBeforeTheRegistryIsMigrated) {
     Database db = *Database::Open(path);
     ASSERT_TRUE(
         db.Execute("DROP TABLE repository_tags; DROP TABLE repository_manifests; "
-                   "DROP TABLE repository_blobs; PRAGMA user_version=1; "
+                   "DROP TABLE repository_blobs; DROP TABLE fixed_tags; DROP TABLE named_images; "
+                   "DROP TABLE pulls; DROP TABLE promotions; DROP TABLE proofs; "
+                   "DROP TABLE project_retention; DROP TABLE reservations; DROP TABLE disk_usage; "
+                   "PRAGMA user_version=1; "
                    "INSERT INTO cache VALUES('k', 'v', '', '', 0)"));
   }
   auto catalog = *SqliteCatalog::Open(path);

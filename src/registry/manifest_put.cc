@@ -54,12 +54,16 @@ class ManifestPut final : public Exchange {
     TRY(AdoptLocalBlobs(manifest->blobs, lease));
     TRY(state_.store.PutBlobAs(digest, bytes_, lease));
     std::optional<Response> refused;
-    TRY(state_.store.catalog().Write([&](store::CatalogRows& rows) -> Result<void> {
+    auto put = state_.store.catalog().Write([&](store::CatalogRows& rows) -> Result<void> {
       refused = TRY(Refusal(rows, digest, *manifest));
       if (refused) return {};
       return PutRows(rows, digest, *manifest);
-    }));
+    });
     if (refused) return *std::move(refused);
+    // Of all that is done there only tags are refused.
+    if (!put && put.error().code() == Code::kRefused)
+      return ErrorAnswer(ErrorCode::kDenied, put.error().message());
+    TRY(std::move(put));
     return Created(digest, *manifest);
   }
 
@@ -122,8 +126,11 @@ class ManifestPut final : public Exchange {
     row.descriptor = manifest.descriptor;
     row.created = state_.clock.Now();
     TRY(rows.PutRepositoryManifest(row));
-    for (const std::string& tag : target_.tags)
-      TRY(rows.PutRepositoryTag({target_.repository, tag, digest, row.created}));
+    for (const std::string& tag : target_.tags) {
+      const store::Tag named{target_.repository, tag, digest, row.created};
+      TRY(store::AdmitTag(rows, state_.store.tag_rules(), named));
+      TRY(rows.PutRepositoryTag(named));
+    }
     return {};
   }
 

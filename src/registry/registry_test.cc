@@ -121,6 +121,37 @@ TEST_F(RegistryTest, ABlobIsPushedInOneRequestAndRead) {
   EXPECT_EQ(st.st_mode & 0777, 0444U);
 }
 
+TEST_F(RegistryTest, AnImmutableTagIsMovedByNoPush) {
+  PushBlob("a", "{}");
+  const std::string one = ManifestOf("{}", {});
+  const std::string two = ManifestOf("{}", {}, R"(,"annotations":{"two":"2"})");
+  EXPECT_EQ(PutManifest("a", "1.0", one).status, 201);
+  EXPECT_EQ(PutManifest("a", "1.0", one).status, 201);
+  const Response moved = PutManifest("a", "1.0", two);
+  EXPECT_EQ(moved.status, 403);
+  EXPECT_EQ(CodeOf(moved), "DENIED");
+  EXPECT_THAT(moved.text, HasSubstr("a:1.0 is immutable"));
+  const std::string first = oci::Digest::Of(one).Render();
+  EXPECT_EQ(Call("HEAD", "/v2/a/manifests/1.0").Header("Docker-Content-Digest"), first);
+  // Nothing of a push of several tags stays when one is refused.
+  Request several = Parsed("PUT", "/v2/a/manifests/" + oci::Digest::Of(two).Render() + "?tag=2.0&tag=1.0");
+  several.content_type = kType;
+  several.content_length = two.size();
+  EXPECT_EQ(CodeOf(Run(several, two)), "DENIED");
+  EXPECT_EQ(Call("HEAD", "/v2/a/manifests/2.0").status, 404);
+  // Deleted, with its manifest too, it stays taken.
+  EXPECT_EQ(Call("DELETE", "/v2/a/manifests/1.0").status, 202);
+  EXPECT_EQ(CodeOf(PutManifest("a", "1.0", two)), "DENIED");
+  EXPECT_EQ(Call("DELETE", "/v2/a/manifests/" + first).status, 202);
+  EXPECT_EQ(CodeOf(PutManifest("a", "1.0", two)), "DENIED");
+  EXPECT_EQ(PutManifest("a", "1.0", one).status, 201);
+  // What is no version moves; so does what a rule of the host frees.
+  EXPECT_EQ(PutManifest("a", "latest", one).status, 201);
+  EXPECT_EQ(PutManifest("a", "latest", two).status, 201);
+  store_->SetTagRules(store::TagRules({{"a", false, {}}}));
+  EXPECT_EQ(PutManifest("a", "1.0", two).status, 201);
+}
+
 TEST_F(RegistryTest, PartsOfABlob) {
   PushBlob("a", "0123456789");
   Request request = Parsed("GET", "/v2/a/blobs/" + oci::Digest::Of("0123456789").Render());

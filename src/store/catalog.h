@@ -23,6 +23,7 @@
 #include "base/result.h"
 #include "oci/descriptor.h"
 #include "oci/digest.h"
+#include "store/lifecycle_rows.h"
 #include "store/object_id.h"
 #include "store/repository_rows.h"
 
@@ -100,7 +101,7 @@ struct PinRow {
 // unknown layer, the removal of an image that has a tag or pin or of a layer that an image has, are kExists.
 // What a cache entry refers to is not checked. Remove… say whether there was something to remove. Lists are
 // sorted by key.
-class CatalogRows : public RepositoryRows {
+class CatalogRows : public RepositoryRows, public LifecycleRows {
  public:
   // Keyed by (id, diff_id); putting the same again changes nothing.
   virtual Result<void> PutLayer(const Layer& layer) = 0;
@@ -138,7 +139,7 @@ class CatalogRows : public RepositoryRows {
   virtual Result<void> SetPin(const PinRow& pin) = 0;
   virtual Result<std::vector<PinRow>> ListPins() const = 0;
 
-  // Grows with every change above except PutLease and RemoveLease.
+  // Grows with every change except of leases, pulls, reservations and the usage of the disk.
   virtual Result<int64_t> Generation() const = 0;
 };
 

@@ -331,6 +331,111 @@ TEST_P(CatalogContract, PinsAreReplacedPerOwner) {
       testing::ElementsAre(PinRow{"blog/local", {D("two")}}, PinRow{"shop/local", {D("two"), D("three")}}));
 }
 
+TEST_P(CatalogContract, WhatIsRecordedFirstStays) {
+  MustWrite([](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutFixedTag({"web", "1.0", D("first"), At(1)}));
+    TRY(rows.PutFixedTag({"web", "1.0", D("second"), At(2)}));
+    TRY(rows.PutProof({"shop/staging", D("first"), At(3)}));
+    TRY(rows.PutProof({"shop/staging", D("first"), At(4)}));
+    return rows.PutProof({"shop/local", D("first"), At(5)});
+  });
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindFixedTag("web", "1.0"); }),
+            (FixedTag{"web", "1.0", D("first"), At(1)}));
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindFixedTag("api", "1.0"); }), std::nullopt);
+  EXPECT_THAT(
+      Read([](const CatalogRows& rows) { return rows.ListProofs(D("first")); }),
+      testing::ElementsAre(Proof{"shop/local", D("first"), At(5)}, Proof{"shop/staging", D("first"), At(3)}));
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListProofs(D("second")); }), testing::IsEmpty());
+}
+
+TEST_P(CatalogContract, NamesOfImagesGoWithTheirImage) {
+  const Layer a = MakeLayer("a");
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutLayer(a));
+    TRY(rows.PutImage(MakeImage("one", {a})));
+    TRY(rows.PutImage(MakeImage("two", {a})));
+    TRY(rows.PutNamedImage({"web", D("one"), At(1)}));
+    TRY(rows.PutNamedImage({"web", D("two"), At(2)}));
+    return rows.PutNamedImage({"web", D("one"), At(3)});
+  });
+  EXPECT_THAT(
+      Read([](const CatalogRows& rows) { return rows.ListNamedImages(); }),
+      testing::UnorderedElementsAre(NamedImage{"web", D("one"), At(3)}, NamedImage{"web", D("two"), At(2)}));
+  MustWrite([](CatalogRows& rows) -> Result<void> {
+    EXPECT_TRUE(*rows.RemoveImage(D("one")));
+    return {};
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListNamedImages(); }),
+              testing::ElementsAre(NamedImage{"web", D("two"), At(2)}));
+  EXPECT_EQ(Write([](CatalogRows& rows) {
+              return rows.PutNamedImage({"web", D("none"), At(1)});
+            })
+                .error()
+                .code(),
+            Code::kExists);
+}
+
+TEST_P(CatalogContract, PullsKeepTheLatestTimeAndAreNoChange) {
+  const int64_t before = Generation();
+  MustWrite([](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutPull({"web", D("m"), At(5)}));
+    TRY(rows.PutPull({"web", D("m"), At(3)}));
+    TRY(rows.PutPull({"web", D("n"), At(1)}));
+    TRY(rows.PutPull({"api", D("m"), At(9)}));
+    return rows.RemovePull("web", D("n"));
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListPulls("web"); }),
+              testing::ElementsAre(Pull{"web", D("m"), At(5)}));
+  EXPECT_EQ(Generation(), before);
+}
+
+TEST_P(CatalogContract, PromotionsAreAppended) {
+  Promotion first{0, "shop/web", "production", D("a"), std::nullopt, "staging", "uid:0", "release", At(1)};
+  Promotion second{0, "shop/web", "production", D("b"), D("a"), "staging", "uid:7", "", At(2)};
+  Promotion other{0, "shop/api", "staging", D("c"), std::nullopt, "", "uid:0", "", At(3)};
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    for (Promotion* promotion : {&first, &second, &other})
+      promotion->id = TRY(rows.AppendPromotion(*promotion));
+    return {};
+  });
+  EXPECT_EQ(first.id, 1U);
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListPromotions("shop/web"); }),
+              testing::ElementsAre(first, second));
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.ListPromotions(""); }).size(), 3U);
+  EXPECT_TRUE(Read([](const CatalogRows& rows) { return rows.IsChannel("shop/web", "production"); }));
+  EXPECT_FALSE(Read([](const CatalogRows& rows) { return rows.IsChannel("shop/web", "staging"); }));
+}
+
+TEST_P(CatalogContract, RetentionOfProjectsIsReplaced) {
+  MustWrite([](CatalogRows& rows) -> Result<void> {
+    TRY(rows.SetProjectRetention({"shop", 3, std::nullopt}));
+    TRY(rows.SetProjectRetention({"blog", 1, std::nullopt}));
+    TRY(rows.SetProjectRetention({"shop", std::nullopt, Milliseconds(90)}));
+    return rows.SetProjectRetention({"blog", std::nullopt, std::nullopt});
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListProjectRetention(); }),
+              testing::ElementsAre(ProjectRetention{"shop", std::nullopt, Milliseconds(90)}));
+}
+
+TEST_P(CatalogContract, ReservationsAndUsageAreNoChange) {
+  const int64_t before = Generation();
+  const Reservation mine{"aa", "boot", 5, 6, 7, uint64_t{1} << 40};
+  const DiskUsage usage{uint64_t{1} << 41, 12, "boot"};
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutReservation({"bb", "boot", 1, 2, 3, 4}));
+    TRY(rows.PutReservation(mine));
+    TRY(rows.PutReservation({"bb", "boot", 1, 2, 3, 0}));
+    TRY(rows.PutDiskUsage(DiskUsage{1, 1, "x"}));
+    return rows.PutDiskUsage(usage);
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListReservations(); }),
+              testing::ElementsAre(mine));
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindDiskUsage(); }), usage);
+  MustWrite([](CatalogRows& rows) { return rows.PutDiskUsage(std::nullopt); });
+  EXPECT_EQ(Read([](const CatalogRows& rows) { return rows.FindDiskUsage(); }), std::nullopt);
+  EXPECT_EQ(Generation(), before);
+}
+
 TEST_P(CatalogContract, AFailedWriteChangesNothing) {
   const int64_t before = Generation();
   auto failed = Write([](CatalogRows& rows) -> Result<void> {

@@ -10,20 +10,13 @@
 namespace ingot::store {
 namespace {
 
-template <typename Map>
-auto ValuesOf(const Map& map) {
-  std::vector<typename Map::mapped_type> values;
-  for (const auto& [key, value] : map) values.push_back(value);
-  return values;
-}
-
 Error Dangling(const std::string& what) {
   return Error(Code::kExists, "catalog: " + what);
 }
 
-class MemoryRows final : public MemoryRepositoryRows {
+class MemoryRows final : public MemoryLifecycleRows {
  public:
-  using MemoryRepositoryRows::MemoryRepositoryRows;
+  using MemoryLifecycleRows::MemoryLifecycleRows;
 
   Result<void> PutLayer(const Layer& layer) override {
     if (t_.layers.emplace(std::pair(layer.id, layer.diff_id), layer).second) dirty_ = true;
@@ -43,7 +36,7 @@ class MemoryRows final : public MemoryRepositoryRows {
                      [](const Layer& a, const Layer& b) { return a.created < b.created; });
     return found;
   }
-  Result<std::vector<Layer>> ListLayers() const override { return ValuesOf(t_.layers); }
+  Result<std::vector<Layer>> ListLayers() const override { return ListRows(t_.layers); }
   Result<bool> RemoveLayer(const LayerId& id) override {
     for (const auto& [digest, image] : t_.images)
       for (const ImageRow::LayerRef& layer : image.layers)
@@ -66,7 +59,7 @@ class MemoryRows final : public MemoryRepositoryRows {
   Result<std::optional<ImageRow>> FindImage(const oci::Digest& digest) const override {
     return FindRow(t_.images, digest);
   }
-  Result<std::vector<ImageRow>> ListImages() const override { return ValuesOf(t_.images); }
+  Result<std::vector<ImageRow>> ListImages() const override { return ListRows(t_.images); }
   Result<bool> MarkGolden(const oci::Digest& digest, std::string_view test_record) override {
     const auto found = t_.images.find(digest);
     if (found == t_.images.end()) return false;
@@ -79,6 +72,7 @@ class MemoryRows final : public MemoryRepositoryRows {
       if (tag.digest == digest) return Dangling("a tag names " + digest.Render());
     for (const auto& [owner, pin] : t_.pins)
       if (pin.images.contains(digest)) return Dangling("a pin names " + digest.Render());
+    std::erase_if(t_.named_images, [&](const auto& item) { return item.first.second == digest; });
     return Changed(t_.images.erase(digest) > 0);
   }
 
@@ -91,7 +85,7 @@ class MemoryRows final : public MemoryRepositoryRows {
   Result<std::optional<Tag>> FindTag(std::string_view repository, std::string_view tag) const override {
     return FindRow(t_.tags, std::pair(std::string(repository), std::string(tag)));
   }
-  Result<std::vector<Tag>> ListTags() const override { return ValuesOf(t_.tags); }
+  Result<std::vector<Tag>> ListTags() const override { return ListRows(t_.tags); }
   Result<std::vector<Tag>> ListTags(std::string_view repository) const override {
     std::vector<Tag> found;
     for (const auto& [key, tag] : t_.tags)
@@ -110,7 +104,7 @@ class MemoryRows final : public MemoryRepositoryRows {
   Result<std::optional<CacheEntry>> FindCache(std::string_view key) const override {
     return FindRow(t_.cache, std::string(key));
   }
-  Result<std::vector<CacheEntry>> ListCache() const override { return ValuesOf(t_.cache); }
+  Result<std::vector<CacheEntry>> ListCache() const override { return ListRows(t_.cache); }
   Result<bool> RemoveCache(std::string_view key) override {
     return Changed(t_.cache.erase(std::string(key)) > 0);
   }
@@ -119,7 +113,7 @@ class MemoryRows final : public MemoryRepositoryRows {
     t_.leases[lease.id] = lease;
     return {};
   }
-  Result<std::vector<LeaseRow>> ListLeases() const override { return ValuesOf(t_.leases); }
+  Result<std::vector<LeaseRow>> ListLeases() const override { return ListRows(t_.leases); }
   Result<bool> RemoveLease(std::string_view id) override { return t_.leases.erase(std::string(id)) > 0; }
 
   Result<void> SetPin(const PinRow& pin) override {
@@ -133,7 +127,7 @@ class MemoryRows final : public MemoryRepositoryRows {
     }
     return {};
   }
-  Result<std::vector<PinRow>> ListPins() const override { return ValuesOf(t_.pins); }
+  Result<std::vector<PinRow>> ListPins() const override { return ListRows(t_.pins); }
   Result<int64_t> Generation() const override { return t_.generation + (dirty_ ? 1 : 0); }
 };
 

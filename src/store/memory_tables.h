@@ -19,6 +19,14 @@ struct MemoryTables {
   std::map<std::pair<std::string, oci::Digest>, RepositoryBlob> repository_blobs;
   std::map<std::pair<std::string, oci::Digest>, RepositoryManifest> repository_manifests;
   std::map<std::pair<std::string, std::string>, Tag> repository_tags;
+  std::map<std::pair<std::string, std::string>, FixedTag> fixed_tags;
+  std::map<std::pair<std::string, oci::Digest>, NamedImage> named_images;
+  std::map<std::pair<std::string, oci::Digest>, Pull> pulls;
+  std::vector<Promotion> promotions;
+  std::map<std::pair<oci::Digest, std::string>, Proof> proofs;
+  std::map<std::string, ProjectRetention> project_retention;
+  std::map<std::string, Reservation> reservations;
+  std::optional<DiskUsage> disk_usage;
   int64_t generation = 0;
 };
 
@@ -28,6 +36,13 @@ std::optional<typename Map::mapped_type> FindRow(const Map& map, const Key& key)
   const auto found = map.find(key);
   if (found == map.end()) return std::nullopt;
   return found->second;
+}
+
+template <typename Map>
+std::vector<typename Map::mapped_type> ListRows(const Map& map) {
+  std::vector<typename Map::mapped_type> rows;
+  for (const auto& [key, row] : map) rows.push_back(row);
+  return rows;
 }
 
 // The part of MemoryCatalog's rows that is about repositories.
@@ -62,6 +77,32 @@ class MemoryRepositoryRows : public CatalogRows {
   }
   MemoryTables& t_;
   bool dirty_ = false;
+};
+
+// And the one of lifecycle_rows.h.
+class MemoryLifecycleRows : public MemoryRepositoryRows {
+ public:
+  using MemoryRepositoryRows::MemoryRepositoryRows;
+
+  Result<void> PutFixedTag(const FixedTag& tag) override;
+  Result<std::optional<FixedTag>> FindFixedTag(std::string_view repository,
+                                               std::string_view tag) const override;
+  Result<void> PutNamedImage(const NamedImage& image) override;
+  Result<std::vector<NamedImage>> ListNamedImages() const override;
+  Result<void> PutPull(const Pull& pull) override;
+  Result<std::vector<Pull>> ListPulls(std::string_view repository) const override;
+  Result<void> RemovePull(std::string_view repository, const oci::Digest& digest) override;
+  Result<uint64_t> AppendPromotion(const Promotion& promotion) override;
+  Result<std::vector<Promotion>> ListPromotions(std::string_view repository) const override;
+  Result<bool> IsChannel(std::string_view repository, std::string_view tag) const override;
+  Result<void> PutProof(const Proof& proof) override;
+  Result<std::vector<Proof>> ListProofs(const oci::Digest& digest) const override;
+  Result<void> SetProjectRetention(const ProjectRetention& retention) override;
+  Result<std::vector<ProjectRetention>> ListProjectRetention() const override;
+  Result<void> PutReservation(const Reservation& reservation) override;
+  Result<std::vector<Reservation>> ListReservations() const override;
+  Result<void> PutDiskUsage(const std::optional<DiskUsage>& usage) override;
+  Result<std::optional<DiskUsage>> FindDiskUsage() const override;
 };
 
 }  // namespace ingot::store

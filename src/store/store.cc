@@ -26,12 +26,12 @@ Result<std::string> RandomId() {
   return Hex(std::string_view(random.data(), random.size()));
 }
 
+}  // namespace
+
 Result<void> RequireImage(const CatalogRows& rows, const oci::Digest& digest) {
   if (TRY(rows.FindImage(digest))) return {};
   return NotInStore("image", digest.Render());
 }
-
-}  // namespace
 
 Error NotInStore(std::string_view what, const std::string& name) {
   return Error(Code::kNotFound, "There is no " + std::string(what) + " " + name + " in the store.");
@@ -105,43 +105,6 @@ Result<void> Store::State::PutFile(ClaimKind kind, const ObjectId::Bytes& name, 
     TRY(file.Publish(path));
   }
   return {};
-}
-
-// Tags
-
-Result<void> Store::SetTag(std::string_view repository, std::string_view tag, const oci::Digest& digest) {
-  return state_->catalog->Write([&](CatalogRows& rows) -> Result<void> {
-    TRY(RequireImage(rows, digest));
-    return rows.PutTag({std::string(repository), std::string(tag), digest, state_->clock->Now()});
-  });
-}
-
-Result<oci::Digest> Store::GetTag(std::string_view repository, std::string_view tag) {
-  std::optional<Tag> found;
-  TRY(state_->catalog->Read([&](const CatalogRows& rows) -> Result<void> {
-    found = TRY(rows.FindTag(repository, tag));
-    return {};
-  }));
-  if (!found) return NotInStore("image", std::string(repository) + ":" + std::string(tag));
-  return found->digest;
-}
-
-Result<std::vector<Tag>> Store::ListTags() {
-  std::vector<Tag> tags;
-  TRY(state_->catalog->Read([&](const CatalogRows& rows) -> Result<void> {
-    tags = TRY(rows.ListTags());
-    return {};
-  }));
-  return tags;
-}
-
-Result<bool> Store::RemoveTag(std::string_view repository, std::string_view tag) {
-  bool removed = false;
-  TRY(state_->catalog->Write([&](CatalogRows& rows) -> Result<void> {
-    removed = TRY(rows.RemoveTag(repository, tag));
-    return {};
-  }));
-  return removed;
 }
 
 // Cache

@@ -30,6 +30,7 @@
 #include "store/incoming_blob.h"
 #include "store/lease.h"
 #include "store/object_pool.h"
+#include "store/tag_rules.h"
 #include "store/tree.h"
 
 namespace ingot::store {
@@ -128,11 +129,19 @@ class Store {
   // `test_record` is JSON. kNotFound. The only way to become golden; there is none back.
   Result<void> MarkGolden(const oci::Digest& digest, std::string_view test_record);
 
-  // Tags. SetTag: kNotFound when there is no such image. GetTag: kNotFound.
+  // Tags. SetTag: kNotFound when there is no such image; kRefused when the tag is immutable and something
+  // else, or a channel (tag_rules.h). GetTag: kNotFound. RemoveTag: kRefused for a channel.
   Result<void> SetTag(std::string_view repository, std::string_view tag, const oci::Digest& digest);
   Result<oci::Digest> GetTag(std::string_view repository, std::string_view tag);
   Result<std::vector<Tag>> ListTags();
   Result<bool> RemoveTag(std::string_view repository, std::string_view tag);
+  // Which tags are immutable. To be set before other threads use the Store.
+  void SetTagRules(TagRules rules);
+  const TagRules& tag_rules() const;
+  // In one transaction: `gate` looks whether it may be (its Error is passed on), the channel's tag is set and
+  // the promotion recorded, with what the channel held and the time. Gives its number. kNotFound.
+  Result<uint64_t> MoveChannel(const Promotion& promotion,
+                               const std::function<Result<void>(const CatalogRows&)>& gate);
 
   // Cache: small JSON values by key, with what they refer to. CacheGet gives nothing when there is no entry
   // or something it refers to is gone. With a lease, what it refers to is kept for the lease's life; without,

@@ -14,6 +14,7 @@ struct Store::State {
   const Clock* clock;
   std::shared_ptr<Claims> claims;  // shared with the leases; outlives the pool, whose guard it is
   ObjectPool pool;
+  TagRules tag_rules = {};
 
   ~State() { pool.SetGuard(nullptr); }
 
@@ -28,5 +29,7 @@ inline constexpr std::string_view kLayerSuffix = ".erofs";
 
 // "There is no <what> <name> in the store."
 Error NotInStore(std::string_view what, const std::string& name);
+// kNotFound when the catalog has no such image.
+Result<void> RequireImage(const CatalogRows& rows, const oci::Digest& digest);
 
 }  // namespace ingot::store
