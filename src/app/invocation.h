@@ -21,6 +21,7 @@ enum ExitCode : int { kDone = 0, kFailed = 1, kUsage = 2, kChanges = 3, kRefused
 
 struct Invocation {
   std::string root_option;
+  std::string host_config;  // --host-config; empty: not given
   std::string environment = "local";
   std::string file = "ingot.yaml";
   bool json = false;

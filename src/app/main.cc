@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/verbs.h"
 
@@ -30,6 +31,7 @@ int main(int argc, char** argv) {
   app.add_flag("--json", invocation.json, "one JSON document instead of text");
   app.add_option("--root", invocation.root_option,
                  "where everything is kept (default: $INGOT_ROOT or /var/lib/ingot)");
+  AddHostOption(app, invocation);
   AddInit(app, invocation);
   AddValidate(app, invocation);
   AddSchema(app, invocation);

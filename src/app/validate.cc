@@ -1,6 +1,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 
+#include "app/host_config.h"
 #include "app/project.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
@@ -43,9 +45,15 @@ int Validate(Invocation& invocation) {
 }  // namespace
 
 void AddValidate(CLI::App& app, Invocation& invocation) {
-  CLI::App* verb = AddVerb(app, invocation, "validate", "check the definition; every problem with its line",
-                           [&invocation] { return Validate(invocation); });
+  auto host = std::make_shared<bool>(false);
+  auto file = std::make_shared<std::string>();
+  CLI::App* verb = AddVerb(
+      app, invocation, "validate", "check the definition; every problem with its line",
+      [&invocation, host, file] { return *host ? ValidateHost(invocation, *file) : Validate(invocation); });
   AddProjectOptions(*verb, invocation);
+  AddHostOption(*verb, invocation);
+  CLI::Option* flag = verb->add_flag("--host", *host, "check the host's configuration instead");
+  verb->add_option("HOST_FILE", *file, "with --host: the file (default: that of --host-config)")->needs(flag);
 }
 
 }  // namespace ingot::app

@@ -247,7 +247,7 @@ INSTANTIATE_TEST_SUITE_P(
              "ingot.yaml:4:25: endpoints.db.url: a password in the URL; keep it in `secrets`, which no plan "
              "or log "
              "shows, and let the program read it from /run/secrets"},
-        Case{"Nothing", "", "ingot.yaml:1:1: nothing in it; expected version: 1, a project and its services"},
+        Case{"Nothing", "", "ingot.yaml:1:1: nothing in it; expected version: 1"},
         Case{"OnlyText", "hello", "ingot.yaml:1:1: expected a mapping, not \"hello\""},
         Case{"TwoDocuments", "version: 1\nproject: s\n---\na: 1\n",
              "ingot.yaml:3:1: a second YAML document; expected one per file"},

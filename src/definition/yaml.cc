@@ -234,7 +234,7 @@ std::optional<Document> ReadYaml(std::string_view bytes, Problems& problems) {
     return std::nullopt;
   }
   if (document.root == nullptr) {
-    problems.Add({1, 1}, "nothing in it; expected version: 1, a project and its services");
+    problems.Add({1, 1}, "nothing in it; expected version: 1");
     return std::nullopt;
   }
   return document;

@@ -1,0 +1,12 @@
+// The table of host.yaml's keys.
+#pragma once
+
+#include "definition/host.h"
+#include "definition/shape.h"
+
+namespace ingot::definition {
+
+// The whole; made when it is first asked for, and never changed.
+const Shape<Host>& HostShape();
+
+}  // namespace ingot::definition
