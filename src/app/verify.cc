@@ -15,6 +15,19 @@ namespace ingot::app {
 
 namespace {
 
+// "1 damaged, 2 unknown"
+std::string Counts(const store::VerifyReport& report) {
+  std::string text;
+  const auto add = [&](store::ProblemKind kind, const char* word) {
+    const size_t count = report.Count(kind);
+    if (count > 0) text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + word;
+  };
+  add(store::ProblemKind::kDamaged, "damaged");
+  add(store::ProblemKind::kMissing, "missing");
+  add(store::ProblemKind::kUnreadable, "unknown (could not be read)");
+  return text;
+}
+
 int VerifyImages(Invocation& invocation, const std::vector<std::string>& names) {
   auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
@@ -48,6 +61,9 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names) 
                                     {"images", std::move(images)}});
     }
     PrintJson(JsonObject{{"ok", report->ok()},
+                         {"missing", report->Count(store::ProblemKind::kMissing)},
+                         {"damaged", report->Count(store::ProblemKind::kDamaged)},
+                         {"unknown", report->Count(store::ProblemKind::kUnreadable)},
                          {"images", report->images},
                          {"layers", report->layers},
                          {"blobs", report->blobs},
@@ -63,13 +79,13 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names) 
                 Paint(Colour::kRed, store::ProblemKindName(problem.kind)).c_str(),
                 std::string(store::ThingKindName(problem.thing)).c_str(), problem.name.c_str(),
                 problem.message.c_str(), problem.images.size());
-  std::printf(
-      "%llu images, %llu layers, %llu objects, %s read in %s: %s\n",
-      static_cast<unsigned long long>(report->images), static_cast<unsigned long long>(report->layers),
-      static_cast<unsigned long long>(report->objects), RenderSize(report->bytes).c_str(),
-      RenderElapsed(ms).c_str(),
-      report->ok() ? Paint(Colour::kGreen, "everything is what its name promises").c_str()
-                   : Paint(Colour::kRed, std::to_string(report->problems.size()) + " problems").c_str());
+  std::printf("%llu images, %llu layers, %llu objects, %s read in %s: %s\n",
+              static_cast<unsigned long long>(report->images),
+              static_cast<unsigned long long>(report->layers),
+              static_cast<unsigned long long>(report->objects), RenderSize(report->bytes).c_str(),
+              RenderElapsed(ms).c_str(),
+              report->ok() ? Paint(Colour::kGreen, "everything is what its name promises").c_str()
+                           : Paint(Colour::kRed, Counts(*report)).c_str());
   if (!verity)
     std::printf(
         "%s this filesystem has no fs-verity: a change is found by this command, not refused by the kernel\n",

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/sha256.h"
+#include "base/sha256_pair.h"
 
 namespace ingot::store {
 namespace {
@@ -106,7 +107,15 @@ void ObjectHasher::Update(std::string_view bytes) {
     s.AddHash(HashBytes(s.data.data(), kBlock), 0);
     s.data_used = 0;
   }
-  while (bytes.size() >= kBlock) {
+  while (bytes.size() >= 2 * kBlock) {
+    Sha256::Bytes first;
+    Sha256::Bytes second;
+    Sha256Pair(bytes.data(), bytes.data() + kBlock, kBlock, first, second);
+    s.AddHash(first, 0);
+    s.AddHash(second, 0);
+    bytes.remove_prefix(2 * kBlock);
+  }
+  if (bytes.size() >= kBlock) {
     s.AddHash(HashBytes(bytes.data(), kBlock), 0);
     bytes.remove_prefix(kBlock);
   }

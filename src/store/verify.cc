@@ -11,9 +11,8 @@
 #include <thread>
 #include <unordered_map>
 
-#include "base/sha256.h"
-#include "base/sha512.h"
 #include "base/sync.h"
+#include "store/file_check.h"
 #include "store/sealed_layer.h"
 #include "store/store_state.h"
 
@@ -21,6 +20,10 @@ namespace ingot::store {
 namespace {
 
 constexpr auto kProgressEvery = std::chrono::milliseconds(50);
+// So many small files are opened and asked for before the first of them is read: the disk has several things
+// to do at once.
+constexpr size_t kFilesAhead = 16;
+constexpr uint64_t kLargeFile = uint64_t{1} << 20;
 
 struct Thing {
   ThingKind kind;
@@ -41,23 +44,6 @@ ProblemKind KindOf(Code code) {
     default:
       return ProblemKind::kUnreadable;
   }
-}
-
-template <typename Hash>
-Result<std::string> HexOfFile(const fs::path& path) {
-  const Fd fd = TRY(OpenFile(path, O_RDONLY | O_NOFOLLOW));
-  const ByteSource source = SourceOf(fd.get());
-  Hash hash;
-  std::string buffer(1 << 20, '\0');
-  while (const size_t n = TRY(source(buffer.data(), buffer.size())))
-    hash.Update(std::string_view(buffer.data(), n));
-  const auto bytes = hash.Finish();
-  return Hex(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-}
-
-Result<oci::Digest> DigestOfFile(const fs::path& path, std::string_view algorithm) {
-  if (algorithm == "sha512") return oci::Digest::FromSha512Hex(TRY(HexOfFile<Sha512>(path)));
-  return oci::Digest::FromSha256Hex(TRY(HexOfFile<Sha256>(path)));
 }
 
 class Verification {
@@ -170,61 +156,95 @@ class Verification {
     report_.objects = object_layers_.size();
   }
 
-  Result<uint64_t> Check(const Thing& thing) const {
-    if (thing.kind == ThingKind::kBlob) {
-      const oci::Digest found = TRY(DigestOfFile(thing.path, thing.digest.algorithm()));
-      if (found != thing.digest)
-        return Error(Code::kCorrupt, "its contents have the digest " + found.Render());
-      struct stat st {};
-      if (::stat(thing.path.c_str(), &st) != 0) return ErrnoError(errno, "look at " + thing.path.string());
-      return static_cast<uint64_t>(st.st_size);
-    }
-    const Fd fd = TRY(OpenFile(store_.objects().PathOf(thing.object), O_RDONLY | O_NOFOLLOW));
-    const ObjectId::Measured measured = TRY(ObjectId::OfFile(fd.get()));
-    if (measured.id != thing.object)
-      return Error(Code::kCorrupt, "its contents have the digest " + measured.id.Render());
-    if (measured.size_bytes != thing.bytes) {
-      return Error(Code::kCorrupt, "a layer says that it has " + std::to_string(thing.bytes) +
-                                       " bytes; it has " + std::to_string(measured.size_bytes));
-    }
-    return measured.size_bytes;
-  }
+  struct Checked {
+    std::atomic<size_t> next{0};
+    std::atomic<uint64_t> done{0};
+    uint64_t total = 0;
+    Sync<std::vector<std::pair<size_t, Error>>> failed;
+    Sync<std::chrono::steady_clock::time_point> shown{std::chrono::steady_clock::now()};
+  };
 
   void CheckThings() {
-    // The large ones first, so that no core is left with one of them at the end.
-    std::sort(things_.begin(), things_.end(),
-              [](const Thing& a, const Thing& b) { return a.bytes > b.bytes; });
-    uint64_t total = done_bytes_;
-    for (const Thing& thing : things_) total += thing.bytes;
-    std::atomic<size_t> next{0};
-    std::atomic<uint64_t> done{done_bytes_};
-    Sync<std::vector<std::pair<size_t, Error>>> failed;
-    Sync<std::chrono::steady_clock::time_point> shown(std::chrono::steady_clock::now());
-    const auto work = [&] {
-      for (size_t i = next++; i < things_.size(); i = next++) {
-        auto bytes = Check(things_[i]);
-        if (bytes) {
-          done += *bytes;
-        } else {
-          failed.lock()->emplace_back(i, std::move(bytes).error());
-        }
-        if (!options_.progress || i % 16 != 0) continue;
-        auto last = shown.lock();
-        const auto now = std::chrono::steady_clock::now();
-        if (now - *last < kProgressEvery) continue;
-        *last = now;
-        options_.progress(done, total);
-      }
-    };
+    // The large ones first, so that no core is left with one of them at the end; the small ones in the order
+    // of their folders.
+    std::stable_sort(things_.begin(), things_.end(), [](const Thing& a, const Thing& b) {
+      const bool large_a = a.bytes >= kLargeFile;
+      const bool large_b = b.bytes >= kLargeFile;
+      if (large_a != large_b) return large_a;
+      if (large_a) return a.bytes > b.bytes;
+      return std::tie(a.kind, a.object) < std::tie(b.kind, b.object);
+    });
+    Checked checked;
+    checked.done = done_bytes_;
+    checked.total = done_bytes_;
+    for (const Thing& thing : things_) checked.total += thing.bytes;
     const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
     const size_t wanted = options_.threads != 0 ? options_.threads : cores;
     std::vector<std::thread> threads;
-    for (size_t i = 1; i < std::min(wanted, things_.size()); ++i) threads.emplace_back(work);
-    work();
+    for (size_t i = 1; i < std::min(wanted, things_.size()); ++i)
+      threads.emplace_back([&] { CheckSome(checked); });
+    CheckSome(checked);
     for (std::thread& thread : threads) thread.join();
-    if (options_.progress) options_.progress(done, total);
-    report_.bytes = done;
-    for (const auto& [i, error] : *failed.lock()) ReportThing(things_[i], error);
+    if (options_.progress) options_.progress(checked.done, checked.total);
+    report_.bytes = checked.done;
+    for (const auto& [i, error] : *checked.failed.lock()) ReportThing(things_[i], error);
+  }
+
+  // On one thread: takes what nobody has taken, until nothing is left.
+  void CheckSome(Checked& checked) const {
+    FileCheck check;
+    while (true) {
+      const size_t begin = checked.next.fetch_add(1);
+      if (begin >= things_.size()) return;
+      size_t end = begin + 1;
+      if (things_[begin].bytes < kLargeFile) {
+        // Another thread's step in between only makes the run shorter.
+        size_t expected = begin + 1;
+        const size_t last = std::min(begin + kFilesAhead, things_.size());
+        if (checked.next.compare_exchange_strong(expected, last)) end = last;
+      }
+      CheckRun(check, checked, begin, end);
+      ShowProgress(checked);
+    }
+  }
+
+  void CheckRun(FileCheck& check, Checked& checked, size_t begin, size_t end) const {
+    std::vector<Result<Fd>> opened;
+    opened.reserve(end - begin);
+    for (size_t i = begin; i < end; ++i) {
+      const Thing& thing = things_[i];
+      opened.push_back(
+          check.Open(thing.kind == ThingKind::kObject ? store_.objects().PathOf(thing.object) : thing.path));
+      // Only a hint.
+      if (opened.back()) static_cast<void>(::posix_fadvise(opened.back()->get(), 0, 0, POSIX_FADV_WILLNEED));
+    }
+    for (size_t i = begin; i < end; ++i) {
+      const Thing& thing = things_[i];
+      Result<Fd>& fd = opened[i - begin];
+      Result<uint64_t> bytes = uint64_t{0};
+      if (!fd) {
+        bytes = std::move(fd).error();
+      } else if (thing.kind == ThingKind::kBlob) {
+        bytes = check.Blob(fd->get(), thing.digest);
+      } else {
+        bytes = check.Object(fd->get(), thing.object, thing.bytes);
+      }
+      if (bytes) {
+        checked.done += *bytes;
+        fd->reset();
+      } else {
+        checked.failed.lock()->emplace_back(i, std::move(bytes).error());
+      }
+    }
+  }
+
+  void ShowProgress(Checked& checked) const {
+    if (!options_.progress) return;
+    auto last = checked.shown.lock();
+    const auto now = std::chrono::steady_clock::now();
+    if (now - *last < kProgressEvery) return;
+    *last = now;
+    options_.progress(checked.done, checked.total);
   }
 
   void ReportThing(const Thing& thing, const Error& error) {
@@ -256,6 +276,11 @@ class Verification {
 
 Result<VerifyReport> Verify(Store& store, const VerifyOptions& options) {
   return Verification(store, options).Run();
+}
+
+size_t VerifyReport::Count(ProblemKind kind) const {
+  return static_cast<size_t>(std::count_if(problems.begin(), problems.end(),
+                                           [kind](const Problem& problem) { return problem.kind == kind; }));
 }
 
 std::string_view ProblemKindName(ProblemKind kind) {

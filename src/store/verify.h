@@ -36,6 +36,8 @@ struct VerifyReport {
   uint64_t objects = 0;
   uint64_t bytes = 0;  // read and hashed
   bool ok() const { return problems.empty(); }
+  // How many problems are of this kind.
+  size_t Count(ProblemKind kind) const;
 };
 
 struct VerifyOptions {
