@@ -1,5 +1,9 @@
 #include "app/registry_service.h"
 
+#include "app/signals.h"
+#include "build/build_session.h"
+#include "store/sweep.h"
+
 namespace ingot::app {
 
 Result<std::unique_ptr<RegistryService>> RegistryService::Start(const Layout& layout,
@@ -20,9 +24,17 @@ Result<std::unique_ptr<RegistryService>> RegistryService::Start(const Layout& la
   registry.accept_sparse = options.accept_sparse;
   service->registry_ = TRY(registry::Registry::Open(*service->opened_.store, service->clock_, registry));
   service->server_ = TRY(adapters::RegistryServer::Listen(server, *service->registry_));
+  service->sweep_ = std::thread([&opened = service->opened_, &clock = service->clock_, layout] {
+    if (auto builds = build::SweepBuilds(layout.tmp(), layout.cache()); !builds)
+      LogToStderr("cannot remove what killed builds have left: " + builds.error().Render());
+    if (auto swept = store::SweepDead(*opened.store, clock); !swept)
+      LogToStderr("cannot remove what ended processes have left: " + swept.error().Render());
+  });
   return service;
 }
 
-RegistryService::~RegistryService() = default;
+RegistryService::~RegistryService() {
+  if (sweep_.joinable()) sweep_.join();
+}
 
 }  // namespace ingot::app

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "adapters/registry_server.h"
 #include "app/open_store.h"
@@ -31,6 +32,7 @@ class RegistryService {
   OpenedStore opened_;
   std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<adapters::RegistryServer> server_;
+  std::thread sweep_;  // removes what dead processes have left; not awaited by the first request
 };
 
 }  // namespace ingot::app

@@ -71,6 +71,8 @@ Result<void> WriteFileAtomic(const fs::path& path, std::string_view bytes, mode_
       path.string() + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(counter.fetch_add(1));
   auto write = [&]() -> Result<void> {
     Fd fd = TRY(OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode));
+    // Says to a sweep that its process lives. Where it cannot be locked, nothing is swept either.
+    static_cast<void>(::flock(fd.get(), LOCK_SH | LOCK_NB));
     if (::fchmod(fd.get(), mode) < 0) return ErrnoError(errno, "set the mode of " + temporary.string());
     TRY(WriteAll(fd.get(), bytes));
     if (durability == Durability::kDurable && ::fsync(fd.get()) < 0)
@@ -78,12 +80,30 @@ Result<void> WriteFileAtomic(const fs::path& path, std::string_view bytes, mode_
     if (::rename(temporary.c_str(), path.c_str()) < 0) return ErrnoError(errno, "rename to " + path.string());
     return {};
   };
-  if (auto written = write(); !written) {
+  auto written = write();
+  // A sweep may have come between its making and its locking.
+  if (!written && written.error().code() == Code::kNotFound) written = write();
+  if (!written) {
     ::unlink(temporary.c_str());
     return std::move(written).error().While("writing " + path.string());
   }
   if (durability == Durability::kDurable)
     TRY(SyncDirectory(path.parent_path().empty() ? "." : path.parent_path()));
+  return {};
+}
+
+Result<void> SweepAtomicWrites(const fs::path& directory) {
+  auto names = ListDirectory(directory);
+  if (!names && names.error().code() == Code::kNotFound) return {};
+  for (const std::string& name : TRY(std::move(names))) {
+    const size_t mark = name.rfind(".tmp.");
+    if (mark == std::string::npos || name.find_first_not_of("0123456789.", mark + 5) != std::string::npos)
+      continue;
+    const fs::path path = directory / name;
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!fd.valid() || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoError(errno, "remove " + path.string());
+  }
   return {};
 }
 

@@ -23,6 +23,8 @@ enum class Durability { kNone, kDurable };
 // temporary file.
 Result<void> WriteFileAtomic(const fs::path& path, std::string_view bytes, mode_t mode = 0644,
                              Durability durability = Durability::kDurable);
+// Removes temporary files of WriteFileAtomic in `directory` whose process was killed. Missing is success.
+Result<void> SweepAtomicWrites(const fs::path& directory);
 
 // Opens with O_CLOEXEC added. `doing` completes "cannot …".
 Result<Fd> OpenFile(const fs::path& path, int flags, mode_t mode = 0644);

@@ -1,6 +1,8 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <thread>
@@ -65,6 +67,22 @@ TEST_F(FileTest, ALockIsHeldUntilItsEnd) {
     EXPECT_EQ(FileLock::Take(here() / "lock", false).error().code(), Code::kConflict);
   }
   EXPECT_TRUE(FileLock::Take(here() / "lock", false));
+}
+
+TEST_F(FileTest, ASweepTakesWhatAKilledWriterLeftAndNothingElse) {
+  auto directory = *TempDirectory::Make("/tmp/ingot-test", "sweep");
+  const fs::path left = directory.path() / "state.json.tmp.4711.0";
+  const fs::path held = directory.path() / "state.json.tmp.4712.0";
+  const fs::path other = directory.path() / "state.tmp.json";
+  for (const fs::path& path : {left, held, other})
+    ASSERT_TRUE(WriteFileAtomic(path, "x", 0644, Durability::kNone));
+  const auto writer = OpenFile(held, O_WRONLY);
+  ASSERT_EQ(::flock(writer->get(), LOCK_SH | LOCK_NB), 0);
+  ASSERT_TRUE(SweepAtomicWrites(directory.path()));
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(held));
+  EXPECT_TRUE(fs::exists(other));
+  EXPECT_TRUE(SweepAtomicWrites(directory.path() / "nowhere"));
 }
 
 }  // namespace

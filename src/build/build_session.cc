@@ -11,12 +11,16 @@ namespace ingot::build {
 
 namespace {
 
-// Removes what builds left that were killed: each holds the lock beside its folder while it lives.
-void SweepTemp(const fs::path& temp_dir) {
+// While a sweep looks for locks that nobody holds, nobody makes one.
+constexpr std::string_view kSweepLock = "lock";
+
+void SweepLocked(const fs::path& temp_dir) {
   auto names = ListDirectory(temp_dir);
   if (!names) return;
-  for (const std::string& name : *names) {
-    if (!name.starts_with("build-") || name.ends_with(".lock")) continue;
+  for (std::string name : *names) {
+    if (!name.starts_with("build-")) continue;
+    // Also a lock alone: its build was killed before it made the folder, or after it had removed it.
+    if (name.ends_with(".lock")) name.resize(name.size() - std::string_view(".lock").size());
     const fs::path lock_path = temp_dir / (name + ".lock");
     auto lock = FileLock::Take(lock_path, false);
     if (!lock) continue;
@@ -28,6 +32,14 @@ void SweepTemp(const fs::path& temp_dir) {
 }
 
 }  // namespace
+
+Result<void> SweepBuilds(const fs::path& temp_dir, const fs::path& cache_dir) {
+  TRY(MakeDirectories(temp_dir, 0711));
+  const FileLock alone = TRY(FileLock::Take(temp_dir / kSweepLock, true));
+  SweepLocked(temp_dir);
+  TRY(SweepAtomicWrites(cache_dir));
+  return SweepAtomicWrites(cache_dir / "context");
+}
 
 BuildWorkspace::~BuildWorkspace() {
   if (temp_dir_.empty()) return;
@@ -41,7 +53,8 @@ Result<void> BuildWorkspace::Take() {
   TRY(MakeDirectories(options_.temp_dir, 0711));
   const std::string name = "project-" + Sha256Hex(project_.string()).substr(0, 16) + ".lock";
   project_lock_ = TRY(FileLock::Take(options_.cache_dir / name, true));
-  SweepTemp(options_.temp_dir);
+  const FileLock alone = TRY(FileLock::Take(options_.temp_dir / kSweepLock, true));
+  SweepLocked(options_.temp_dir);
   static std::atomic<uint64_t> next{0};
   const fs::path folder =
       options_.temp_dir / ("build-" + std::to_string(::getpid()) + "-" + std::to_string(::time(nullptr)) +

@@ -17,6 +17,10 @@
 
 namespace ingot::build {
 
+// Removes what builds have left in their `temp_dir` that were killed: each holds the lock beside its folder
+// while it lives.
+Result<void> SweepBuilds(const fs::path& temp_dir, const fs::path& cache_dir);
+
 // What a build holds while it makes something, taken when the first thing has to be made: a build with
 // nothing to do needs none of it. A lease on the store, the project's lock (two builds of one project would
 // only do the same work twice), and a folder for temporary files, which the next build removes if this one

@@ -41,14 +41,23 @@ ObjectId::Bytes ClaimBytes(const oci::Digest& digest) {
 }
 
 Result<void> Claims::OpenSession() {
-  std::array<char, 16> random{};
-  if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
-    return ErrnoError(errno, "get random bytes");
-  const std::string name = Hex(std::string_view(random.data(), random.size()));
   if (!lock_.valid()) lock_ = TRY(OpenLock(directory_));
-  file_ = TRY(OpenFile(directory_ / name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0600));
-  session_ = name;
-  return {};
+  // A sweeper may take the file between its making and its locking: then another.
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    std::array<char, 16> random{};
+    if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+      return ErrnoError(errno, "get random bytes");
+    const std::string name = Hex(std::string_view(random.data(), random.size()));
+    Fd file = TRY(OpenFile(directory_ / name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0600));
+    struct stat st {};
+    if (::flock(file.get(), LOCK_SH | LOCK_NB) != 0) continue;
+    if (::fstat(file.get(), &st) != 0 || st.st_nlink == 0) continue;
+    file_ = std::move(file);
+    session_ = name;
+    return {};
+  }
+  return Error(Code::kConflict, "Cannot make a claims file in " + directory_.string() +
+                                    ": it disappears each time. Is another program emptying it?");
 }
 
 Result<std::string> Claims::Begin() {
