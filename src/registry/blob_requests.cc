@@ -80,6 +80,7 @@ Result<Response> ReadBlob(RegistryState& state, const Route& route, const oci::D
   if (blob->made) {
     response.made = std::make_unique<MadeBody>(state.local.MakePart(*blob->made, part));
   } else {
+    TRY(state.trust.Check(digest, blob->fd.get()));
     response.file = std::make_unique<FileBody>(FileBody{std::move(blob->fd), part.offset, part.size_bytes});
   }
   return response;
@@ -108,7 +109,9 @@ std::unique_ptr<Exchange> BlobRequest(RegistryState& state, const Route& route, 
   if (!digest) return Ready(ErrorAnswer(ErrorCode::kDigestInvalid, digest.error().message()));
   const bool head = request.method == "HEAD";
   if (head || request.method == "GET") {
-    return std::make_unique<Answer>(Answer::Work::kQuick,
+    // Its first reader waits until it is known to be what it should be.
+    const bool quick = head || state.trust.Knows(*digest);
+    return std::make_unique<Answer>(quick ? Answer::Work::kQuick : Answer::Work::kBlocks,
                                     [&state, route, digest = *digest, range = request.range, head] {
                                       return ReadBlob(state, route, digest, range, head);
                                     });

@@ -74,8 +74,9 @@ MadeBody LocalImages::MakePart(const Blob& blob, const ByteRange& part) {
     TRY(lease.KeepImage(blob.image));
     const store::Tree tree = TRY(store_.ReadLayer(*blob.made_from));
     PartOfStream cut(part, sink);
-    auto done =
-        store::WriteTar(tree, store_.objects(), [&](std::string_view bytes) { return cut.Take(bytes); });
+    auto done = store::WriteTar(
+        tree, store_.objects(), [&](std::string_view bytes) { return cut.Take(bytes); },
+        store::ObjectReads::kChecked);
     if (!done && cut.complete()) return {};
     return done;
   };

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "registry/blob_trust.h"
 #include "registry/errors.h"
 #include "registry/local_images.h"
 #include "registry/manifest_cache.h"
@@ -25,6 +26,7 @@ struct RegistryState {
   LocalImages local;
   ManifestCache manifests;
   MemoryBudget manifest_memory;  // of manifests being pushed
+  BlobTrust trust{};
 };
 
 // The answer, or what ErrorAnswer makes of the Error.

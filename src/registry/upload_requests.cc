@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include "registry/byte_range.h"
 #include "registry/names.h"
 #include "registry/requests.h"
@@ -97,6 +99,8 @@ class UploadWrite final : public Exchange {
     store::Lease lease = TRY(state_.store.TakeLease("registry: a blob is pushed"));
     TRY(state_.store.AdoptBlob(digest, use_->path(), lease));
     use_->Release();
+    struct stat st {};
+    if (::stat(state_.store.BlobPath(digest).c_str(), &st) == 0) state_.trust.Trust(digest, st);
     TRY(PutBlobRow(state_, route_.repository, digest, use_->size_bytes()));
     return BlobCreated(route_, digest);
   }

@@ -6,10 +6,12 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "base/sha256.h"
 #include "store/byte_pipe.h"
+#include "store/file_check.h"
 #include "store/tar_header.h"
 
 namespace ingot::store {
@@ -229,7 +231,7 @@ Result<void> ForEachEntry(const Tree& tree, Emit&& emit) {
   return {};
 }
 
-Result<void> AppendObject(const ObjectPool& pool, const TarEntry& entry, std::string& piece,
+Result<void> AppendObject(const ObjectPool& pool, FileCheck* check, const TarEntry& entry, std::string& piece,
                           const ByteSink& sink) {
   const Node& node = *entry.contents;
   const auto wrong = [&] {
@@ -239,6 +241,12 @@ Result<void> AppendObject(const ObjectPool& pool, const TarEntry& entry, std::st
                      " bytes it should have. Run \"ingot verify\" to see which images it is in.");
   };
   const Fd fd = TRY(pool.OpenObject(node.object));
+  if (check != nullptr) {
+    if (auto checked = check->Object(fd.get(), node.object, node.size_bytes); !checked) {
+      return std::move(checked).error().While("reading the object " + node.object.Render() + " of /" +
+                                              *entry.path + "; ingot verify --repair looks for another copy");
+    }
+  }
   uint64_t left = node.size_bytes;
   while (left > 0) {
     if (piece.size() >= kPiece) {
@@ -262,7 +270,10 @@ Result<void> AppendObject(const ObjectPool& pool, const TarEntry& entry, std::st
   return {};
 }
 
-Result<void> WriteSerially(const Tree& tree, const ObjectPool& pool, const ByteSink& sink) {
+Result<void> WriteSerially(const Tree& tree, const ObjectPool& pool, const ByteSink& sink,
+                           ObjectReads reads) {
+  std::optional<FileCheck> check;
+  if (reads == ObjectReads::kChecked) check.emplace();
   std::string piece;
   piece.reserve(kPiece + kTarBlock);
   TRY(ForEachEntry(tree, [&](const TarEntry& entry) -> Result<void> {
@@ -271,7 +282,7 @@ Result<void> WriteSerially(const Tree& tree, const ObjectPool& pool, const ByteS
       piece.clear();
     }
     piece += entry.header;
-    if (entry.contents != nullptr) TRY(AppendObject(pool, entry, piece, sink));
+    if (entry.contents != nullptr) TRY(AppendObject(pool, check ? &*check : nullptr, entry, piece, sink));
     return {};
   }));
   piece.append(2 * kTarBlock, '\0');
@@ -308,13 +319,13 @@ uint64_t TarSize(const Tree& tree) {
   return size;
 }
 
-Result<void> WriteTar(const Tree& tree, const ObjectPool& pool, const ByteSink& sink) {
+Result<void> WriteTar(const Tree& tree, const ObjectPool& pool, const ByteSink& sink, ObjectReads reads) {
   TRY(CheckNames(tree));
-  if (tree.ContentBytes() < kTarWorthAThread) return WriteSerially(tree, pool, sink);
+  if (tree.ContentBytes() < kTarWorthAThread) return WriteSerially(tree, pool, sink, reads);
   BytePipe pipe;
   std::thread reader([&] {
-    pipe.Close(
-        WriteSerially(tree, pool, [&](std::string_view piece) { return pipe.Push(std::string(piece)); }));
+    pipe.Close(WriteSerially(
+        tree, pool, [&](std::string_view piece) { return pipe.Push(std::string(piece)); }, reads));
   });
   const auto drain = [&]() -> Result<void> {
     std::string piece;

@@ -23,7 +23,11 @@ uint64_t TarSize(const Tree& tree);
 // Writes the tar to `sink` in pieces of at most 1 MiB, reading objects ahead on a second thread. kNotFound or
 // kCorrupt (size) when an object is not what the tree says; the sink's own error as it is. After an error
 // part of the tar has been written.
-Result<void> WriteTar(const Tree& tree, const ObjectPool& pool, const ByteSink& sink);
+// kChecked: each object is hashed before its first byte is passed on; kCorrupt when it is damaged. For those
+// who serve the bytes to others.
+enum class ObjectReads { kTrusted, kChecked };
+Result<void> WriteTar(const Tree& tree, const ObjectPool& pool, const ByteSink& sink,
+                      ObjectReads reads = ObjectReads::kTrusted);
 
 // SHA-256 and size of the tar: the layer's diff_id, and as it is stored uncompressed also its blob digest.
 struct TarDigest {
