@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/subprocess.h"
+#include "store/quarantine.h"
 
 namespace ingot::app {
 
@@ -75,6 +76,7 @@ Result<void> Daemon::Wire() {
   adapters::LocalPlatform::Options platform;
   platform.run_dir = layout_.run();
   platform.image = [this](const oci::Digest& digest) -> Result<adapters::RunnableImage> {
+    TRY(store::RequireWhole(*opened_.store, digest));
     store::Image image = TRY(opened_.store->GetImage(digest));
     return adapters::RunnableImage{RootOf(*opened_.store, image, layout_.objects()), std::move(image.config)};
   };

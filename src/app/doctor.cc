@@ -3,6 +3,8 @@
 
 #include "adapters/host_facts.h"
 #include "app/invocation.h"
+#include "app/lost_things.h"
+#include "app/scrub.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
 
@@ -21,8 +23,39 @@ Colour ColourOf(adapters::FactState state) {
   }
 }
 
+adapters::HostFact StoreFact(const Layout& layout) {
+  const auto lost = LookAtLost(layout);
+  if (!lost)
+    return {"store", adapters::FactState::kUnknown, lost.error().Render(), "what is damaged is not known",
+            "run: ingot verify"};
+  if (lost->things.empty()) return {"store", adapters::FactState::kOk, "nothing is known to be lost", "", ""};
+  return {"store", adapters::FactState::kMissing, std::to_string(lost->things.size()) + " things are lost",
+          RenderLost(*lost), "run: ingot verify --repair"};
+}
+
+adapters::HostFact ScrubFact(const Layout& layout) {
+  const auto state = ScrubState::Read(layout);
+  if (!state && state.error().code() == Code::kNotFound)
+    return {"scrub", adapters::FactState::kDegraded, "it has not run here",
+            "damage is found when something is read or verified",
+            "run the daemon or the registry (host.yaml: scrub)"};
+  if (!state)
+    return {"scrub", adapters::FactState::kUnknown, state.error().Render(),
+            "when all was read last is not known", "remove scrub.json: the next round begins anew"};
+  std::string seen = state->completed == WallTime{}
+                         ? "the first round runs"
+                         : "last whole round ended " + RenderTime(state->completed);
+  if (state->unknown > 0)
+    return {"scrub", adapters::FactState::kUnknown,
+            std::to_string(state->unknown) + " things could not be read in this round",
+            "nothing is known of them", "look at the disk (dmesg), then run: ingot verify"};
+  return {"scrub", adapters::FactState::kOk, seen, "", ""};
+}
+
 int Doctor(Invocation& invocation) {
-  const std::vector<adapters::HostFact> facts = adapters::LookAtHost(invocation.layout().root);
+  std::vector<adapters::HostFact> facts = adapters::LookAtHost(invocation.layout().root);
+  facts.push_back(StoreFact(invocation.layout()));
+  facts.push_back(ScrubFact(invocation.layout()));
   int missing = 0;
   int unknown = 0;
   JsonArray rows;

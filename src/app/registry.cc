@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/registry_service.h"
 #include "app/signals.h"
@@ -23,7 +24,12 @@ int ServeRegistry(Invocation& invocation, const RegistryService::Options& option
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
-  auto service = RegistryService::Start(invocation.layout(), options);
+  RegistryService::Options alone = options;
+  auto host = LoadHost(invocation);
+  if (!host) return Report(invocation, host.error());
+  const definition::Scrub scrub = host->scrub.value_or(definition::Scrub{});
+  alone.scrub.emplace(Scrubber::Options{scrub.rate_bytes, scrub.every, {}});
+  auto service = RegistryService::Start(invocation.layout(), alone);
   if (!service) return Report(invocation, std::move(service).error().While("starting the registry"));
   LogToStderr("registry of " + invocation.layout().root.string() + " on " + (*service)->address());
   WaitForSignal(*signals);
@@ -46,6 +52,7 @@ void AddRegistry(CLI::App& app, Invocation& invocation) {
                   "listen where other hosts reach it, without TLS and log-in");
   serve->add_flag("--accept-sparse", options->accept_sparse,
                   "take manifests that name what was not pushed, as mirrors of some platforms do");
+  AddHostOption(*serve, invocation);
   serve->footer(
       "Images that were built here are repositories: shop/web:latest is podman pull "
       "127.0.0.1:5000/shop/web.\n"

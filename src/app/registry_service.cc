@@ -24,6 +24,9 @@ Result<std::unique_ptr<RegistryService>> RegistryService::Start(const Layout& la
   registry.accept_sparse = options.accept_sparse;
   service->registry_ = TRY(registry::Registry::Open(*service->opened_.store, service->clock_, registry));
   service->server_ = TRY(adapters::RegistryServer::Listen(server, *service->registry_));
+  if (options.scrub)
+    service->scrub_ =
+        std::make_unique<Scrubber>(layout, *service->opened_.store, service->clock_, *options.scrub);
   service->sweep_ = std::thread([&opened = service->opened_, &clock = service->clock_, layout] {
     if (auto builds = build::SweepBuilds(layout.tmp(), layout.cache()); !builds)
       LogToStderr("cannot remove what killed builds have left: " + builds.error().Render());

@@ -7,8 +7,10 @@
 
 #include "app/api.h"
 #include "app/daemon.h"
+#include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/registry_service.h"
+#include "app/scrub.h"
 #include "app/signals.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
@@ -68,10 +70,22 @@ int Serve(Invocation& invocation, const RegistryService::Options& registry) {
     registry_service = std::move(*started);
     LogToStderr("registry on " + registry_service->address());
   }
+  auto host = LoadHost(invocation);
+  if (!host) return Report(invocation, host.error());
+  const definition::Scrub scrub = host->scrub.value_or(definition::Scrub{});
+  SystemClock clock;
+  auto scrubber = std::make_unique<Scrubber>(
+      layout, (*daemon)->store(), clock,
+      Scrubber::Options{
+          scrub.rate_bytes, scrub.every, [&](const std::string& kind, JsonObject detail) {
+            if (auto put = (*daemon)->events().Append({{"", "", kind, "ingot", std::move(detail)}}); !put)
+              LogToStderr("cannot record " + kind + ": " + put.error().Render());
+          }});
   auto log = std::make_unique<EventLog>(**daemon);
   LogToStderr("serving " + layout.root.string() + " on " + layout.socket().string());
   const int signal = WaitForSignal(*signals);
   (*server)->Stop();
+  scrubber.reset();
   registry_service.reset();
   log.reset();
   if (signal == SIGUSR1) {
@@ -93,6 +107,7 @@ void AddServe(CLI::App& app, Invocation& invocation) {
                    "also serve the registry there, as `ingot registry serve --listen` does");
   verb->add_flag("--insecure", registry->insecure,
                  "the registry may listen where other hosts reach it, without TLS and log-in");
+  AddHostOption(*verb, invocation);
   verb->footer(
       "Stays in the foreground and logs to stderr. SIGTERM ends the daemon alone: instances serve and the "
       "router\n"

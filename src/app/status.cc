@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "app/daemon_client.h"
+#include "app/lost_things.h"
 #include "app/project.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
@@ -109,10 +110,18 @@ int Status(Invocation& invocation, bool host) {
   if (!answer) return Report(invocation, answer.error());
   if (!answer->is_object())
     return Report(invocation, Error(Code::kInternal, "the daemon's status is not an object"));
+  const auto lost = LookAtLost(invocation.layout());
   if (invocation.json) {
+    answer->as_object()["lost"] = lost ? ToJson(*lost) : Json(nullptr);
     PrintJson(*answer);
     return kDone;
   }
+  if (!lost)
+    std::printf("%s whether the store has lost anything: %s\n", Paint(Colour::kYellow, "unknown:").c_str(),
+                lost.error().Render().c_str());
+  if (lost && !lost->things.empty())
+    std::printf("%s; `ingot verify --repair` looks for other copies\n%s",
+                Paint(Colour::kRed, "the store has lost").c_str(), RenderLost(*lost).c_str());
   if (!host) {
     ShowEnvironment(answer->get_object());
     return kDone;

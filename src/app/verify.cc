@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "app/invocation.h"
+#include "app/lost_things.h"
 #include "app/open_store.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
@@ -28,7 +29,15 @@ std::string Counts(const store::VerifyReport& report) {
   return text;
 }
 
-int VerifyImages(Invocation& invocation, const std::vector<std::string>& names) {
+JsonArray RepairedJson(const std::vector<Repaired>& repaired) {
+  JsonArray array;
+  for (const Repaired& thing : repaired)
+    array.push_back(JsonObject{
+        {"thing", store::ThingKindName(thing.thing.thing)}, {"name", thing.thing.name}, {"how", thing.how}});
+  return array;
+}
+
+int VerifyImages(Invocation& invocation, const std::vector<std::string>& names, bool repair) {
   auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
   store::VerifyOptions options;
@@ -45,6 +54,18 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names) 
   auto report = store::Verify(*opened->store, options);
   progress.Clear();
   if (!report) return Report(invocation, report.error());
+  std::vector<Repaired> repaired;
+  if (repair) {
+    const auto say = [&](const std::string& text) { progress.Line(text); };
+    auto done = RepairProblems(invocation, *opened, *report, say);
+    if (!done) return Report(invocation, std::move(done).error().While("repairing"));
+    repaired = std::move(*done);
+    if (!report->problems.empty()) report = store::Verify(*opened->store, options);
+    progress.Clear();
+    if (!report) return Report(invocation, report.error());
+  }
+  auto lost = LookAtLost(invocation.layout(), *opened->store);
+  if (!lost) return Report(invocation, lost.error());
   const double ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   const bool verity = opened->store->objects().VerityActive();
@@ -71,9 +92,18 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names) 
                          {"bytes", report->bytes},
                          {"verify_ms", static_cast<int64_t>(ms)},
                          {"kernel_enforced", verity},
-                         {"problems", std::move(problems)}});
+                         {"problems", std::move(problems)},
+                         {"repaired", RepairedJson(repaired)},
+                         {"lost", ToJson(*lost)}});
     return report->ok() ? kDone : kFailed;
   }
+  for (const Repaired& thing : repaired)
+    std::printf("%s %s %s: %s\n", Paint(Colour::kGreen, "repaired").c_str(),
+                std::string(store::ThingKindName(thing.thing.thing)).c_str(), thing.thing.name.c_str(),
+                thing.how.c_str());
+  if (!lost->things.empty())
+    std::printf("%s\n%s", Paint(Colour::kRed, "lost, until another copy is found:").c_str(),
+                RenderLost(*lost).c_str());
   for (const store::Problem& problem : report->problems)
     std::printf("%s %s %s: %s (affects %zu images)\n",
                 Paint(Colour::kRed, store::ProblemKindName(problem.kind)).c_str(),
@@ -97,8 +127,14 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names) 
 
 void AddVerify(CLI::App& app, Invocation& invocation) {
   auto names = std::make_shared<std::vector<std::string>>();
-  CLI::App* verb = AddVerb(app, invocation, "verify", "recompute every digest that images rest on",
-                           [&invocation, names] { return VerifyImages(invocation, *names); });
+  auto repair = std::make_shared<bool>(false);
+  CLI::App* verb =
+      AddVerb(app, invocation, "verify", "recompute every digest that images rest on",
+              [&invocation, names, repair] { return VerifyImages(invocation, *names, *repair); });
+  verb->add_flag(
+      "--repair", *repair,
+      "set damaged things aside and bring them back: from this store, the registry they came from, or "
+      "by building again from the ingot.yaml here");
   verb->add_option("image", *names, "images (default: all)");
 }
 
