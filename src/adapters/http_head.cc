@@ -90,6 +90,9 @@ HeadStatus ParseHead(std::string_view input, size_t searched, HttpHead& head) {
   head.request.content_type = View(message[HttpField::content_type]);
   head.request.content_range = View(message[HttpField::content_range]);
   head.request.range = View(message[HttpField::range]);
+  head.request.if_none_match = View(message[HttpField::if_none_match]);
+  head.request.authorization = View(message[HttpField::authorization]);
+  head.request.host = View(message[HttpField::host]);
   SplitTarget(View(message.target()), head.request);
   return HeadStatus::kComplete;
 }
@@ -158,7 +161,7 @@ void AppendHead(std::string& out, const registry::Response& response, uint64_t b
     out += value;
     out += "\r\n";
   }
-  if (response.status != 204) {
+  if (response.status != 204 && response.status != 304) {
     out += "Content-Length: ";
     out += decimal(body_bytes);
     out += "\r\n";

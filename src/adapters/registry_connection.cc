@@ -16,8 +16,6 @@ namespace {
 // Steps before other connections have their turn.
 constexpr int kStepsPerTurn = 8;
 constexpr uint64_t kSendFileBytes = uint64_t{2} << 20;
-// A body that nobody wants is read to its end if it is not longer, so that the connection can stay.
-constexpr uint64_t kMostDiscarded = uint64_t{8} << 20;
 // What a body moves at least between two deadlines.
 constexpr uint64_t kLeastMoved = uint64_t{32} << 10;
 constexpr auto kLingerTime = std::chrono::seconds(5);
@@ -25,9 +23,11 @@ constexpr std::string_view kContinueLine = "HTTP/1.1 100 Continue\r\n\r\n";
 
 }  // namespace
 
-RegistryConnection::RegistryConnection(RegistryLoop& loop, uint64_t id, Fd socket)
-    : loop_(loop), id_(id), socket_(std::move(socket)) {
-  SetDeadline(loop_.options().idle);
+RegistryConnection::RegistryConnection(RegistryLoop& loop, uint64_t id, Fd socket, std::string peer,
+                                       std::unique_ptr<TlsStream> tls)
+    : loop_(loop), id_(id), socket_(std::move(socket)), peer_(std::move(peer)), tls_(std::move(tls)) {
+  // A handshake and the first request after it are one head's time.
+  SetDeadline(tls_ ? loop_.options().head : loop_.options().idle);
 }
 
 RegistryConnection::~RegistryConnection() {
@@ -40,6 +40,8 @@ void RegistryConnection::OnEvent(uint32_t events) {
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0) readable_ = true;
   if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) peer_ended_ = true;
   if ((events & EPOLLOUT) != 0) writable_ = true;
+  // TLS may have to write before it can read, and the other way round.
+  if (tls_) readable_ = writable_ = true;
   Continue();
 }
 
@@ -95,23 +97,26 @@ void RegistryConnection::Close() {
   if (!working_) exchange_.reset();
 }
 
-RegistryConnection::Received RegistryConnection::Receive(char* buffer, size_t size, size_t& n) {
+bool RegistryConnection::ReceiveSome(char* buffer, size_t size, size_t& n) {
   n = 0;
-  if (!readable_) return Received::kNothingYet;
-  while (true) {
-    const ssize_t got = ::recv(socket_.get(), buffer, size, 0);
+  while (readable_) {
+    const ssize_t got = tls_ ? tls_->Read(buffer, size) : ::recv(socket_.get(), buffer, size, 0);
     if (got > 0) {
       n = static_cast<size_t>(got);
       moved_bytes_ += n;
-      // Nothing is left, and what comes next is a new edge.
-      if (n < size && !peer_ended_) readable_ = false;
-      return Received::kBytes;
+      // Nothing is left, and what comes next is a new edge. (TLS may hold more than the socket.)
+      if (n < size && !peer_ended_ && !tls_) readable_ = false;
+      return true;
     }
     if (got < 0 && errno == EINTR) continue;
     readable_ = false;
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Received::kNothingYet;
-    return Received::kEnd;
+    if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) Close();
   }
+  return false;
+}
+
+ssize_t RegistryConnection::Transmit(const char* bytes, size_t size, int flags) {
+  return tls_ ? tls_->Write(bytes, size) : ::send(socket_.get(), bytes, size, MSG_NOSIGNAL | flags);
 }
 
 bool RegistryConnection::ReadHead() {
@@ -122,21 +127,13 @@ bool RegistryConnection::ReadHead() {
   if (status == HeadStatus::kIncomplete) {
     size_t n = 0;
     auto& scratch = loop_.scratch();
-    switch (Receive(scratch.data(), scratch.size(), n)) {
-      case Received::kNothingYet:
-        return false;
-      case Received::kEnd:
-        Close();
-        return false;
-      case Received::kBytes:
-        break;
-    }
+    if (!ReceiveSome(scratch.data(), scratch.size(), n)) return false;
     if (Idle()) SetDeadline(loop_.options().head);
     input = std::string_view(scratch.data(), n);
     // A client that tries TLS first (skopeo does) is told at once, and does not wait for an answer of its own
     // kind.
     constexpr char kTlsHandshake = 0x16;
-    if (input_.empty() && input.front() == kTlsHandshake) {
+    if (!tls_ && input_.empty() && input.front() == kTlsHandshake) {
       Refuse(400, "this registry speaks HTTP, not HTTPS");
       return true;
     }
@@ -168,6 +165,9 @@ void RegistryConnection::BeginRequest(HttpHead head, std::string_view whole_head
   if (head.chunked) chunked_ = std::make_unique<ChunkedBody>(whole_head);
   discard_ = false;
   discarded_ = 0;
+  head.request.peer = peer_;
+  head.request.tls = tls_ != nullptr;
+  if (tls_) head.request.certificate = tls_->Certificate();
   exchange_ = loop_.registry().Begin(head.request);
   if (!head.HasBody()) {
     if (!exchange_->Blocks()) return Answer(exchange_->Finish());
@@ -184,168 +184,9 @@ void RegistryConnection::BeginRequest(HttpHead head, std::string_view whole_head
   }
   // The socket's buffer is empty: it takes these few bytes.
   if (head.expects_continue && input_.empty())
-    static_cast<void>(::send(socket_.get(), kContinueLine.data(), kContinueLine.size(), MSG_NOSIGNAL));
+    static_cast<void>(Transmit(kContinueLine.data(), kContinueLine.size(), 0));
   phase_ = Phase::kBody;
   SetDeadline(loop_.options().stall);
-}
-
-bool RegistryConnection::ReadBody() {
-  if (discard_) return Discard();
-  if (!BodyComplete()) {
-    if (!piece_.data && !loop_.pieces().Take(piece_)) {
-      starved_ = true;
-      loop_.WaitForPiece(id_);
-      return false;
-    }
-    starved_ = false;
-    if (!(chunked_ ? FillChunked() : FillPiece())) return phase_ == Phase::kSend;  // refused, or closed
-  }
-  if (piece_.size == 0 && !BodyComplete()) {
-    // Not to be kept while the client takes its time.
-    loop_.GivePiece(std::move(piece_));
-    piece_ = {};
-    return readable_;
-  }
-  if (working_) return false;
-  // Chunks need some room to be decoded in.
-  const bool full = piece_.size + (chunked_ ? kMostHeadBytes : 0) >= kPieceBytes;
-  if (BodyComplete() || full || (piece_.size > 0 && !readable_)) {
-    Dispatch();
-    return phase_ == Phase::kBody && !BodyComplete();
-  }
-  return readable_;
-}
-
-// Receives until the piece is full, the body complete or nothing more is there. False: this request is over.
-bool RegistryConnection::FillPiece() {
-  if (!input_.empty()) {
-    const auto take =
-        static_cast<size_t>(std::min<uint64_t>({input_.size(), kPieceBytes - piece_.size, body_left_}));
-    std::memcpy(piece_.data.get() + piece_.size, input_.data(), take);
-    input_.erase(0, take);
-    piece_.size += take;
-    body_left_ -= take;
-  }
-  while (piece_.size < kPieceBytes && body_left_ > 0) {
-    size_t n = 0;
-    const auto want = static_cast<size_t>(std::min<uint64_t>(kPieceBytes - piece_.size, body_left_));
-    switch (Receive(piece_.data.get() + piece_.size, want, n)) {
-      case Received::kNothingYet:
-        return true;
-      case Received::kEnd:
-        Close();
-        return false;
-      case Received::kBytes:
-        piece_.size += n;
-        body_left_ -= n;
-    }
-  }
-  return true;
-}
-
-bool RegistryConnection::FillChunked() {
-  bool needs_more = input_.empty();
-  while (!chunked_->Done()) {
-    // Full enough; the worker takes it.
-    const size_t room = kPieceBytes - piece_.size;
-    if (room <= kMostHeadBytes) return true;
-    // input_ holds what could not be decoded yet: part of a chunk's size at most, or what came with the head.
-    char* const begin = piece_.data.get() + piece_.size;
-    size_t have = std::min(input_.size(), room);
-    std::memcpy(begin, input_.data(), have);
-    if (needs_more) {
-      size_t n = 0;
-      switch (Receive(begin + have, room - have, n)) {
-        case Received::kNothingYet:
-          return true;
-        case Received::kEnd:
-          Close();
-          return false;
-        case Received::kBytes:
-          have += n;
-      }
-      input_.clear();
-    } else {
-      input_.erase(0, have);
-    }
-    size_t decoded = 0;
-    size_t used = 0;
-    if (!chunked_->Decode(begin, have, decoded, used) || (used == 0 && have > kMostHeadBytes)) {
-      keep_alive_ = false;
-      if (working_) {
-        Close();
-      } else {
-        Refuse(400, "the chunks of the body cannot be read");
-      }
-      return false;
-    }
-    piece_.size += decoded;
-    input_.insert(0, begin + used, have - used);
-    needs_more = used == 0 || input_.empty();
-  }
-  return true;
-}
-
-bool RegistryConnection::Discard() {
-  while (!BodyComplete()) {
-    auto& scratch = loop_.scratch();
-    size_t have = std::min(input_.size(), scratch.size());
-    std::memcpy(scratch.data(), input_.data(), have);
-    input_.erase(0, have);
-    if (have == 0) {
-      switch (Receive(scratch.data(), scratch.size(), have)) {
-        case Received::kNothingYet:
-          return false;
-        case Received::kEnd:
-          Close();
-          return false;
-        case Received::kBytes:
-          break;
-      }
-    }
-    size_t used = 0;
-    size_t decoded = 0;
-    if (chunked_) {
-      if (!chunked_->Decode(scratch.data(), have, decoded, used)) {
-        Close();
-        return false;
-      }
-    } else {
-      used = static_cast<size_t>(std::min<uint64_t>(have, body_left_));
-      body_left_ -= used;
-    }
-    discarded_ += used;
-    input_.insert(0, scratch.data() + used, have - used);
-    if (discarded_ > kMostDiscarded) {
-      keep_alive_ = false;
-      break;
-    }
-    if (chunked_ && used == 0 && !BodyComplete()) {
-      // Part of a chunk's size: more must come.
-      if (input_.size() > kMostHeadBytes) {
-        Close();
-        return false;
-      }
-      size_t n = 0;
-      std::array<char, 1024> more;
-      switch (Receive(more.data(), more.size(), n)) {
-        case Received::kNothingYet:
-          return false;
-        case Received::kEnd:
-          Close();
-          return false;
-        case Received::kBytes:
-          input_.append(more.data(), n);
-      }
-    }
-  }
-  if (exchange_->Blocks()) {
-    phase_ = Phase::kWork;
-    Dispatch();
-    return false;
-  }
-  Answer(exchange_->Finish());
-  return true;
 }
 
 void RegistryConnection::Dispatch() {
@@ -422,8 +263,7 @@ bool RegistryConnection::Send() {
 bool RegistryConnection::SendText() {
   if (!writable_) return false;
   const int more = file_ && file_->size_bytes > 0 ? MSG_MORE : 0;
-  const ssize_t n =
-      ::send(socket_.get(), output_.data() + sent_, output_.size() - sent_, MSG_NOSIGNAL | more);
+  const ssize_t n = Transmit(output_.data() + sent_, output_.size() - sent_, more);
   if (n < 0) {
     if (errno == EINTR) return true;
     if (errno != EAGAIN && errno != EWOULDBLOCK) Close();
@@ -447,8 +287,9 @@ bool RegistryConnection::SendFile() {
   }
   if (!writable_) return false;
   auto offset = static_cast<off_t>(file_->offset);
-  const ssize_t n = ::sendfile(socket_.get(), file_->fd.get(), &offset,
-                               static_cast<size_t>(std::min(file_->size_bytes, kSendFileBytes)));
+  const ssize_t n = tls_ ? EncryptFile()
+                         : ::sendfile(socket_.get(), file_->fd.get(), &offset,
+                                      static_cast<size_t>(std::min(file_->size_bytes, kSendFileBytes)));
   if (n < 0 && errno == EINTR) return true;
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
     writable_ = false;
@@ -463,6 +304,15 @@ bool RegistryConnection::SendFile() {
   file_->size_bytes -= static_cast<uint64_t>(n);
   moved_bytes_ += static_cast<uint64_t>(n);
   return true;
+}
+
+// What sendfile(2) is without TLS. A write that is to be repeated reads the same bytes of the same file.
+ssize_t RegistryConnection::EncryptFile() {
+  auto& scratch = loop_.scratch();
+  const ssize_t n = ::pread(file_->fd.get(), scratch.data(),
+                            static_cast<size_t>(std::min<uint64_t>(file_->size_bytes, scratch.size())),
+                            static_cast<off_t>(file_->offset));
+  return n <= 0 ? n : tls_->Write(scratch.data(), static_cast<size_t>(n));
 }
 
 bool RegistryConnection::SendMade() {
@@ -500,6 +350,7 @@ void RegistryConnection::EndRequest() {
     SetDeadline(input_.empty() ? loop_.options().idle : loop_.options().head);
     return;
   }
+  if (tls_) tls_->Shutdown();
   if (!unread && !refused_ && input_.empty()) return Close();
   // Closed with bytes unread, the kernel would reset the connection and the client might not see the answer.
   ::shutdown(socket_.get(), SHUT_WR);
@@ -511,15 +362,7 @@ void RegistryConnection::EndRequest() {
 bool RegistryConnection::Linger() {
   size_t n = 0;
   auto& scratch = loop_.scratch();
-  switch (Receive(scratch.data(), scratch.size(), n)) {
-    case Received::kNothingYet:
-      return false;
-    case Received::kEnd:
-      Close();
-      return false;
-    case Received::kBytes:
-      break;
-  }
+  if (!ReceiveSome(scratch.data(), scratch.size(), n)) return false;
   return true;
 }
 

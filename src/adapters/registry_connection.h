@@ -12,13 +12,16 @@
 #include "adapters/made_stream.h"
 #include "adapters/piece_pool.h"
 #include "adapters/registry_loop.h"
+#include "adapters/tls_server.h"
 #include "base/fd.h"
 
 namespace ingot::adapters {
 
 class RegistryConnection {
  public:
-  RegistryConnection(RegistryLoop& loop, uint64_t id, Fd socket);
+  // `peer`: Request::peer. `tls`: null, or over `socket`.
+  RegistryConnection(RegistryLoop& loop, uint64_t id, Fd socket, std::string peer,
+                     std::unique_ptr<TlsStream> tls);
   ~RegistryConnection();
 
   // Edges of the socket; then goes on as far as it can.
@@ -34,7 +37,9 @@ class RegistryConnection {
 
  private:
   enum class Phase { kHead, kBody, kWork, kSend, kLinger, kClosed };
-  enum class Received { kBytes, kNothingYet, kEnd };
+
+  // A body that nobody wants is read to its end if it is not longer, so that the connection can stay.
+  static constexpr uint64_t kMostDiscarded = uint64_t{8} << 20;
 
   // Each does one step; false: nothing to do until something happens.
   bool ReadHead();
@@ -42,7 +47,11 @@ class RegistryConnection {
   bool Send();
   bool Linger();
 
-  Received Receive(char* buffer, size_t size, size_t& n);
+  // True: `n` bytes came. False: nothing is there yet, or the client has ended, and this is closed.
+  bool ReceiveSome(char* buffer, size_t size, size_t& n);
+  // As send(2).
+  ssize_t Transmit(const char* bytes, size_t size, int flags);
+  ssize_t EncryptFile();
   void BeginRequest(HttpHead head, std::string_view whole_head);
   bool Discard();
   bool FillPiece();
@@ -62,6 +71,8 @@ class RegistryConnection {
   RegistryLoop& loop_;
   uint64_t id_;
   Fd socket_;
+  const std::string peer_;
+  std::unique_ptr<TlsStream> tls_;  // null: plain
   Phase phase_ = Phase::kHead;
   bool readable_ = true;
   bool writable_ = true;

@@ -12,6 +12,7 @@
 
 #include "adapters/http_head.h"
 #include "adapters/registry_connection.h"
+#include "adapters/tls_server.h"
 
 namespace ingot::adapters {
 namespace {
@@ -120,7 +121,10 @@ void RegistryLoop::SetListening(bool on) {
 void RegistryLoop::Accept() {
   // A few at a time, so that the other loops get their share.
   for (int i = 0; i < kAcceptsAtOnce && !Full(); ++i) {
-    Fd socket(::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    TcpAddress peer;
+    peer.size = sizeof peer.address;
+    Fd socket(::accept4(listener_, reinterpret_cast<sockaddr*>(&peer.address), &peer.size,
+                        SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket.valid()) {
       // Too many descriptors: again at the next sweep.
       if (errno == EMFILE || errno == ENFILE) SetListening(false);
@@ -131,7 +135,10 @@ void RegistryLoop::Accept() {
     ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     const uint64_t id = next_id_++;
     const int fd = socket.get();
-    auto connection = std::make_unique<RegistryConnection>(*this, id, std::move(socket));
+    std::unique_ptr<TlsStream> tls;
+    if (options_.tls != nullptr && !(tls = options_.tls->Accept(fd))) continue;
+    auto connection =
+        std::make_unique<RegistryConnection>(*this, id, std::move(socket), peer.Network(), std::move(tls));
     if (!WatchFd(epoll_.get(), fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, id)) continue;
     connections_.emplace(id, std::move(connection));
   }

@@ -13,6 +13,7 @@
 namespace ingot::adapters {
 namespace {
 
+constexpr auto kRefreshEvery = std::chrono::seconds(1);
 constexpr auto kHousekeepEvery = std::chrono::minutes(1);
 
 // Each connection may have a file open besides its socket; the rest of the program needs some, too.
@@ -55,13 +56,30 @@ class EpollRegistryServer final : public RegistryServer {
 
  private:
   void HousekeepLoop() {
+    SteadyTime kept = std::chrono::steady_clock::now();
     auto stopping = stopping_.lock();
     while (!*stopping) {
-      if (stopping.WaitFor(stopped_, kHousekeepEvery) == std::cv_status::timeout) registry_.Housekeep();
+      if (stopping.WaitFor(stopped_, kRefreshEvery) != std::cv_status::timeout) continue;
+      const SteadyTime now = std::chrono::steady_clock::now();
+      if (now - kept >= kHousekeepEvery) {
+        registry_.Housekeep();
+        kept = now;
+      }
+      if (!options_.complain) continue;
+      Complain(registry_.Refresh());
+      if (options_.tls != nullptr) Complain(options_.tls->Refresh());
     }
   }
 
+  // Once for each thing that is wrong, not every second.
+  void Complain(const Result<void>& refreshed) {
+    if (refreshed) return;
+    const std::string text = refreshed.error().Render();
+    if (text != std::exchange(complained_, text)) options_.complain(text);
+  }
+
   Options options_;
+  std::string complained_;
   registry::Registry& registry_;
   Fd listener_;
   TcpAddress address_;

@@ -2,14 +2,16 @@
 //
 // A few event loops (epoll) own all connections; what blocks (the body's way to the disk, commits) is done by
 // worker threads, what is made while it is sent (a layer's tar) by others. Bodies of requests pass through a
-// bounded set of buffers, files are sent by sendfile(2). Neither TLS nor authentication: who may reach the
-// address may push.
+// bounded set of buffers, files are sent by sendfile(2), or through TLS. Who may do what is
+// registry::Access's to say.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 
 #include "adapters/tcp_address.h"
+#include "adapters/tls_server.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "registry/registry.h"
@@ -20,6 +22,10 @@ class RegistryServer {
  public:
   struct Options {
     TcpAddress listen;
+    TlsServer* tls = nullptr;  // null: plain HTTP; must outlive it
+    // Set: this server looks every second whether the files of users and certificates have changed, and says,
+    // on a thread of its own, when they cannot be used; those read before stay. For one server of a registry.
+    std::function<void(const std::string&)> complain;
     size_t loops = 2;
     size_t workers = 4;
     size_t makers = 16;

@@ -69,6 +69,19 @@ std::string TcpAddress::Render() const {
   return std::string(text) + ":" + std::to_string(ntohs(v4.sin_port));
 }
 
+std::string TcpAddress::Network() const {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address.ss_family == AF_INET6) {
+    auto v6 = SocketAddressOf<sockaddr_in6>(*this);
+    std::memset(v6.sin6_addr.s6_addr + 8, 0, 8);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    return std::string(text) + "/64";
+  }
+  const auto v4 = SocketAddressOf<sockaddr_in>(*this);
+  ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+  return text;
+}
+
 bool TcpAddress::IsLoopback() const {
   if (address.ss_family == AF_INET6) {
     const auto v6 = SocketAddressOf<sockaddr_in6>(*this);

@@ -19,6 +19,8 @@ struct TcpAddress {
   // kInvalid.
   static Result<TcpAddress> Parse(std::string_view text);
   std::string Render() const;
+  // The address without its port; of IPv6 the /64, which is what one client has.
+  std::string Network() const;
   // Only processes of this host reach it.
   bool IsLoopback() const;
 };

@@ -8,6 +8,7 @@
 #include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/registry_service.h"
+#include "app/registry_verbs.h"
 #include "app/signals.h"
 #include "app/verbs.h"
 
@@ -29,7 +30,7 @@ int ServeRegistry(Invocation& invocation, const RegistryService::Options& option
   if (!host) return Report(invocation, host.error());
   const definition::Scrub scrub = host->scrub.value_or(definition::Scrub{});
   alone.scrub.emplace(Scrubber::Options{scrub.rate_bytes, scrub.every, {}});
-  auto service = RegistryService::Start(invocation.layout(), alone);
+  auto service = RegistryService::Start(invocation.layout(), *host, alone);
   if (!service) return Report(invocation, std::move(service).error().While("starting the registry"));
   LogToStderr("registry of " + invocation.layout().root.string() + " on " + (*service)->address());
   WaitForSignal(*signals);
@@ -44,10 +45,11 @@ void AddRegistry(CLI::App& app, Invocation& invocation) {
   CLI::App* registry = app.add_subcommand("registry", "an OCI registry for the images of this store");
   registry->require_subcommand(1);
   auto options = std::make_shared<RegistryService::Options>();
-  options->listen = "127.0.0.1:5000";
   CLI::App* serve = AddVerb(*registry, invocation, "serve", "serve it alone, without the daemon",
                             [&invocation, options] { return ServeRegistry(invocation, *options); });
-  serve->add_option("--listen", options->listen, "address and port")->capture_default_str();
+  serve->add_option(
+      "--listen", options->listen,
+      "address and port; several may be given (default: registry.listen of host.yaml, else 127.0.0.1:5000)");
   serve->add_flag("--insecure", options->insecure,
                   "listen where other hosts reach it, without TLS and log-in");
   serve->add_flag("--accept-sparse", options->accept_sparse,
@@ -59,6 +61,7 @@ void AddRegistry(CLI::App& app, Invocation& invocation) {
       "What is pushed is kept until it is deleted; `ingot gc` keeps it, too. Stays in the foreground; "
       "SIGTERM\n"
       "ends it when the requests in work have ended.");
+  AddRegistryUser(*registry, invocation);
 }
 
 }  // namespace ingot::app

@@ -1,29 +1,82 @@
 #include "app/registry_service.h"
 
+#include <algorithm>
+
+#include "app/host_config.h"
 #include "app/signals.h"
 #include "build/build_session.h"
 #include "store/sweep.h"
 
 namespace ingot::app {
 
-Result<std::unique_ptr<RegistryService>> RegistryService::Start(const Layout& layout,
-                                                                const Options& options) {
-  adapters::RegistryServer::Options server;
-  server.listen = TRY(adapters::TcpAddress::Parse(options.listen));
-  if (!server.listen.IsLoopback() && !options.insecure) {
-    return Error(Code::kRefused,
-                 "the registry has neither TLS nor a log-in yet, so whoever reaches " +
-                     server.listen.Render() +
-                     " could push and pull; listen on 127.0.0.1 behind a proxy that has both, or add "
-                     "--insecure");
+namespace {
+
+constexpr const char* kDefaultRegistryListen = "127.0.0.1:5000";
+
+bool HasRights(const definition::HostRegistry& registry) {
+  return registry.HasAuthentication() ||
+         std::any_of(
+             registry.repositories.begin(), registry.repositories.end(),
+             [](const definition::RepositoryRule& rule) { return rule.read || rule.push || rule.remove; });
+}
+
+Result<std::vector<adapters::TcpAddress>> AddressesOf(const definition::HostRegistry& registry,
+                                                      const RegistryService::Options& options) {
+  std::vector<std::string> texts = options.listen.empty() ? registry.listen : options.listen;
+  if (texts.empty()) texts.emplace_back(kDefaultRegistryListen);
+  const bool guarded = registry.tls && registry.HasAuthentication();
+  std::vector<adapters::TcpAddress> addresses;
+  for (const std::string& text : texts) {
+    const auto address = TRY(adapters::TcpAddress::Parse(text));
+    if (!address.IsLoopback() && !options.insecure && !guarded) {
+      return Error(
+          Code::kRefused,
+          "without TLS and a log-in whoever reaches " + address.Render() +
+              " could push and pull; give both in the host's configuration (registry.tls, and "
+              "registry.htpasswd or tls.client_ca), listen on 127.0.0.1 behind a proxy that has them, "
+              "or add --insecure");
+    }
+    addresses.push_back(address);
   }
+  return addresses;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RegistryService>> RegistryService::Start(const Layout& layout,
+                                                                const definition::Host& host,
+                                                                const Options& options) {
+  const definition::HostRegistry& rules = host.registry;
+  const std::vector<adapters::TcpAddress> addresses = TRY(AddressesOf(rules, options));
   std::unique_ptr<RegistryService> service(new RegistryService());
+  if (HasRights(rules)) {
+    const fs::path htpasswd = rules.htpasswd.empty() ? fs::path() : HostFile(host, rules.htpasswd);
+    service->access_ = TRY(registry::Access::Open(rules, htpasswd, service->clock_));
+  }
+  if (rules.tls) {
+    adapters::TlsServer::Files files;
+    files.certificate = HostFile(host, rules.tls->certificate);
+    files.key = HostFile(host, rules.tls->key);
+    if (!rules.tls->client_ca.empty()) files.client_ca = HostFile(host, rules.tls->client_ca);
+    service->tls_ = TRY(adapters::TlsServer::Open(files));
+  }
   service->opened_ = TRY(OpenStore(layout));
   registry::Registry::Options registry;
   registry.uploads = layout.tmp() / "uploads";
   registry.accept_sparse = options.accept_sparse;
+  registry.access = service->access_.get();
   service->registry_ = TRY(registry::Registry::Open(*service->opened_.store, service->clock_, registry));
-  service->server_ = TRY(adapters::RegistryServer::Listen(server, *service->registry_));
+  for (const adapters::TcpAddress& address : addresses) {
+    adapters::RegistryServer::Options server;
+    server.listen = address;
+    server.tls = service->tls_.get();
+    // One watches the files.
+    if (service->servers_.empty())
+      server.complain = [](const std::string& what) {
+        LogToStderr("registry: " + what + "; going on with what was");
+      };
+    service->servers_.push_back(TRY(adapters::RegistryServer::Listen(server, *service->registry_)));
+  }
   if (options.scrub)
     service->scrub_ =
         std::make_unique<Scrubber>(layout, *service->opened_.store, service->clock_, *options.scrub);
@@ -34,6 +87,12 @@ Result<std::unique_ptr<RegistryService>> RegistryService::Start(const Layout& la
       LogToStderr("cannot remove what ended processes have left: " + swept.error().Render());
   });
   return service;
+}
+
+std::string RegistryService::address() const {
+  std::string out;
+  for (const auto& server : servers_) out += (out.empty() ? "" : ", ") + server->address().Render();
+  return out;
 }
 
 RegistryService::~RegistryService() {

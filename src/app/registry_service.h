@@ -4,10 +4,14 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "adapters/registry_server.h"
+#include "adapters/tls_server.h"
 #include "app/open_store.h"
 #include "app/scrub.h"
+#include "definition/host.h"
+#include "registry/access.h"
 #include "registry/registry.h"
 
 namespace ingot::app {
@@ -15,25 +19,29 @@ namespace ingot::app {
 class RegistryService {
  public:
   struct Options {
-    std::string listen;  // "127.0.0.1:5000"
+    std::vector<std::string> listen;  // "127.0.0.1:5000"; empty: what the host's configuration says
     bool insecure = false;
     bool accept_sparse = false;
     std::optional<Scrubber::Options> scrub;  // the daemon does it itself
   };
-  // kInvalid: no such address. kRefused: others than this host would reach it, and `insecure` is not set:
-  // there is neither TLS nor a log-in yet. Else the codes of OpenStore and RegistryServer::Listen.
-  static Result<std::unique_ptr<RegistryService>> Start(const Layout& layout, const Options& options);
+  // kInvalid: no such address, or a file of the configuration cannot be used. kRefused: others than this host
+  // would reach it without TLS and a log-in, and `insecure` is not set. Else the codes of OpenStore and
+  // RegistryServer::Listen.
+  static Result<std::unique_ptr<RegistryService>> Start(const Layout& layout, const definition::Host& host,
+                                                        const Options& options);
   // Lets requests in work end.
   ~RegistryService();
-  // "127.0.0.1:5000"
-  std::string address() const { return server_->address().Render(); }
+  // "127.0.0.1:5000", or several with commas
+  std::string address() const;
 
  private:
   RegistryService() = default;
   SystemClock clock_;
   OpenedStore opened_;
+  std::unique_ptr<registry::Access> access_;  // null: there is no log-in and there are no rules
+  std::unique_ptr<adapters::TlsServer> tls_;  // null: plain HTTP
   std::unique_ptr<registry::Registry> registry_;
-  std::unique_ptr<adapters::RegistryServer> server_;
+  std::vector<std::unique_ptr<adapters::RegistryServer>> servers_;
   std::unique_ptr<Scrubber> scrub_;
   std::thread sweep_;  // removes what dead processes have left; not awaited by the first request
 };

@@ -64,14 +64,14 @@ int Serve(Invocation& invocation, const RegistryService::Options& registry) {
       });
   if (!server) return Report(invocation, server.error());
   std::unique_ptr<RegistryService> registry_service;
-  if (!registry.listen.empty()) {
-    auto started = RegistryService::Start(layout, registry);
+  auto host = LoadHost(invocation);
+  if (!host) return Report(invocation, host.error());
+  if (!registry.listen.empty() || !host->registry.listen.empty()) {
+    auto started = RegistryService::Start(layout, *host, registry);
     if (!started) return Report(invocation, std::move(started).error().While("starting the registry"));
     registry_service = std::move(*started);
     LogToStderr("registry on " + registry_service->address());
   }
-  auto host = LoadHost(invocation);
-  if (!host) return Report(invocation, host.error());
   const definition::Scrub scrub = host->scrub.value_or(definition::Scrub{});
   SystemClock clock;
   auto scrubber = std::make_unique<Scrubber>(
@@ -103,8 +103,10 @@ void AddServe(CLI::App& app, Invocation& invocation) {
   auto registry = std::make_shared<RegistryService::Options>();
   CLI::App* verb = AddVerb(app, invocation, "serve", "run the daemon: instances, router, rollouts, API",
                            [&invocation, registry] { return Serve(invocation, *registry); });
-  verb->add_option("--registry", registry->listen,
-                   "also serve the registry there, as `ingot registry serve --listen` does");
+  verb->add_option(
+      "--registry", registry->listen,
+      "also serve the registry there, as `ingot registry serve --listen` does (default: registry.listen of "
+      "host.yaml)");
   verb->add_flag("--insecure", registry->insecure,
                  "the registry may listen where other hosts reach it, without TLS and log-in");
   AddHostOption(*verb, invocation);

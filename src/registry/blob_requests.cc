@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "registry/byte_range.h"
+#include "registry/conditional.h"
 #include "registry/requests.h"
 
 namespace ingot::registry {
@@ -50,13 +51,15 @@ Result<std::optional<FoundBlob>> FindBlob(RegistryState& state, const Route& rou
 }
 
 Result<Response> ReadBlob(RegistryState& state, const Route& route, const oci::Digest& digest,
-                          const std::string& range, bool head) {
+                          const std::string& range, const std::string& if_none_match, bool head) {
   std::optional<FoundBlob> blob = TRY(FindBlob(state, route, digest));
   if (!blob) return BlobUnknown(digest);
+  if (IsKnown(if_none_match, digest)) return NotModified(digest);
   Response response;
   response.With("Content-Type", "application/octet-stream")
       .With("Accept-Ranges", "bytes")
-      .With(kDigestHeader, digest.Render());
+      .With(kDigestHeader, digest.Render())
+      .With("ETag", EntityTag(digest));
   if (head) {
     response.head_bytes = blob->size_bytes;
     return response;
@@ -111,10 +114,11 @@ std::unique_ptr<Exchange> BlobRequest(RegistryState& state, const Route& route, 
   if (head || request.method == "GET") {
     // Its first reader waits until it is known to be what it should be.
     const bool quick = head || state.trust.Knows(*digest);
-    return std::make_unique<Answer>(quick ? Answer::Work::kQuick : Answer::Work::kBlocks,
-                                    [&state, route, digest = *digest, range = request.range, head] {
-                                      return ReadBlob(state, route, digest, range, head);
-                                    });
+    return std::make_unique<Answer>(
+        quick ? Answer::Work::kQuick : Answer::Work::kBlocks,
+        [&state, route, digest = *digest, range = request.range, known = request.if_none_match, head] {
+          return ReadBlob(state, route, digest, range, known, head);
+        });
   }
   if (request.method == "DELETE") {
     return std::make_unique<Answer>(Answer::Work::kBlocks, [&state, route, digest = *digest] {

@@ -12,19 +12,11 @@ struct CodeRow {
 
 // In the order of ErrorCode.
 constexpr CodeRow kCodeRows[] = {
-    {"BLOB_UNKNOWN", 404},
-    {"BLOB_UPLOAD_INVALID", 400},
-    {"BLOB_UPLOAD_UNKNOWN", 404},
-    {"DIGEST_INVALID", 400},
-    {"MANIFEST_BLOB_UNKNOWN", 404},
-    {"MANIFEST_INVALID", 400},
-    {"MANIFEST_UNKNOWN", 404},
-    {"NAME_INVALID", 400},
-    {"NAME_UNKNOWN", 404},
-    {"SIZE_INVALID", 400},
-    {"DENIED", 403},
-    {"UNSUPPORTED", 405},
-    {"TOOMANYREQUESTS", 429},
+    {"BLOB_UNKNOWN", 404},     {"BLOB_UPLOAD_INVALID", 400},   {"BLOB_UPLOAD_UNKNOWN", 404},
+    {"DIGEST_INVALID", 400},   {"MANIFEST_BLOB_UNKNOWN", 404}, {"MANIFEST_INVALID", 400},
+    {"MANIFEST_UNKNOWN", 404}, {"NAME_INVALID", 400},          {"NAME_UNKNOWN", 404},
+    {"SIZE_INVALID", 400},     {"UNAUTHORIZED", 401},          {"DENIED", 403},
+    {"UNSUPPORTED", 405},      {"TOOMANYREQUESTS", 429},
 };
 
 Response ErrorDocument(int status, std::string_view code, std::string_view message) {

@@ -21,6 +21,7 @@ enum class ErrorCode {
   kNameInvalid,          // 400
   kNameUnknown,          // 404
   kSizeInvalid,          // 400
+  kUnauthorized,         // 401
   kDenied,               // 403
   kUnsupported,          // 405
   kTooManyRequests,      // 429

@@ -1,5 +1,6 @@
 #include "base/json.h"
 #include "oci/manifest.h"
+#include "registry/conditional.h"
 #include "registry/names.h"
 #include "registry/requests.h"
 
@@ -50,19 +51,22 @@ Result<std::shared_ptr<const KeptManifest>> ReadManifest(RegistryState& state, c
   return kept;
 }
 
-Result<Response> AnswerManifest(RegistryState& state, const Route& route, bool head) {
+Result<Response> AnswerManifest(RegistryState& state, const Route& route, bool head,
+                                const std::string& if_none_match) {
   std::optional<Resolved> resolved;
   TRY(state.store.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
     resolved = TRY(Resolve(rows, route.repository, route.reference));
     return {};
   }));
   if (!resolved) return ManifestUnknown(route);
+  if (IsKnown(if_none_match, resolved->digest)) return NotModified(resolved->digest);
   const auto manifest = TRY(ReadManifest(state, resolved->digest));
   if (resolved->media_type.empty())
     resolved->media_type = manifest->media_type.empty() ? oci::kManifestType : manifest->media_type;
   Response response;
   response.With("Content-Type", std::move(resolved->media_type))
-      .With(kDigestHeader, resolved->digest.Render());
+      .With(kDigestHeader, resolved->digest.Render())
+      .With("ETag", EntityTag(resolved->digest));
   if (head) {
     response.head_bytes = manifest->bytes.size();
   } else {
@@ -109,8 +113,9 @@ std::unique_ptr<Exchange> ManifestRequest(RegistryState& state, const Route& rou
     return std::make_unique<Answer>(Answer::Work::kBlocks,
                                     [&state, route] { return DeleteManifest(state, route); });
   }
-  return std::make_unique<Answer>(Answer::Work::kQuick,
-                                  [&state, route, head] { return AnswerManifest(state, route, head); });
+  return std::make_unique<Answer>(Answer::Work::kQuick, [&state, route, head, known = request.if_none_match] {
+    return AnswerManifest(state, route, head, known);
+  });
 }
 
 }  // namespace ingot::registry

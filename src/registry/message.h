@@ -24,6 +24,14 @@ struct Request {
   std::string content_type;                                // these headers as sent; empty: absent
   std::string content_range;
   std::string range;
+  std::string if_none_match;
+  std::string authorization;
+  std::string host;
+
+  // Of the connection.
+  std::string peer;         // the client's address without a port; for IPv6 its /64
+  std::string certificate;  // "cert:NAME", of a client certificate that was verified; empty: none
+  bool tls = false;
 
   // The first value of a query parameter.
   std::optional<std::string> Parameter(std::string_view key) const;

@@ -1,5 +1,6 @@
 #include "registry/registry.h"
 
+#include "registry/access.h"
 #include "registry/names.h"
 #include "registry/registry_state.h"
 #include "registry/requests.h"
@@ -57,7 +58,14 @@ Result<std::unique_ptr<Registry>> Registry::Open(store::Store& store, const Cloc
 }
 
 std::unique_ptr<Exchange> Registry::Begin(const Request& request) {
-  return Dispatch(*state_, request);
+  RegistryState& state = *state_;
+  if (state.options.access == nullptr) return Dispatch(state, request);
+  return state.options.access->Guard(request,
+                                     [&state](const Request& next) { return Dispatch(state, next); });
+}
+
+Result<void> Registry::Refresh() {
+  return state_->options.access == nullptr ? Result<void>() : state_->options.access->Refresh();
 }
 
 void Registry::Housekeep() {

@@ -18,6 +18,7 @@
 namespace ingot::registry {
 
 struct RegistryState;
+class Access;
 
 class Registry {
  public:
@@ -26,6 +27,8 @@ class Registry {
     Uploads::Limits upload_limits = {};
     // Manifests may name what was not pushed: an index of which only some platforms are mirrored.
     bool accept_sparse = false;
+    // Who may do what; null: everybody everything. Must outlive it.
+    Access* access = nullptr;
   };
   // `store` and `clock` must outlive it.
   static Result<std::unique_ptr<Registry>> Open(store::Store& store, const Clock& clock,
@@ -35,6 +38,8 @@ class Registry {
 
   // Any thread. Never waits for another writer.
   std::unique_ptr<Exchange> Begin(const Request& request);
+  // Reads the users again when their file has changed; to be called every second. Errors of Access::Refresh.
+  Result<void> Refresh();
   // Removes abandoned uploads; to be called now and then.
   void Housekeep();
 

@@ -34,7 +34,8 @@ class Uploads {
     Use(Use&& other) noexcept
         : uploads_(std::exchange(other.uploads_, nullptr)),
           id_(std::move(other.id_)),
-          upload_(other.upload_) {}
+          upload_(other.upload_),
+          ends_(other.ends_) {}
     Use& operator=(Use&&) = delete;
     ~Use();
     const std::string& id() const { return id_; }

@@ -41,9 +41,12 @@ class Registry:
 
         def answers():
             assert self.process.poll() is None, (self.host.base / "registry.log").read_text()[-3000:]
-            return self.call("GET", "/v2/")[0] == 200
+            return self.answers()
 
         wait_for("the registry answers", answers)
+
+    def answers(self):
+        return self.call("GET", "/v2/")[0] == 200
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
