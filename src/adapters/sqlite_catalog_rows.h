@@ -57,6 +57,11 @@ class SqliteRows final : public store::CatalogRows {
   Result<std::vector<store::Tag>> ListRepositoryTags(std::string_view repository) const override;
   Result<std::vector<store::Tag>> ListRepositoryTags() const override;
   Result<bool> RemoveRepositoryTag(std::string_view repository, std::string_view tag) override;
+  Result<std::vector<std::string>> ListRepositories() const override;
+  Result<std::vector<store::RepositoryManifest>> ListRepositoryManifests(
+      std::string_view repository) const override;
+  Result<std::vector<store::RepositoryBlob>> ListRepositoryBlobs(std::string_view repository) const override;
+  Result<std::vector<std::string>> ListRepositoriesWith(const oci::Digest& digest) const override;
   Result<std::vector<oci::Digest>> ListRepositoryDigests() const override;
 
   // sqlite_lifecycle_rows.cc

@@ -171,6 +171,40 @@ Result<bool> SqliteRows::RemoveRepositoryTag(std::string_view repository, std::s
   return Changed("DELETE FROM repository_tags WHERE repository = ? AND tag = ?", repository, tag);
 }
 
+Result<std::vector<std::string>> SqliteRows::ListRepositories() const {
+  std::vector<std::string> names;
+  Statement* query =
+      TRY(db_.Cached("SELECT repository FROM repository_blobs UNION "
+                     "SELECT repository FROM repository_manifests ORDER BY repository"));
+  while (TRY(query->Step())) names.push_back(query->Text(0));
+  return names;
+}
+
+Result<std::vector<RepositoryManifest>> SqliteRows::ListRepositoryManifests(
+    std::string_view repository) const {
+  Statement* query = TRY(db_.Cached(std::string(kManifestColumns) + "WHERE repository = ? ORDER BY digest"));
+  query->BindAll(repository);
+  return AllRows(*query, RepositoryManifestOf);
+}
+
+Result<std::vector<RepositoryBlob>> SqliteRows::ListRepositoryBlobs(std::string_view repository) const {
+  Statement* query =
+      TRY(db_.Cached("SELECT repository, digest, size_bytes, created FROM repository_blobs "
+                     "WHERE repository = ? ORDER BY digest"));
+  query->BindAll(repository);
+  return AllRows(*query, RepositoryBlobOf);
+}
+
+Result<std::vector<std::string>> SqliteRows::ListRepositoriesWith(const oci::Digest& digest) const {
+  std::vector<std::string> names;
+  Statement* query =
+      TRY(db_.Cached("SELECT repository FROM repository_blobs WHERE digest = ?1 UNION "
+                     "SELECT repository FROM repository_manifests WHERE digest = ?1 ORDER BY repository"));
+  query->BindAll(digest.Render());
+  while (TRY(query->Step())) names.push_back(query->Text(0));
+  return names;
+}
+
 Result<std::vector<oci::Digest>> SqliteRows::ListRepositoryDigests() const {
   std::vector<oci::Digest> digests;
   Statement* query =

@@ -61,6 +61,7 @@ Result<Response> AnswerManifest(RegistryState& state, const Route& route, bool h
   if (!resolved) return ManifestUnknown(route);
   if (IsKnown(if_none_match, resolved->digest)) return NotModified(resolved->digest);
   const auto manifest = TRY(ReadManifest(state, resolved->digest));
+  if (!head) state.pulls.Note(route.repository, resolved->digest, state.clock.Now());
   if (resolved->media_type.empty())
     resolved->media_type = manifest->media_type.empty() ? oci::kManifestType : manifest->media_type;
   Response response;

@@ -46,11 +46,13 @@ std::unique_ptr<Exchange> Dispatch(RegistryState& state, const Request& request)
 }  // namespace
 
 Registry::Registry(std::unique_ptr<RegistryState> state) : state_(std::move(state)) {}
-Registry::~Registry() = default;
+Registry::~Registry() {
+  static_cast<void>(state_->pulls.Flush(state_->store.catalog()).has_value());
+}
 
 Result<std::unique_ptr<Registry>> Registry::Open(store::Store& store, const Clock& clock,
                                                  const Options& options) {
-  auto uploads = TRY(Uploads::Open(options.uploads, options.upload_limits, clock));
+  auto uploads = TRY(Uploads::Open(options.uploads, options.upload_limits, clock, store.budget()));
   std::unique_ptr<RegistryState> state(
       new RegistryState{store, clock, options, std::move(uploads), LocalImages(store),
                         ManifestCache(kManifestCacheBytes), MemoryBudget(kManifestMemoryBytes)});
@@ -70,6 +72,8 @@ Result<void> Registry::Refresh() {
 
 void Registry::Housekeep() {
   static_cast<void>(state_->uploads->Expire());
+  // What cannot be written now is written at the next turn.
+  static_cast<void>(state_->pulls.Flush(state_->store.catalog()).has_value());
 }
 
 }  // namespace ingot::registry

@@ -40,7 +40,7 @@ class Registry {
   std::unique_ptr<Exchange> Begin(const Request& request);
   // Reads the users again when their file has changed; to be called every second. Errors of Access::Refresh.
   Result<void> Refresh();
-  // Removes abandoned uploads; to be called now and then.
+  // Removes abandoned uploads and writes down what was pulled; to be called once a minute.
   void Housekeep();
 
  private:

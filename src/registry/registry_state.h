@@ -12,6 +12,7 @@
 #include "registry/manifest_cache.h"
 #include "registry/memory_budget.h"
 #include "registry/message.h"
+#include "registry/pull_log.h"
 #include "registry/registry.h"
 #include "registry/uploads.h"
 #include "store/store.h"
@@ -27,6 +28,7 @@ struct RegistryState {
   ManifestCache manifests;
   MemoryBudget manifest_memory;  // of manifests being pushed
   BlobTrust trust{};
+  PullLog pulls = {};
 };
 
 // The answer, or what ErrorAnswer makes of the Error.

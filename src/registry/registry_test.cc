@@ -237,7 +237,9 @@ TEST_F(RegistryTest, UploadsAreCancelledAndExpire) {
 TEST(UploadsTest, AbandonedOnesGoByAge) {
   const TempDirectory directory = *TempDirectory::Make("/tmp/ingot-test", "uploads");
   FakeClock clock;
-  auto uploads = *Uploads::Open(directory.path() / "u", {2, std::chrono::hours(1)}, clock);
+  store::MemoryCatalog catalog;
+  store::DiskBudget budget(catalog, directory.path());
+  auto uploads = *Uploads::Open(directory.path() / "u", {2, std::chrono::hours(1)}, clock, budget);
   const std::string old = *uploads->Add("a");
   clock.Advance(std::chrono::minutes(50));
   const std::string young = *uploads->Add("a");
@@ -254,11 +256,13 @@ TEST(UploadsTest, WhatADeadProcessHasLeftIsRemovedAndALiveOneKept) {
   const fs::path root = directory.path() / "u";
   ASSERT_TRUE(MakeDirectories(root / "dead"));
   ASSERT_TRUE(WriteFileAtomic(root / "dead" / "x", "left behind"));
-  auto first = *Uploads::Open(root, {}, clock);
+  store::MemoryCatalog catalog;
+  store::DiskBudget budget(catalog, directory.path());
+  auto first = *Uploads::Open(root, {}, clock, budget);
   EXPECT_FALSE(fs::exists(root / "dead"));
   const std::string id = *first->Add("a");
   {
-    auto second = *Uploads::Open(root, {}, clock);
+    auto second = *Uploads::Open(root, {}, clock, budget);
     EXPECT_TRUE(first->Begin("a", id));
     EXPECT_EQ(second->Begin("a", id).error().code(), Code::kNotFound);
     EXPECT_EQ(ListDirectory(root)->size(), 3U);  // two folders and the lock

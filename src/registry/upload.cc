@@ -29,10 +29,11 @@ Result<void> WriteAt(int fd, std::string_view bytes, uint64_t offset) {
 
 }  // namespace
 
-Result<std::unique_ptr<Upload>> Upload::Create(const fs::path& path, HashAhead& hashing) {
+Result<std::unique_ptr<Upload>> Upload::Create(const fs::path& path, HashAhead& hashing,
+                                               store::DiskBudget& budget) {
   // Its mode is that of the blob it becomes; the descriptor may write all the same.
   Fd fd = TRY(OpenFile(path, O_RDWR | O_CREAT | O_EXCL, 0444));
-  std::unique_ptr<Upload> upload(new Upload(path, std::move(fd), hashing));
+  std::unique_ptr<Upload> upload(new Upload(path, std::move(fd), hashing, budget));
   if (::fchmod(upload->fd_.get(), 0444) != 0) return ErrnoError(errno, "set the mode of " + path.string());
   return upload;
 }
@@ -42,6 +43,7 @@ Upload::~Upload() {
 }
 
 Result<void> Upload::Write(std::string_view bytes) {
+  TRY(share_.Grow(size_bytes_ + bytes.size()));
   if (bytes.size() < kHashAheadWorth) {
     TRY(WriteAt(fd_.get(), bytes, size_bytes_));
     hash_.Update(bytes);

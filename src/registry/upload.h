@@ -16,13 +16,15 @@
 #include "base/sha256.h"
 #include "oci/digest.h"
 #include "registry/hash_ahead.h"
+#include "store/disk_budget.h"
 
 namespace ingot::registry {
 
 // One request at a time (see Uploads::Begin), any thread.
 class Upload {
  public:
-  static Result<std::unique_ptr<Upload>> Create(const fs::path& path, HashAhead& hashing);
+  static Result<std::unique_ptr<Upload>> Create(const fs::path& path, HashAhead& hashing,
+                                                store::DiskBudget& budget);
   // Removes the file unless it was taken.
   ~Upload();
   Upload(const Upload&) = delete;
@@ -31,7 +33,8 @@ class Upload {
   uint64_t size_bytes() const { return size_bytes_; }
   const fs::path& path() const { return path_; }
 
-  // Appends; on an error nothing counts as appended.
+  // Appends; on an error nothing counts as appended. kNoSpace also when the host's disk_limit would be
+  // exceeded.
   Result<void> Write(std::string_view bytes);
 
   // Where it stands, to come back to with Rewind.
@@ -48,14 +51,18 @@ class Upload {
   // Everything written is on disk.
   Result<void> Sync();
   // Somebody else has given the file another name.
-  void Release() { path_.clear(); }
+  void Release() {
+    path_.clear();
+    share_.Keep();
+  }
 
  private:
-  Upload(fs::path path, Fd fd, HashAhead& hashing)
-      : path_(std::move(path)), fd_(std::move(fd)), hashing_(hashing) {}
+  Upload(fs::path path, Fd fd, HashAhead& hashing, store::DiskBudget& budget)
+      : path_(std::move(path)), fd_(std::move(fd)), hashing_(hashing), share_(budget) {}
   fs::path path_;
   Fd fd_;
   HashAhead& hashing_;
+  store::DiskShare share_;
   uint64_t size_bytes_ = 0;
   uint64_t flushed_bytes_ = 0;  // up to here the kernel was told to begin writing
   Sha256 hash_;

@@ -36,7 +36,7 @@ Result<void> SweepDeadFolders(const fs::path& directory) {
 }  // namespace
 
 Result<std::unique_ptr<Uploads>> Uploads::Open(const fs::path& directory, const Limits& limits,
-                                               const Clock& clock) {
+                                               const Clock& clock, store::DiskBudget& budget) {
   TRY(MakeDirectories(directory, 0700));
   // Only one at a time looks and makes: a folder that is not locked yet must not look dead.
   const FileLock alone = TRY(FileLock::Take(directory / kLockName, /*wait=*/true));
@@ -44,7 +44,7 @@ Result<std::unique_ptr<Uploads>> Uploads::Open(const fs::path& directory, const 
   const fs::path own = directory / TRY(RandomUploadId());
   TRY(MakeDirectories(own, 0700));
   FileLock lock = TRY(FileLock::Take(own / kLockName, /*wait=*/false));
-  return std::unique_ptr<Uploads>(new Uploads(own, std::move(lock), limits, clock));
+  return std::unique_ptr<Uploads>(new Uploads(own, std::move(lock), limits, clock, budget));
 }
 
 Uploads::~Uploads() {
@@ -62,7 +62,7 @@ Result<std::string> Uploads::Add(std::string_view repository) {
   }
   Entry entry;
   entry.repository = repository;
-  entry.upload = TRY(Upload::Create(directory_ / id, hashing_));
+  entry.upload = TRY(Upload::Create(directory_ / id, hashing_, budget_));
   entry.touched = clock_.Steady();
   entries->emplace(id, std::move(entry));
   return id;

@@ -20,9 +20,10 @@ class Uploads {
     size_t count = 1024;
     Milliseconds idle = std::chrono::hours(1);  // without a request, then it is cancelled
   };
-  // `directory` is made if missing; it must be on the store's filesystem. `clock` must outlive this.
+  // `directory` is made if missing; it must be on the store's filesystem. `clock` and `budget` must outlive
+  // this.
   static Result<std::unique_ptr<Uploads>> Open(const fs::path& directory, const Limits& limits,
-                                               const Clock& clock);
+                                               const Clock& clock, store::DiskBudget& budget);
   ~Uploads();
 
   // The id of a new one. kConflict when there are too many.
@@ -66,11 +67,13 @@ class Uploads {
     bool busy = false;
     SteadyTime touched{};
   };
-  Uploads(fs::path directory, FileLock lock, const Limits& limits, const Clock& clock)
+  Uploads(fs::path directory, FileLock lock, const Limits& limits, const Clock& clock,
+          store::DiskBudget& budget)
       : directory_(std::move(directory)),
         lock_(std::move(lock)),
         limits_(limits),
         clock_(clock),
+        budget_(budget),
         hashing_(2) {}
   void GiveBack(const std::string& id, bool ends);
 
@@ -78,6 +81,7 @@ class Uploads {
   FileLock lock_;
   Limits limits_;
   const Clock& clock_;
+  store::DiskBudget& budget_;
   HashAhead hashing_;
   Sync<std::map<std::string, Entry, std::less<>>> entries_;
 };

@@ -45,7 +45,11 @@ Result<void> Store::AdoptBlob(const oci::Digest& digest, const fs::path& file, L
   // Whatever is there is replaced: it has the same contents, or is damaged.
   const fs::path path = BlobPath(digest);
   TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(digest)}, [&]() -> Result<void> {
-    if (::rename(file.c_str(), path.c_str()) == 0) return {};
+    const uint64_t replaced = BlocksOf(path);
+    if (::rename(file.c_str(), path.c_str()) == 0) {
+      state_->budget->Give(replaced);
+      return {};
+    }
     return ErrnoError(errno, "rename " + file.string() + " to " + path.string());
   }));
   return SyncDirectory(path.parent_path());
@@ -77,6 +81,7 @@ Result<void> Store::PutBlobStream(const oci::Digest& digest, const ByteSource& s
   DurableFile file = TRY(DurableFile::Create(TRY(state_->claims->TemporaryFor(path)), 0444));
   Sha256 hash;
   uint64_t size = 0;
+  DiskShare share(*state_->budget);
   std::string buffer(1 << 20, '\0');
   while (const size_t n = TRY(source(buffer.data(), buffer.size()))) {
     const std::string_view bytes(buffer.data(), n);
@@ -86,6 +91,7 @@ Result<void> Store::PutBlobStream(const oci::Digest& digest, const ByteSource& s
                                        std::to_string(limit_bytes) + " bytes that its descriptor says.");
     }
     hash.Update(bytes);
+    TRY(share.Grow(size));
     TRY(file.Write(bytes));
   }
   const auto found = oci::Digest::FromSha256Hex(Hex(hash.Finish()));
@@ -93,7 +99,9 @@ Result<void> Store::PutBlobStream(const oci::Digest& digest, const ByteSource& s
     return Error(Code::kInvalid, "The blob " + digest.Render() + " has other contents: their digest is " +
                                      found.Render() + ".");
   }
+  const uint64_t replaced = BlocksOf(path);
   TRY(file.Publish(path));
+  share.Keep(replaced);
   return SyncDirectory(path.parent_path());
 }
 

@@ -283,6 +283,25 @@ TEST_P(CatalogContract, AManifestGoesWithItsTags) {
               testing::ElementsAre(D("s")));
 }
 
+TEST_P(CatalogContract, RepositoriesAreListedWithWhatTheyHave) {
+  const RepositoryBlob blob{"web", D("b"), 7, At(1)};
+  const RepositoryManifest manifest{"api", D("b"), "type", 9, std::nullopt, "", "", At(2)};
+  MustWrite([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.PutRepositoryBlob(blob));
+    return rows.PutRepositoryManifest(manifest);
+  });
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListRepositories(); }),
+              testing::ElementsAre("api", "web"));
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListRepositoryBlobs("web"); }),
+              testing::ElementsAre(blob));
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListRepositoryManifests("api"); }),
+              testing::ElementsAre(manifest));
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListRepositoryManifests("web"); }),
+              testing::IsEmpty());
+  EXPECT_THAT(Read([](const CatalogRows& rows) { return rows.ListRepositoriesWith(D("b")); }),
+              testing::ElementsAre("api", "web"));
+}
+
 TEST_P(CatalogContract, CacheEntriesAreReplaced) {
   CacheEntry entry{"step:1", R"({"a":"é"})", {{L("x"), L("y")}, {D("i")}}, At(4)};
   const CacheEntry bare{"file:/a b", "1", {}, At(1)};

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 
+#include "base/units.h"
 #include "store/claims.h"
 #include "store/lease.h"
 #include "store/reachable.h"
@@ -34,7 +36,10 @@ class Collection {
     // Outside any transaction: this reads every sealed layer.
     TRY(MarkRows());
     TRY(ListFiles());
+    if (options_.dry_run) TRY(AttributeBytes());
     TRY(Sweep());
+    // Removed files are not given back one by one: the count is made anew.
+    if (!options_.dry_run && store_.budget().limit_bytes()) TRY(store_.budget().Measure());
     return collected_;
   }
 
@@ -72,17 +77,81 @@ class Collection {
     std::vector<LeaseRow> dead;
     TRY(ReadClaims(rows, dead));
     collected_.leases = dead.size();
-    rows_ = TRY(NeededRows::Find(rows, needed_.claimed(), clock_.Now() - options_.keep_cache));
+    rows_ = TRY(NeededRows::Find(rows, needed_.claimed(), clock_.Now() - options_.keep_cache, options_.rules,
+                                 clock_.Now()));
     for (const CacheEntry& entry : TRY(rows.ListCache()))
       collected_.cache_entries += !rows_.cache.contains(entry.key);
     for (const ImageRow& image : TRY(rows.ListImages())) {
-      collected_.images += !rows_.images.contains(image.digest);
-      if (rows_.images.contains(image.digest)) images_.push_back(image.digest);
+      if (rows_.images.contains(image.digest)) {
+        images_.push_back(image.digest);
+      } else {
+        ++collected_.images;
+        going_.push_back(image);
+      }
     }
     for (const Layer& layer : TRY(rows.ListLayers()))
       if (rows_.layers.contains(layer.id)) layers_.push_back(layer.id);
-    TRY(needed_.AddRepositories(rows));
+    TRY(Explain(rows));
+    TRY(needed_.AddRepositories(rows, options_.without));
     return RemoveTemporary();
+  }
+
+  // Which images go, by name and reason; newest first.
+  Result<void> Explain(const CatalogRows& rows) {
+    std::map<oci::Digest, std::vector<std::string>> names;
+    for (const NamedImage& image : TRY(rows.ListNamedImages()))
+      names[image.digest].push_back(image.repository);
+    std::stable_sort(going_.begin(), going_.end(),
+                     [](const ImageRow& a, const ImageRow& b) { return a.created > b.created; });
+    for (const ImageRow& image : going_) {
+      RemovedImage removed{image.digest, names[image.digest], 0, rows_.reasons[image.digest]};
+      if (removed.reason.empty())
+        removed.reason = "no tag, channel, revision, running work or build step used within " +
+                         RenderDuration(options_.keep_cache) + " names it";
+      collected_.removed.push_back(std::move(removed));
+    }
+    return {};
+  }
+
+  // Of a dry run: what each image would free.
+  Result<void> AttributeBytes() {
+    std::map<ObjectId, const File*> objects;
+    std::map<ObjectId, const File*> layers;
+    std::map<ObjectId, const File*> blobs;
+    for (const File& file : garbage_) {
+      auto& files = file.kind == File::Kind::kObject  ? objects
+                    : file.kind == File::Kind::kLayer ? layers
+                                                      : blobs;
+      files.emplace(file.name, &file);
+    }
+    for (size_t i = 0; i < going_.size(); ++i) {
+      uint64_t& bytes = collected_.removed[i].bytes;
+      const auto take = [&](std::map<ObjectId, const File*>& files, const ObjectId& name) -> Result<bool> {
+        const auto found = files.find(name);
+        if (found == files.end()) return false;
+        bytes += TRY(BytesOf(found->second->path));
+        files.erase(found);
+        return true;
+      };
+      TRY(take(blobs, ObjectId(ClaimBytes(going_[i].digest))));
+      // What cannot be read any more is not counted with an image, only in the sum.
+      if (auto image = store_.GetImage(going_[i].digest)) {
+        TRY(take(blobs, ObjectId(ClaimBytes(image->manifest.config.digest))));
+        for (const oci::Descriptor& layer : image->manifest.layers)
+          TRY(take(blobs, ObjectId(ClaimBytes(layer.digest))));
+      }
+      for (const ImageRow::LayerRef& layer : going_[i].layers) {
+        if (!TRY(take(layers, layer.id))) continue;
+        auto tree = store_.ReadLayer(layer.id);
+        if (!tree) continue;
+        std::vector<ObjectId> named;
+        tree->Walk([&](const std::string&, const Node& node, bool first) {
+          if (first && !node.object.empty()) named.push_back(node.object);
+        });
+        for (const ObjectId& object : named) TRY(take(objects, object));
+      }
+    }
+    return {};
   }
 
   // First the rows, then the files: a crash in between leaves files without a row.
@@ -91,13 +160,16 @@ class Collection {
     TRY(ReadClaims(rows, dead));
     for (const LeaseRow& lease : dead) TRY(rows.RemoveLease(lease.id));
     collected_.leases = dead.size();
-    rows_ = TRY(NeededRows::Find(rows, needed_.claimed(), clock_.Now() - options_.keep_cache));
+    rows_ = TRY(NeededRows::Find(rows, needed_.claimed(), clock_.Now() - options_.keep_cache, options_.rules,
+                                 clock_.Now()));
     for (const CacheEntry& entry : TRY(rows.ListCache())) {
       if (!rows_.cache.contains(entry.key)) collected_.cache_entries += TRY(rows.RemoveCache(entry.key));
     }
     for (const ImageRow& image : TRY(rows.ListImages())) {
-      if (!rows_.images.contains(image.digest)) collected_.images += TRY(rows.RemoveImage(image.digest));
+      if (!rows_.images.contains(image.digest)) going_.push_back(image);
     }
+    TRY(Explain(rows));
+    for (const ImageRow& image : going_) collected_.images += TRY(rows.RemoveImage(image.digest));
     for (const Layer& layer : TRY(rows.ListLayers()))
       if (!rows_.layers.contains(layer.id)) TRY(rows.RemoveLayer(layer.id));
     TRY(ListRows(rows));
@@ -111,7 +183,7 @@ class Collection {
     layers_.clear();
     for (const ImageRow& image : TRY(rows.ListImages())) images_.push_back(image.digest);
     for (const Layer& layer : TRY(rows.ListLayers())) layers_.push_back(layer.id);
-    TRY(needed_.AddRepositories(rows));
+    TRY(needed_.AddRepositories(rows, {}));
     generation_ = TRY(rows.Generation());
     return {};
   }
@@ -261,6 +333,7 @@ class Collection {
   ClaimReader claims_;
   NeededFiles needed_;
   NeededRows rows_;
+  std::vector<ImageRow> going_;
   std::set<std::string> live_;  // sessions
   int64_t generation_ = -1;
   std::vector<oci::Digest> images_;

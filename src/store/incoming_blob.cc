@@ -14,7 +14,10 @@ Result<IncomingBlob> Store::ReceiveBlob(const oci::Digest& digest, uint64_t size
   TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(digest)}, []() -> Result<void> { return {}; }));
   const fs::path path = BlobPath(digest);
   DurableFile file = TRY(DurableFile::Create(TRY(state_->claims->TemporaryFor(path)), 0444));
-  return IncomingBlob(digest, size_bytes, path, std::move(file));
+  DiskShare share(*state_->budget);
+  // At once: a blob that does not fit is refused before its first byte.
+  TRY(share.Grow(size_bytes));
+  return IncomingBlob(digest, size_bytes, path, std::move(file), std::move(share));
 }
 
 Result<void> IncomingBlob::Write(std::string_view bytes) {
@@ -49,7 +52,9 @@ Result<Fd> IncomingBlob::Open() const {
 
 Result<void> IncomingBlob::Publish() {
   if (!checked_) return Error(Code::kInternal, "a blob is kept before its digest is known to be right");
+  const uint64_t replaced = BlocksOf(path_);
   TRY(file_.Publish(path_));
+  share_.Keep(replaced);
   return SyncDirectory(path_.parent_path());
 }
 

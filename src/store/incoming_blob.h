@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/sha256.h"
 #include "oci/digest.h"
+#include "store/disk_budget.h"
 #include "store/durable_file.h"
 
 namespace ingot::store {
@@ -32,12 +33,17 @@ class IncomingBlob {
 
  private:
   friend class Store;
-  IncomingBlob(oci::Digest digest, uint64_t size_bytes, fs::path path, DurableFile file)
-      : digest_(std::move(digest)), size_bytes_(size_bytes), path_(std::move(path)), file_(std::move(file)) {}
+  IncomingBlob(oci::Digest digest, uint64_t size_bytes, fs::path path, DurableFile file, DiskShare share)
+      : digest_(std::move(digest)),
+        size_bytes_(size_bytes),
+        path_(std::move(path)),
+        file_(std::move(file)),
+        share_(std::move(share)) {}
   oci::Digest digest_;
   uint64_t size_bytes_;
   fs::path path_;
   DurableFile file_;
+  DiskShare share_;
   Sha256 hash_;
   uint64_t received_bytes_ = 0;
   bool checked_ = false;

@@ -97,6 +97,38 @@ Result<bool> MemoryRepositoryRows::RemoveRepositoryTag(std::string_view reposito
   return Changed(t_.repository_tags.erase({std::string(repository), std::string(tag)}) > 0);
 }
 
+Result<std::vector<std::string>> MemoryRepositoryRows::ListRepositories() const {
+  std::set<std::string> names;
+  for (const auto& [key, blob] : t_.repository_blobs) names.insert(key.first);
+  for (const auto& [key, manifest] : t_.repository_manifests) names.insert(key.first);
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
+Result<std::vector<RepositoryManifest>> MemoryRepositoryRows::ListRepositoryManifests(
+    std::string_view repository) const {
+  std::vector<RepositoryManifest> found;
+  for (const auto& [key, manifest] : t_.repository_manifests)
+    if (key.first == repository) found.push_back(manifest);
+  return found;
+}
+
+Result<std::vector<RepositoryBlob>> MemoryRepositoryRows::ListRepositoryBlobs(
+    std::string_view repository) const {
+  std::vector<RepositoryBlob> found;
+  for (const auto& [key, blob] : t_.repository_blobs)
+    if (key.first == repository) found.push_back(blob);
+  return found;
+}
+
+Result<std::vector<std::string>> MemoryRepositoryRows::ListRepositoriesWith(const oci::Digest& digest) const {
+  std::set<std::string> names;
+  for (const auto& [key, blob] : t_.repository_blobs)
+    if (key.second == digest) names.insert(key.first);
+  for (const auto& [key, manifest] : t_.repository_manifests)
+    if (key.second == digest) names.insert(key.first);
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
 Result<std::vector<oci::Digest>> MemoryRepositoryRows::ListRepositoryDigests() const {
   std::set<oci::Digest> digests;
   for (const auto& [key, blob] : t_.repository_blobs) digests.insert(key.second);

@@ -68,6 +68,10 @@ class MemoryRepositoryRows : public CatalogRows {
   Result<std::vector<Tag>> ListRepositoryTags(std::string_view repository) const override;
   Result<std::vector<Tag>> ListRepositoryTags() const override;
   Result<bool> RemoveRepositoryTag(std::string_view repository, std::string_view tag) override;
+  Result<std::vector<std::string>> ListRepositories() const override;
+  Result<std::vector<RepositoryManifest>> ListRepositoryManifests(std::string_view repository) const override;
+  Result<std::vector<RepositoryBlob>> ListRepositoryBlobs(std::string_view repository) const override;
+  Result<std::vector<std::string>> ListRepositoriesWith(const oci::Digest& digest) const override;
   Result<std::vector<oci::Digest>> ListRepositoryDigests() const override;
 
  protected:

@@ -16,6 +16,7 @@
 #include <unordered_map>
 
 #include "base/sync.h"
+#include "store/disk_budget.h"
 
 namespace ingot::store {
 namespace {
@@ -90,6 +91,7 @@ struct ObjectPool::State {
   std::atomic<uint64_t> next_name{0};
   Sync<Queue> queue;
   ObjectGuard* guard = nullptr;
+  DiskBudget* budget = nullptr;
   std::mutex flushing;  // one Flush at a time; Put and Open go on meanwhile
 
   struct Staging {
@@ -106,6 +108,15 @@ struct ObjectPool::State {
   }
 
   fs::path Final(const ObjectId& id) const { return directory / id.RelativePath(); }
+
+  // Before bytes are written.
+  Result<void> Admit(uint64_t bytes) {
+    return budget == nullptr ? Result<void>() : budget->Take(OnDisk(bytes));
+  }
+  // They will not stay.
+  void Withdraw(uint64_t bytes) {
+    if (budget != nullptr) budget->Give(OnDisk(bytes));
+  }
 
   // This process's own staging folder, made with the first use.
   Result<fs::path> StagingFolder();
@@ -196,6 +207,7 @@ Result<void> ObjectPool::State::Stage(const ObjectId& id, uint64_t size, const f
       queue.lock()->objects.emplace(id, Pending{staged.filename().string(), replace}).second) {
     return {};
   }
+  Withdraw(size);
   if (::unlink(staged.c_str()) != 0) return ErrnoError(errno, "remove " + staged.string());
   return {};
 }
@@ -240,6 +252,10 @@ void ObjectPool::SetGuard(ObjectGuard* guard) {
   state_->guard = guard;
 }
 
+void ObjectPool::SetBudget(DiskBudget* budget) {
+  state_->budget = budget;
+}
+
 const fs::path& ObjectPool::directory() const {
   return state_->directory;
 }
@@ -251,8 +267,13 @@ Result<ObjectId> ObjectPool::Put(std::string_view bytes) {
   const ObjectId id = ObjectId::Of(bytes);
   bool replace = false;
   if (id.empty() || TRY(state_->Present(id, bytes.size(), replace))) return id;
-  const fs::path staged = TRY(state_->WriteStaged(bytes));
-  TRY(state_->Stage(id, bytes.size(), staged));
+  TRY(state_->Admit(bytes.size()));
+  auto staged = state_->WriteStaged(bytes);
+  if (!staged) {
+    state_->Withdraw(bytes.size());
+    return std::move(staged).error();
+  }
+  TRY(state_->Stage(id, bytes.size(), *staged));
   return id;
 }
 
@@ -262,6 +283,7 @@ Result<ObjectId::Measured> ObjectPool::PutStream(const ByteSource& source) {
   Fd fd = TRY(OpenFile(staged, O_WRONLY | O_CREAT | O_EXCL, 0444));
   // The name must be that of the bytes stored, whatever happens to the source meanwhile: hash what is
   // written.
+  uint64_t admitted = 0;  // of the file's beginning
   const auto copy = [&]() -> Result<ObjectId::Measured> {
     const auto buffer = std::make_unique_for_overwrite<char[]>(kCopyBuffer);
     ObjectHasher hasher;
@@ -269,6 +291,10 @@ Result<ObjectId::Measured> ObjectPool::PutStream(const ByteSource& source) {
     while (const size_t n = TRY(source(buffer.get(), kCopyBuffer))) {
       const std::string_view bytes(buffer.get(), n);
       hasher.Update(bytes);
+      if (const uint64_t whole = OnDisk(measured.size_bytes + n); whole > admitted) {
+        TRY(state_->Admit(whole - admitted));
+        admitted = whole;
+      }
       TRY(WriteAll(fd.get(), bytes));
       measured.size_bytes += n;
     }
@@ -279,6 +305,7 @@ Result<ObjectId::Measured> ObjectPool::PutStream(const ByteSource& source) {
   auto measured = copy();
   fd.reset();
   if (!measured || measured->id.empty()) {
+    state_->Withdraw(admitted);
     ::unlink(staged.c_str());
     return measured;
   }
@@ -302,6 +329,11 @@ Result<ObjectId::Measured> ObjectPool::PutFd(int fd) {
     if (::ioctl(copy.get(), FICLONE, fd) == 0) {
       auto measured = ObjectId::OfFile(copy.get());
       auto normal = measured ? NormaliseInode(copy.get(), staged) : Result<void>();
+      auto admitted = measured ? state_->Admit(measured->size_bytes) : Result<void>();
+      if (!admitted) {
+        ::unlink(staged.c_str());
+        return std::move(admitted).error();
+      }
       if (measured && normal && !measured->id.empty()) {
         TRY(state_->Stage(measured->id, measured->size_bytes, staged));
         return measured;
@@ -340,12 +372,15 @@ Result<ObjectId::Measured> ObjectPool::Adopt(const fs::path& path) {
   bool replace = false;
   if (measured.id.empty() || TRY(state_->Present(measured.id, measured.size_bytes, replace)))
     return remove(measured);
+  TRY(state_->Admit(measured.size_bytes));
   std::string name;
   const fs::path staged = TRY(state_->NewStagedName(name));
   TRY(StripAttributes(fd.get(), path));
   TRY(NormaliseInode(fd.get(), path));
   if (::rename(path.c_str(), staged.c_str()) != 0) {
-    if (errno != EXDEV) return ErrnoError(errno, "move " + path.string() + " into the object pool");
+    const int failed = errno;
+    state_->Withdraw(measured.size_bytes);
+    if (failed != EXDEV) return ErrnoError(failed, "move " + path.string() + " into the object pool");
     return remove(TRY(PutFd(fd.get())));
   }
   TRY(state_->Stage(measured.id, measured.size_bytes, staged));

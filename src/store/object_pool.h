@@ -24,6 +24,8 @@
 
 namespace ingot::store {
 
+class DiskBudget;
+
 // Keeps the collector from removing an object between the look that found it and the row that refers to it
 // (lease.h).
 class ObjectGuard {
@@ -47,6 +49,9 @@ class ObjectPool {
   // From now on every object is claimed before the pool looks whether it has it. `guard` must outlive the
   // pool; nullptr (the beginning): no collector runs. Not while another thread uses the pool.
   void SetGuard(ObjectGuard* guard);
+  // From now on what is put is taken from `budget` first (its kNoSpace is passed on), which must outlive the
+  // pool. Not while another thread uses the pool.
+  void SetBudget(DiskBudget* budget);
 
   // Put… and Adopt give the content's name. No bytes: the empty ObjectId, and nothing is
   // stored. What was put can be read through this ObjectPool at once (OpenObject, Has), by others after

@@ -6,10 +6,20 @@
 #include <cerrno>
 #include <map>
 
+#include "store/named_retention.h"
+
 namespace ingot::store {
 
-Result<NeededRows> NeededRows::Find(const CatalogRows& rows, const Claimed& claimed, WallTime cache_since) {
+Result<NeededRows> NeededRows::Find(const CatalogRows& rows, const Claimed& claimed, WallTime cache_since,
+                                    const std::vector<RetentionRule>& rules, WallTime now) {
   NeededRows needed;
+  for (NamedVerdict& verdict : TRY(JudgeNamedImages(rows, rules, now))) {
+    if (verdict.keep) {
+      needed.images.insert(verdict.digest);
+    } else {
+      needed.reasons.emplace(verdict.digest, std::move(verdict.reason));
+    }
+  }
   std::map<oci::Digest, ImageRow> images;
   for (ImageRow& image : TRY(rows.ListImages())) images.emplace(image.digest, std::move(image));
 
@@ -76,8 +86,9 @@ Result<void> NeededFiles::AddImage(const oci::Digest& digest) {
   return {};
 }
 
-Result<void> NeededFiles::AddRepositories(const RepositoryRows& rows) {
-  for (const oci::Digest& digest : TRY(rows.ListRepositoryDigests())) blobs_.insert(ClaimBytes(digest));
+Result<void> NeededFiles::AddRepositories(const RepositoryRows& rows, const std::set<oci::Digest>& without) {
+  for (const oci::Digest& digest : TRY(rows.ListRepositoryDigests()))
+    if (!without.contains(digest)) blobs_.insert(ClaimBytes(digest));
   return {};
 }
 

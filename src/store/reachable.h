@@ -1,6 +1,7 @@
 // What rows and claims lead to. Internal to garbage collection.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <unordered_set>
@@ -10,6 +11,7 @@
 #include "base/result.h"
 #include "store/catalog.h"
 #include "store/claims.h"
+#include "store/retention.h"
 #include "store/store.h"
 
 namespace ingot::store {
@@ -25,9 +27,13 @@ struct NeededRows {
   std::set<oci::Digest> images;
   std::set<LayerId> layers;
   std::set<std::string> cache;
+  // Why an image that is not needed goes, where a rule says so.
+  std::map<oci::Digest, std::string> reasons;
 
-  // Cache entries used after `cache_since` are roots; older ones are needed when all they refer to is.
-  static Result<NeededRows> Find(const CatalogRows& rows, const Claimed& claimed, WallTime cache_since);
+  // Cache entries used after `cache_since` are roots; older ones are needed when all they refer to is. Rules
+  // of projects (rows) and of the host (`rules`) keep images that a tag of a repository has named.
+  static Result<NeededRows> Find(const CatalogRows& rows, const Claimed& claimed, WallTime cache_since,
+                                 const std::vector<RetentionRule>& rules, WallTime now);
 };
 
 // Which files are needed for given images and layers. Grows only.
@@ -38,8 +44,8 @@ class NeededFiles {
   // Reads each sealed layer and manifest once. An Error when one cannot be read: what it needs is unknown.
   Result<void> AddLayer(const LayerId& id);
   Result<void> AddImage(const oci::Digest& digest);
-  // All that was pushed to the registry.
-  Result<void> AddRepositories(const RepositoryRows& rows);
+  // All that was pushed to the registry, but `without`.
+  Result<void> AddRepositories(const RepositoryRows& rows, const std::set<oci::Digest>& without);
   // A claimed layer may not be written yet; then its objects are claimed themselves.
   Result<void> AddClaims(const std::vector<ClaimReader::Found>& claims);
 

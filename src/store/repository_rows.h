@@ -78,6 +78,14 @@ class RepositoryRows {
   virtual Result<std::vector<Tag>> ListRepositoryTags() const = 0;
   virtual Result<bool> RemoveRepositoryTag(std::string_view repository, std::string_view tag) = 0;
 
+  // By name, those that have something.
+  virtual Result<std::vector<std::string>> ListRepositories() const = 0;
+  virtual Result<std::vector<RepositoryManifest>> ListRepositoryManifests(
+      std::string_view repository) const = 0;
+  virtual Result<std::vector<RepositoryBlob>> ListRepositoryBlobs(std::string_view repository) const = 0;
+  // Which have it, as a blob or a manifest.
+  virtual Result<std::vector<std::string>> ListRepositoriesWith(const oci::Digest& digest) const = 0;
+
   // Of all blobs and manifests of all repositories, each once.
   virtual Result<std::vector<oci::Digest>> ListRepositoryDigests() const = 0;
 };

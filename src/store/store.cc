@@ -51,12 +51,18 @@ Result<std::unique_ptr<Store>> Store::Open(const StorePaths& paths, Catalog& cat
   ObjectPool pool = TRY(ObjectPool::Open(paths.objects));
   auto claims = std::make_shared<Claims>(paths.claims);
   pool.SetGuard(claims.get());
-  auto state = std::unique_ptr<State>(new State{paths, &catalog, &clock, std::move(claims), std::move(pool)});
+  auto budget = std::make_unique<DiskBudget>(catalog, paths.objects.parent_path());
+  pool.SetBudget(budget.get());
+  auto state = std::unique_ptr<State>(
+      new State{paths, &catalog, &clock, std::move(claims), std::move(budget), std::move(pool)});
   return std::unique_ptr<Store>(new Store(std::move(state)));
 }
 
 ObjectPool& Store::objects() {
   return state_->pool;
+}
+DiskBudget& Store::budget() {
+  return *state_->budget;
 }
 Catalog& Store::catalog() {
   return *state_->catalog;
@@ -72,8 +78,13 @@ Result<Lease> Store::TakeLease(std::string_view purpose) {
   row.expires = state_->clock->Now() + kLeaseLife;
   row.claims = TRY(state_->claims->Begin());
   // Not synced: a lease means nothing after a power cut.
-  auto written = state_->catalog->Write([&](CatalogRows& rows) -> Result<void> { return rows.PutLease(row); },
-                                        Durability::kNone);
+  auto written = state_->catalog->Write(
+      [&](CatalogRows& rows) -> Result<void> {
+        // Who writes without a limit does not count what it writes: who has one measures anew.
+        if (!state_->budget->limit_bytes()) TRY(rows.PutDiskUsage(std::nullopt));
+        return rows.PutLease(row);
+      },
+      Durability::kNone);
   if (!written) {
     state_->claims->End();
     return std::move(written).error().While("taking a lease on the store");
@@ -100,9 +111,16 @@ Result<void> Store::State::PutFile(ClaimKind kind, const ObjectId::Bytes& name, 
     return {};
   }));
   if (!present) {
-    DurableFile file = TRY(DurableFile::Create(TRY(claims->TemporaryFor(path)), 0444));
-    TRY(file.Write(bytes));
-    TRY(file.Publish(path));
+    TRY(budget->Take(OnDisk(bytes.size())));
+    const auto write = [&]() -> Result<void> {
+      DurableFile file = TRY(DurableFile::Create(TRY(claims->TemporaryFor(path)), 0444));
+      TRY(file.Write(bytes));
+      return file.Publish(path);
+    };
+    if (auto written = write(); !written) {
+      budget->Give(OnDisk(bytes.size()));
+      return written;
+    }
   }
   return {};
 }

@@ -9,7 +9,7 @@
 // what a row names exists, whole (docs/formats/store.md).
 //
 // Besides what is said below, every function can return kIo, kNoSpace, kPermission, kConflict (the catalog
-// was locked for ten seconds) and kCorrupt.
+// was locked for ten seconds) and kCorrupt. kNoSpace also when the host's disk_limit would be exceeded.
 #pragma once
 
 #include <functional>
@@ -27,6 +27,7 @@
 #include "oci/image_config.h"
 #include "oci/manifest.h"
 #include "store/catalog.h"
+#include "store/disk_budget.h"
 #include "store/incoming_blob.h"
 #include "store/lease.h"
 #include "store/object_pool.h"
@@ -72,6 +73,8 @@ class Store {
 
   // The file contents. Put into it only while holding a lease of this Store: otherwise kInternal.
   ObjectPool& objects();
+  // What may yet be written; without a limit of the host everything.
+  DiskBudget& budget();
   Catalog& catalog();
   const StorePaths& paths() const;
 

@@ -13,10 +13,14 @@ struct Store::State {
   Catalog* catalog;
   const Clock* clock;
   std::shared_ptr<Claims> claims;  // shared with the leases; outlives the pool, whose guard it is
+  std::unique_ptr<DiskBudget> budget;
   ObjectPool pool;
   TagRules tag_rules = {};
 
-  ~State() { pool.SetGuard(nullptr); }
+  ~State() {
+    pool.SetGuard(nullptr);
+    pool.SetBudget(nullptr);
+  }
 
   // Writes a file under a claim unless one of this size is there. The contents are durable then, the name
   // only after SyncDirectory; to be called also when the file was there, as who wrote it may not have come to

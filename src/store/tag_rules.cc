@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "store/name_pattern.h"
+#include "base/glob.h"
+#include "store/version_tag.h"
 
 namespace ingot::store {
 namespace {
@@ -21,10 +22,10 @@ Result<std::optional<oci::Digest>> FixedAs(const CatalogRows& rows, const Tag& t
 
 bool TagRules::Immutable(std::string_view repository, std::string_view tag) const {
   for (const TagRule& rule : rules_) {
-    if (!MatchesName(rule.repositories, repository)) continue;
+    if (!GlobMatches(rule.repositories, repository)) continue;
     return (rule.versions && IsVersionTag(tag)) ||
            std::any_of(rule.tags.begin(), rule.tags.end(),
-                       [&](const std::string& pattern) { return MatchesName(pattern, tag); });
+                       [&](const std::string& pattern) { return GlobMatches(pattern, tag); });
   }
   return IsVersionTag(tag);
 }

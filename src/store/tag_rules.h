@@ -1,4 +1,4 @@
-// TagRules: which tags never move. Without a rule of the host they are versions (name_pattern.h), in every
+// TagRules: which tags never move. Without a rule of the host they are versions (version_tag.h), in every
 // repository.
 //
 // An immutable tag is fixed when it is set first: setting it to the same again is fine, to something else is
@@ -15,7 +15,7 @@
 namespace ingot::store {
 
 struct TagRule {
-  std::string repositories;       // a pattern
+  std::string repositories;       // a glob (base/glob.h)
   bool versions = true;           // versions are immutable
   std::vector<std::string> tags;  // and tags that match one of these patterns
 };
