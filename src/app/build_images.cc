@@ -114,6 +114,25 @@ Result<Workshop> OpenWorkshop(const Invocation& invocation, const BuildRequest& 
   return workshop;
 }
 
+// So that collections know it, which have no definition at hand. Written when it has changed.
+Result<void> RecordRetention(store::Store& store, const definition::Definition& definition) {
+  store::ProjectRetention wanted;
+  wanted.project = definition.project;
+  if (definition.policy) {
+    if (definition.policy->keep) wanted.keep = static_cast<uint64_t>(*definition.policy->keep);
+    wanted.keep_for = definition.policy->keep_for;
+  }
+  store::ProjectRetention known;
+  known.project = definition.project;
+  TRY(store.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
+    for (store::ProjectRetention& row : TRY(rows.ListProjectRetention()))
+      if (row.project == definition.project) known = std::move(row);
+    return {};
+  }));
+  if (known == wanted) return {};
+  return store.catalog().Write([&](store::CatalogRows& rows) { return rows.SetProjectRetention(wanted); });
+}
+
 }  // namespace
 
 Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& invocation,
@@ -132,6 +151,7 @@ Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& i
     auto tagged = store.GetTag(repository, "latest");
     if (!tagged || *tagged != image.manifest) TRY(store.SetTag(repository, "latest", image.manifest));
   }
+  TRY(RecordRetention(store, project.definition));
   return built;
 }
 

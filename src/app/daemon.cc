@@ -4,6 +4,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "app/signals.h"
 #include "base/subprocess.h"
 #include "store/quarantine.h"
 
@@ -14,8 +15,9 @@ namespace {
 constexpr uint64_t kLogLimitBytes = uint64_t{64} << 20;
 constexpr int kLogsKept = 3;
 constexpr auto kHousekeeping = std::chrono::seconds(30);
-// Revisions whose images stay: the default of `policy.retention`.
+// Revisions whose images stay: the default of `policy.retention`, and the most that is looked at.
 constexpr size_t kRevisionsKept = 10;
+constexpr size_t kRevisionsLookedAt = 10'000;
 
 platform::RootFs RootOf(const store::Store& store, const store::Image& image, const fs::path& objects) {
   platform::RootFs root;
@@ -90,6 +92,7 @@ Result<void> Daemon::Wire() {
   controller_ = TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_));
   control_ = std::thread([this] { ControlLoop(); });
   housekeeping_ = std::thread([this] { HousekeepingLoop(); });
+  collector_ = std::thread([this] { CollectorLoop(); });
   return {};
 }
 
@@ -99,6 +102,7 @@ Daemon::~Daemon() {
   changed_.notify_all();
   if (control_.joinable()) control_.join();
   if (housekeeping_.joinable()) housekeeping_.join();
+  if (collector_.joinable()) collector_.join();
   controller_.reset();
   // The platform's threads call the runtime, and the runtime's watch calls the platform: first the watch is
   // cut off, then the threads end, then the runtime.
@@ -150,6 +154,7 @@ void Daemon::ControlLoop() {
     }
     if (!tick && clock_.Steady() < due) continue;
     due = clock_.Steady() + controller_->Tick();
+    NoteProofs();
     ++*changes_.lock();
     changed_.notify_all();
   }
@@ -169,10 +174,19 @@ uint64_t Daemon::WaitForChange(uint64_t seen, Milliseconds timeout) {
 void Daemon::HousekeepingLoop() {
   auto due = clock_.Steady() + kHousekeeping;
   while (true) {
+    std::vector<store::Proof> proofs;
     {
       auto queue = queue_.lock();
-      while (!queue->closing && clock_.Steady() < due) queue.WaitFor(queue_changed_, due - clock_.Steady());
-      if (queue->closing) return;
+      while (!queue->closing && queue->proofs.empty() && clock_.Steady() < due)
+        queue.WaitFor(queue_changed_, due - clock_.Steady());
+      // What has been proven is recorded even while closing.
+      if (queue->closing && queue->proofs.empty()) return;
+      proofs.swap(queue->proofs);
+    }
+    if (!proofs.empty()) {
+      if (auto recorded = RecordProofs(proofs); !recorded)
+        LogToStderr("cannot record what has been proven: " + recorded.error().Render());
+      continue;
     }
     due = clock_.Steady() + kHousekeeping;
     // A failure (a full disk) is met again at the next turn; the log itself is never lost by it.
@@ -181,12 +195,27 @@ void Daemon::HousekeepingLoop() {
 }
 
 Result<void> Daemon::Pin(const platform::EnvironmentId& environment, const definition::Resolved* next) {
+  // What the project's last build said of retention.
+  size_t keep = kRevisionsKept;
+  std::optional<WallTime> young;
+  TRY(opened_.store->catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
+    for (const store::ProjectRetention& retention : TRY(rows.ListProjectRetention())) {
+      if (retention.project != environment.project()) continue;
+      if (retention.keep) keep = static_cast<size_t>(*retention.keep);
+      if (retention.keep_for) young = clock_.Now() - *retention.keep_for;
+    }
+    return {};
+  }));
   std::set<oci::Digest> images =
       TRY(Ask([&](rollout::Controller& controller) -> Result<std::set<oci::Digest>> {
         std::set<oci::Digest> kept;
-        for (const plan::Revision& revision : TRY(journal_->ReadRevisions(environment, kRevisionsKept)))
+        const size_t looked_at = young ? kRevisionsLookedAt : keep;
+        size_t newer = 0;
+        for (const plan::Revision& revision : TRY(journal_->ReadRevisions(environment, looked_at))) {
+          if (newer++ >= keep && !(young && revision.created >= *young)) continue;
           for (const definition::ResolvedService& service : revision.resolved.services)
             kept.insert(service.image);
+        }
         if (const rollout::EnvironmentState* state = controller.State(environment); state != nullptr)
           for (const auto& [number, revision] : state->revisions)
             for (const definition::ResolvedService& service : revision->resolved.services)
@@ -212,6 +241,7 @@ Result<void> Daemon::Teardown() {
   queue_changed_.notify_all();
   control_.join();
   housekeeping_.join();
+  collector_.join();
   controller_.reset();
   SetExitTarget(nullptr);
   platform_.reset();

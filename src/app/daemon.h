@@ -7,9 +7,11 @@
 #include <deque>
 #include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <set>
 #include <thread>
+#include <vector>
 
 #include "adapters/crun_runtime.h"
 #include "adapters/haproxy.h"
@@ -67,6 +69,7 @@ class Daemon {
     std::deque<Task> tasks;
     bool poked = false;
     bool closing = false;
+    std::vector<store::Proof> proofs;  // to be recorded
   };
 
   template <typename Work>
@@ -85,6 +88,13 @@ class Daemon {
   void Poke();
   void ControlLoop();
   void HousekeepingLoop();
+  // daemon_collect.cc: what the store needs now and then, on a thread of its own.
+  void CollectorLoop();
+  void Collect();
+  void WatchDisk();
+  // On the control thread: notes what has carried traffic since the last look.
+  void NoteProofs();
+  Result<void> RecordProofs(const std::vector<store::Proof>& proofs);
 
   Layout layout_;
   std::unique_ptr<FileLock> lock_;
@@ -115,6 +125,9 @@ class Daemon {
   std::condition_variable changed_;
   std::thread control_;
   std::thread housekeeping_;
+  std::thread collector_;
+  std::map<platform::EnvironmentId, uint64_t> proven_;  // active revisions; of the control thread
+  bool disk_warned_ = false;                            // of the collector's thread
 };
 
 }  // namespace ingot::app

@@ -1,76 +1,52 @@
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 
+#include "app/collect.h"
+#include "app/host_config.h"
 #include "app/invocation.h"
-#include "app/open_store.h"
-#include "app/terminal.h"
 #include "app/verbs.h"
-#include "base/units.h"
-#include "store/collector.h"
 
 namespace ingot::app {
 
 namespace {
 
-Json CountJson(const store::Collected::Count& count) {
-  return JsonObject{{"files", count.files}, {"bytes", count.bytes}};
-}
+struct GcOptions {
+  bool dry_run = false;
+  std::string keep_cache;
+};
 
-int Collect(Invocation& invocation, bool dry_run, const std::string& keep_cache) {
-  store::CollectOptions options;
-  options.dry_run = dry_run;
-  if (!keep_cache.empty()) {
-    auto keep = ParseDuration(keep_cache);
-    if (!keep) return Report(invocation, std::move(keep).error().While("--keep-cache"));
-    options.keep_cache = *keep;
-  }
+int Collect(Invocation& invocation, const GcOptions& options) {
+  auto keep_cache = KeepCacheOf(options.keep_cache);
+  if (!keep_cache) return Report(invocation, keep_cache.error());
   auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
-  auto collected = store::Collect(*opened->store, options, *opened->clock);
-  if (!collected) return Report(invocation, collected.error());
-  if (invocation.json) {
-    PrintJson(JsonObject{{"dry_run", dry_run},
-                         {"freed_bytes", collected->freed_bytes()},
-                         {"objects", CountJson(collected->objects)},
-                         {"layers", CountJson(collected->layers)},
-                         {"blobs", CountJson(collected->blobs)},
-                         {"temporary", CountJson(collected->temporary)},
-                         {"kept", CountJson(collected->kept)},
-                         {"images", collected->images},
-                         {"cache_entries", collected->cache_entries},
-                         {"leases", collected->leases}});
-    return kDone;
-  }
-  const auto row = [](const char* name, const store::Collected::Count& count) {
-    return std::vector<std::string>{name, std::to_string(count.files), RenderSize(count.bytes)};
-  };
-  std::fputs(RenderTable({{dry_run ? "WOULD REMOVE" : "REMOVED", "FILES", "SIZE"},
-                          row("objects", collected->objects),
-                          row("layers", collected->layers),
-                          row("blobs", collected->blobs),
-                          row("temporary", collected->temporary),
-                          row("kept", collected->kept)})
-                 .c_str(),
-             stdout);
-  std::printf("%s %s; %llu images, %llu cache entries\n", dry_run ? "would free" : "freed",
-              RenderSize(collected->freed_bytes()).c_str(),
-              static_cast<unsigned long long>(collected->images),
-              static_cast<unsigned long long>(collected->cache_entries));
-  return kDone;
+  auto collection = CollectAll(*opened, options.dry_run, *keep_cache);
+  if (!collection) return Report(invocation, collection.error());
+  return ShowCollection(invocation, *collection, options.dry_run);
+}
+
+void AddCollection(CLI::App& app, Invocation& invocation, const char* name, const char* description) {
+  auto options = std::make_shared<GcOptions>();
+  CLI::App* verb = AddVerb(app, invocation, name, description,
+                           [&invocation, options] { return Collect(invocation, *options); });
+  verb->add_flag("--dry-run", options->dry_run, "only say what would go, how much it is, and by which rule");
+  verb->add_option("--keep-cache", options->keep_cache,
+                   "keep build steps used within this time (default 7d)");
+  AddHostOption(*verb, invocation);
+  verb->footer(
+      "What runs, is warm, can be rolled back to, is tagged, a channel or being built, what an index names\n"
+      "and what signs or describes something kept is never removed; `ingot images why` names what holds a\n"
+      "thing.");
 }
 
 }  // namespace
 
 void AddGc(CLI::App& app, Invocation& invocation) {
-  auto dry_run = std::make_shared<bool>(false);
-  auto keep_cache = std::make_shared<std::string>();
-  CLI::App* verb =
-      AddVerb(app, invocation, "gc", "remove what no image, revision or build needs any more",
-              [&invocation, dry_run, keep_cache] { return Collect(invocation, *dry_run, *keep_cache); });
-  verb->add_flag("--dry-run", *dry_run, "only say what would go");
-  verb->add_option("--keep-cache", *keep_cache, "keep build steps used within this time (default 7d)");
-  verb->footer("What runs, is warm, can be rolled back to, is tagged or is being built is never removed.");
+  AddCollection(app, invocation, "gc", "remove what no image, revision, build or rule of retention needs");
+}
+
+void AddImagePrune(CLI::App& images, Invocation& invocation) {
+  AddCollection(images, invocation, "prune", "remove images that nothing names or keeps, as `ingot gc` does");
 }
 
 }  // namespace ingot::app

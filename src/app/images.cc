@@ -1,8 +1,11 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 
+#include "app/daemon_client.h"
 #include "app/invocation.h"
 #include "app/open_store.h"
 #include "app/terminal.h"
@@ -12,6 +15,7 @@
 #include "oci/manifest.h"
 #include "registry/remote_manifest.h"
 #include "store/image_diff.h"
+#include "store/image_sizes.h"
 
 namespace ingot::app {
 
@@ -20,9 +24,11 @@ namespace {
 struct Listed {
   store::ImageRow row;
   std::vector<std::string> names;
-  uint64_t size_bytes = 0;    // contents of its layers
-  uint64_t unique_bytes = 0;  // of layers that no other image has
-  bool pushed = false;        // to the registry, and not made an image of the store yet
+  uint64_t size_bytes = 0;               // contents of its layers
+  std::optional<uint64_t> unique_bytes;  // what removing it would free; nothing: unknown
+  std::vector<std::string> channels;
+  std::vector<std::string> kept_by;  // environments that run it, have it warm or may roll back to it
+  bool pushed = false;               // to the registry, and not made an image of the store yet
 };
 
 // What was pushed to the store's registry and has a tag there. Sizes are those of the blobs.
@@ -54,44 +60,101 @@ Result<void> AddPushed(store::Store& store, std::vector<Listed>& out) {
   return {};
 }
 
-Result<std::vector<Listed>> ListImages(store::Store& store) {
+Result<std::vector<Listed>> ListImages(store::Store& store, std::string& problem) {
   std::map<oci::Digest, std::vector<std::string>> names;
   for (const store::Tag& tag : TRY(store.ListTags()))
     names[tag.digest].push_back(tag.repository + ":" + tag.tag);
   std::vector<Listed> out;
-  std::map<store::LayerId, int> users;
-  std::map<store::LayerId, uint64_t> sizes;
-  for (store::ImageRow& row : TRY(store.ListImages())) {
-    std::set<store::LayerId> layers;
-    for (const auto& layer : row.layers) layers.insert(layer.id);
-    for (const store::LayerId& layer : layers) {
-      ++users[layer];
-      if (!sizes.contains(layer)) sizes[layer] = TRY(store.FindLayer(layer)).object_bytes;
+  // What cannot be read is shared with who knows whom: then nothing is known of any.
+  auto sizes = store::MeasureImages(store);
+  if (!sizes) problem = sizes.error().Render();
+  TRY(store.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
+    std::map<store::LayerId, uint64_t> contents;
+    for (const store::Layer& layer : TRY(rows.ListLayers())) contents[layer.id] = layer.object_bytes;
+    std::map<oci::Digest, std::vector<std::string>> kept;
+    for (const store::PinRow& pin : TRY(rows.ListPins()))
+      for (const oci::Digest& image : pin.images) kept[image].push_back(pin.owner);
+    std::map<oci::Digest, std::vector<std::string>> channels;
+    for (const store::Tag& tag : TRY(rows.ListTags()))
+      if (TRY(rows.IsChannel(tag.repository, tag.tag))) channels[tag.digest].push_back(tag.tag);
+    for (store::ImageRow& row : TRY(rows.ListImages())) {
+      Listed image;
+      std::set<store::LayerId> layers;
+      for (const auto& layer : row.layers)
+        if (layers.insert(layer.id).second) image.size_bytes += contents[layer.id];
+      image.names = names[row.digest];
+      image.channels = channels[row.digest];
+      image.kept_by = kept[row.digest];
+      if (sizes)
+        if (const auto size = sizes->find(row.digest); size != sizes->end())
+          image.unique_bytes = size->second.unique_bytes;
+      image.row = std::move(row);
+      out.push_back(std::move(image));
     }
-    out.push_back({std::move(row), {}, 0, 0, false});
-    out.back().names = names[out.back().row.digest];
-  }
-  for (Listed& image : out) {
-    std::set<store::LayerId> layers;
-    for (const auto& layer : image.row.layers) layers.insert(layer.id);
-    for (const store::LayerId& layer : layers) {
-      image.size_bytes += sizes[layer];
-      if (users[layer] == 1) image.unique_bytes += sizes[layer];
-    }
-  }
+    return {};
+  }));
   TRY(AddPushed(store, out));
   std::stable_sort(out.begin(), out.end(),
                    [](const Listed& a, const Listed& b) { return a.row.created > b.row.created; });
   return out;
 }
 
+// Where images run, as the daemon says it: "shop/staging web (2 ready)". nullopt: it does not answer, so it
+// is not known.
+using Running = std::multimap<std::string, std::string>;
+std::optional<Running> RunningImages(const Invocation& invocation) {
+  DaemonClient client(invocation.layout());
+  auto answer = client.Call("GET", "/v1/environments");
+  if (!answer || !answer->is_object()) return std::nullopt;
+  Running running;
+  const auto environments = GetArray(answer->get_object(), "environments");
+  if (!environments) return std::nullopt;
+  for (const Json& environment : **environments) {
+    if (!environment.is_object()) return std::nullopt;
+    const auto services = GetArray(environment.get_object(), "services");
+    if (!services) return std::nullopt;
+    for (const Json& item : **services) {
+      if (!item.is_object()) return std::nullopt;
+      const JsonObject& service = item.get_object();
+      const int64_t ready = IntOr(service, "ready", -1);
+      running.emplace(StringOr(service, "image", ""),
+                      StringOr(environment.get_object(), "environment", "") + " " +
+                          StringOr(service, "name", "") + " (" +
+                          (ready < 0 ? std::string("?") : std::to_string(ready)) + " ready)");
+    }
+  }
+  return running;
+}
+
+std::vector<std::string> RunningOf(const Running& running, const Listed& image) {
+  std::vector<std::string> places;
+  const auto [begin, end] = running.equal_range(image.row.digest.Render());
+  for (auto place = begin; place != end; ++place) places.push_back(place->second);
+  return places;
+}
+
+JsonArray ListOf(const std::vector<std::string>& strings) {
+  JsonArray array;
+  for (const std::string& text : strings) array.emplace_back(text);
+  return array;
+}
+
+std::string Joined(const std::vector<std::string>& strings) {
+  std::string text;
+  for (const std::string& one : strings) text += (text.empty() ? "" : ", ") + one;
+  return text.empty() ? "-" : text;
+}
+
 int Ls(Invocation& invocation, bool all) {
   auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
-  auto images = ListImages(*opened->store);
+  std::string problem;
+  auto images = ListImages(*opened->store, problem);
   if (!images) return Report(invocation, images.error());
+  const auto running = RunningImages(invocation);
   JsonArray rows;
-  std::vector<std::vector<std::string>> table = {{"IMAGE", "DIGEST", "SIZE", "UNIQUE", "AGE", "GOLDEN"}};
+  std::vector<std::vector<std::string>> table = {
+      {"IMAGE", "DIGEST", "SIZE", "UNIQUE", "AGE", "GOLDEN", "SIGNED", "CHANNEL", "RUNNING"}};
   size_t untagged = 0;
   for (const Listed& image : *images) {
     JsonArray names;
@@ -100,30 +163,41 @@ int Ls(Invocation& invocation, bool all) {
       names.emplace_back(name);
       shown += (shown.empty() ? "" : ", ") + name;
     }
-    rows.push_back(JsonObject{{"digest", image.row.digest.Render()},
-                              {"names", std::move(names)},
-                              {"size_bytes", image.size_bytes},
-                              {"unique_bytes", image.unique_bytes},
-                              {"created", RenderTime(image.row.created)},
-                              {"golden", image.row.golden},
-                              {"layers", image.row.layers.size()},
-                              {"pushed", image.pushed}});
+    rows.push_back(
+        JsonObject{{"digest", image.row.digest.Render()},
+                   {"names", std::move(names)},
+                   {"size_bytes", image.size_bytes},
+                   {"unique_bytes", image.unique_bytes ? Json(*image.unique_bytes) : Json(nullptr)},
+                   {"created", RenderTime(image.row.created)},
+                   {"golden", image.row.golden},
+                   {"layers", image.row.layers.size()},
+                   {"pushed", image.pushed},
+                   // No signature is looked for yet.
+                   {"signed", nullptr},
+                   {"channels", ListOf(image.channels)},
+                   {"running", running ? Json(ListOf(RunningOf(*running, image))) : Json(nullptr)},
+                   {"kept_by", ListOf(image.kept_by)}});
     if (shown.empty() && !all) {
       ++untagged;
       continue;
     }
     table.push_back({shown.empty() ? "-" : shown, std::string(image.row.digest.Short()),
-                     RenderSize(image.size_bytes), RenderSize(image.unique_bytes),
+                     RenderSize(image.size_bytes), image.unique_bytes ? RenderSize(*image.unique_bytes) : "?",
                      RenderAge(image.row.created, opened->clock->Now()),
                      image.pushed       ? Paint(Colour::kDim, "pushed")
                      : image.row.golden ? Paint(Colour::kGreen, "yes")
-                                        : Paint(Colour::kYellow, "no")});
+                                        : Paint(Colour::kYellow, "no"),
+                     "?", Joined(image.channels), running ? Joined(RunningOf(*running, image)) : "?"});
   }
   if (invocation.json) {
-    PrintJson(JsonObject{{"images", std::move(rows)}});
+    PrintJson(JsonObject{{"images", std::move(rows)},
+                         {"problem", problem.empty() ? Json(nullptr) : Json(problem)}});
     return kDone;
   }
   std::fputs(RenderTable(table).c_str(), stdout);
+  if (!problem.empty())
+    std::fprintf(stderr, "%s what is shared is unknown: %s\n", Paint(Colour::kYellow, "warning:").c_str(),
+                 problem.c_str());
   if (untagged > 0) std::printf("%zu older versions without a name; --all shows them\n", untagged);
   return kDone;
 }
@@ -233,8 +307,8 @@ int Diff(Invocation& invocation, const std::string& before, const std::string& a
 }  // namespace
 
 void AddImages(CLI::App& app, Invocation& invocation) {
-  CLI::App* images =
-      app.add_subcommand("images", "list, inspect, compare, push, pull, copy, import and export images");
+  CLI::App* images = app.add_subcommand(
+      "images", "list, inspect, compare, tag, push, pull, copy, prune, import and export images");
   images->require_subcommand(1);
   auto all = std::make_shared<bool>(false);
   auto name = std::make_shared<std::string>();
@@ -250,6 +324,10 @@ void AddImages(CLI::App& app, Invocation& invocation) {
                            [&invocation, name, other] { return Diff(invocation, *name, *other); });
   diff->add_option("before", *name, "name or digest")->required();
   diff->add_option("after", *other, "name or digest")->required();
+  AddImageWhy(*images, invocation);
+  AddImageHistory(*images, invocation);
+  AddImageTag(*images, invocation);
+  AddImagePrune(*images, invocation);
   AddImageTransfers(*images, invocation);
   AddImageArchives(*images, invocation);
 }

@@ -27,7 +27,11 @@ struct Invocation {
   bool json = false;
   std::function<int()> run;
 
-  Layout layout() const { return Layout::From(root_option); }
+  Layout layout() const {
+    Layout layout = Layout::From(root_option);
+    layout.host_config = host_config;
+    return layout;
+  }
 };
 
 // The exit code that belongs to an error: invalid → 2, refused → 4, else 1.

@@ -10,6 +10,8 @@ namespace ingot::app {
 
 struct Layout {
   fs::path root;  // absolute
+  // The host's configuration as --host-config names it; empty: not given (host_config.h).
+  std::string host_config = {};
 
   fs::path objects() const { return root / "objects"; }
   fs::path store_db() const { return root / "store.db"; }

@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
   AddStatus(app, invocation);
   AddHistory(app, invocation);
   AddRollout(app, invocation);
+  AddPromote(app, invocation);
   AddRollback(app, invocation);
   AddScale(app, invocation);
   AddDestroy(app, invocation);

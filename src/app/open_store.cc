@@ -6,10 +6,38 @@
 #include <set>
 
 #include "adapters/sqlite_catalog.h"
+#include "app/host_config.h"
 #include "base/units.h"
 #include "registry/pushed_image.h"
 
 namespace ingot::app {
+
+namespace {
+
+// The host's rules, as the store takes them.
+void ApplyHost(const definition::Host& host, OpenedStore& opened) {
+  using Kind = definition::ImmutableTags::Kind;
+  std::vector<store::TagRule> tags;
+  for (const definition::RepositoryRule& rule : host.registry.repositories) {
+    store::TagRule tag{rule.match, rule.immutable_tags.kind == Kind::kVersions, rule.immutable_tags.matching};
+    if (rule.immutable_tags.kind == Kind::kAll) tag.tags = {"**"};
+    tags.push_back(std::move(tag));
+    store::RetentionRule retention;
+    retention.repositories = rule.match;
+    retention.origin = "host.yaml: " + rule.match;
+    if (rule.retention) {
+      if (rule.retention->keep) retention.keep = static_cast<uint64_t>(*rule.retention->keep);
+      retention.keep_for = rule.retention->keep_for;
+      retention.keep_tags = rule.retention->keep_tags;
+      retention.keep_pulled = rule.retention->keep_pulled;
+    }
+    opened.retention.push_back(std::move(retention));
+  }
+  opened.store->SetTagRules(store::TagRules(std::move(tags)));
+  opened.store->budget().SetLimit(host.disk_limit_bytes);
+}
+
+}  // namespace
 
 Result<OpenedStore> OpenStore(const Layout& layout) {
   if (auto made = MakeDirectories(layout.root, 0711); !made) {
@@ -23,6 +51,9 @@ Result<OpenedStore> OpenStore(const Layout& layout) {
   opened.catalog = TRY(adapters::SqliteCatalog::Open(layout.store_db()));
   opened.store =
       TRY(store::Store::Open(store::StorePaths::Below(layout.root), *opened.catalog, *opened.clock));
+  Invocation invocation;
+  invocation.host_config = layout.host_config;
+  ApplyHost(TRY(LoadHost(invocation)), opened);
   return opened;
 }
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "app/layout.h"
 #include "base/clock.h"
+#include "store/retention.h"
 #include "store/store.h"
 
 namespace ingot::app {
@@ -13,9 +15,12 @@ struct OpenedStore {
   std::unique_ptr<Clock> clock;
   std::unique_ptr<store::Catalog> catalog;
   std::unique_ptr<store::Store> store;
+  // What host.yaml says of images in repositories: nothing is removed where it says nothing.
+  std::vector<store::RetentionRule> retention;
 };
 
-// Makes the root if missing. kPermission when it may not be written: the message says to run as root.
+// With what host.yaml says of it: disk_limit, immutable tags, retention. Makes the root if missing.
+// kPermission when it may not be written: the message says to run as root.
 Result<OpenedStore> OpenStore(const Layout& layout);
 // For verbs that only make sense on a store that is there: kNotFound instead of an empty one under a mistyped
 // root.

@@ -20,6 +20,7 @@ void AddApply(CLI::App& app, Invocation& invocation);
 void AddStatus(CLI::App& app, Invocation& invocation);
 void AddHistory(CLI::App& app, Invocation& invocation);
 void AddRollout(CLI::App& app, Invocation& invocation);
+void AddPromote(CLI::App& app, Invocation& invocation);
 void AddRollback(CLI::App& app, Invocation& invocation);
 void AddScale(CLI::App& app, Invocation& invocation);
 void AddDestroy(CLI::App& app, Invocation& invocation);
@@ -27,7 +28,11 @@ void AddLogs(CLI::App& app, Invocation& invocation);
 void AddEvents(CLI::App& app, Invocation& invocation);
 void AddImages(CLI::App& app, Invocation& invocation);
 void AddImageTransfers(CLI::App& images, Invocation& invocation);  // push, pull, copy
-void AddImageArchives(CLI::App& images, Invocation& invocation);   // import, export
+void AddImagePrune(CLI::App& images, Invocation& invocation);
+void AddImageWhy(CLI::App& images, Invocation& invocation);
+void AddImageHistory(CLI::App& images, Invocation& invocation);
+void AddImageTag(CLI::App& images, Invocation& invocation);
+void AddImageArchives(CLI::App& images, Invocation& invocation);  // import, export
 void AddGc(CLI::App& app, Invocation& invocation);
 void AddVerify(CLI::App& app, Invocation& invocation);
 void AddRegistry(CLI::App& app, Invocation& invocation);

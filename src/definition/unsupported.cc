@@ -62,11 +62,11 @@ constexpr std::array kNotYet = {
     Block{"environment.host", nullptr, "deploying to another host"},
     Block{"environment.platform", IsNotLocal, "Kubernetes"},
     Block{"environment.context", nullptr, "Kubernetes"},
-    Block{"environment.promote_from", nullptr, "promotion"},
     Block{"environment.approval", nullptr, "approval"},
     Block{"environment.verify", nullptr, "verification after a rollout"},
     Block{"access", nullptr, "access control"},
-    Block{"policy", nullptr, "policy"},
+    Block{"policy.images", nullptr, "signatures"},
+    Block{"policy.drift", nullptr, "watching for drift"},
     Block{"notify", nullptr, "notification"},
     Block{"pipeline", nullptr, "pipelines"},
 };
