@@ -139,7 +139,7 @@ JsonArray ListOf(const std::vector<std::string>& strings) {
   return array;
 }
 
-std::string Joined(const std::vector<std::string>& strings) {
+std::string NamesOrDash(const std::vector<std::string>& strings) {
   std::string text;
   for (const std::string& one : strings) text += (text.empty() ? "" : ", ") + one;
   return text.empty() ? "-" : text;
@@ -187,7 +187,8 @@ int Ls(Invocation& invocation, bool all) {
                      image.pushed       ? Paint(Colour::kDim, "pushed")
                      : image.row.golden ? Paint(Colour::kGreen, "yes")
                                         : Paint(Colour::kYellow, "no"),
-                     "?", Joined(image.channels), running ? Joined(RunningOf(*running, image)) : "?"});
+                     "?", NamesOrDash(image.channels),
+                     running ? NamesOrDash(RunningOf(*running, image)) : "?"});
   }
   if (invocation.json) {
     PrintJson(JsonObject{{"images", std::move(rows)},

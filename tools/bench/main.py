@@ -15,6 +15,7 @@ ROWS = {  # name: unit, goal, for a row that could not be measured
     "start_instance": ("ms", 30), "rollouts_under_load": ("failed", 0), "hundred_versions": ("MB", 175),
     "idle_daemon": ("MB", 30), "push_512m": ("ms", 600), "pull_512m": ("ms", 150), "manifest_get": ("µs", 33.33),
     "verify_image": ("ms", 200), "recovery_million": ("ms", 1000),
+    "collect": ("ms", 1000), "tag_put_growth": ("×", 1.2),
 }
 
 
