@@ -19,11 +19,11 @@ bool IsTrue(std::string_view text) {
 bool IsNotNone(std::string_view text) {
   return text != "none";
 }
-bool IsNotBlueGreen(std::string_view text) {
-  return text != "blue-green";
+bool IsCanaryOrRolling(std::string_view text) {
+  return text == "canary" || text == "rolling";
 }
-bool IsNotService(std::string_view text) {
-  return text != "service";
+bool IsStateful(std::string_view text) {
+  return text == "stateful";
 }
 bool IsNotDebian(std::string_view text) {
   return !text.starts_with("debian:");
@@ -42,10 +42,10 @@ constexpr std::array kNotYet = {
     Block{"images.*.compression", IsNotNone, "compressed layers"},
     Block{"images.*.build.secrets", nullptr, "build secrets"},
     Block{"images.*.build.platforms", nullptr, "building for other platforms"},
-    Block{"services.*.kind", IsNotService, "workers and stateful services"},
+    Block{"services.*.kind", IsStateful, "stateful services"},
     Block{"services.*.volumes", nullptr, "volumes"},
     Block{"services.*.keepalive_timeout", nullptr, "reuse of connections to instances"},
-    Block{"services.*.rollout.strategy", IsNotBlueGreen, "strategies other than blue-green"},
+    Block{"services.*.rollout.strategy", IsCanaryOrRolling, "the strategies canary and rolling"},
     Block{"services.*.rollout.steps", nullptr, "canary steps"},
     Block{"services.*.rollout.analysis", nullptr, "analysis"},
     Block{"services.*.scale", nullptr, "autoscaling"},

@@ -80,7 +80,7 @@ std::vector<Fleet> Fleets(const definition::Resolved& resolved) {
   for (const auto& service : resolved.services) {
     platform::FleetId id(EnvironmentOf(resolved), service.name,
                          std::string(definition::FleetDigest(service).Short()));
-    out.push_back({SpecOf(std::move(id), service), service.replicas, service.kind});
+    out.push_back({SpecOf(std::move(id), service), service.replicas, service.kind, service.rollout.strategy});
   }
   return out;
 }

@@ -67,6 +67,17 @@ void AddPeak(Plan& plan, const Fleet& fleet, uint32_t count) {
   if (count > 0 && fleet.spec.limits.memory_bytes == 0) plan.peak_unbounded = true;
 }
 
+// Of two fleets that never run together, what the larger of them takes.
+void AddLarger(Plan& plan, const Fleet& before, uint32_t count_before, const Fleet& after,
+               uint32_t count_after) {
+  const platform::Limits& a = before.spec.limits;
+  const platform::Limits& b = after.spec.limits;
+  plan.peak_memory_bytes += std::max(a.memory_bytes * count_before, b.memory_bytes * count_after);
+  plan.peak_millicpus += std::max(a.millicpus * count_before, b.millicpus * count_after);
+  if ((count_before > 0 && a.memory_bytes == 0) || (count_after > 0 && b.memory_bytes == 0))
+    plan.peak_unbounded = true;
+}
+
 std::string_view ActionName(FleetChange::Action action) {
   switch (action) {
     case FleetChange::Action::kStart:
@@ -110,14 +121,20 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     const Fleet* same = active ? active->revision.Find(fleet.spec.id) : nullptr;
     const uint32_t count = NextCount(active, fleet);
     if (same == nullptr) {
-      FleetChange change{FleetChange::Action::kStart, fleet.spec.id, count, {}};
+      FleetChange change{FleetChange::Action::kStart, fleet.spec.id, count, {}, fleet.strategy};
+      const Fleet* former = active ? active->revision.FleetOf(service) : nullptr;
+      if (former != nullptr && StopsFirst(*former, fleet)) change.strategy = definition::Strategy::kRecreate;
       if (active) change.differences = DifferencesOf(active->revision.resolved, next, service);
+      // The old instances of a service that stops first have left before the new ones come.
+      if (former != nullptr && StopsFirst(*former, fleet))
+        AddLarger(plan, *former, InEffect(active->replicas, *former), fleet, count);
+      else
+        AddPeak(plan, fleet, count);
       plan.fleets.push_back(std::move(change));
-      AddPeak(plan, fleet, count);
       continue;
     }
     const uint32_t before = InEffect(active->replicas, *same);
-    kept.push_back({FleetChange::Action::kKeep, fleet.spec.id, count, {}});
+    kept.push_back({FleetChange::Action::kKeep, fleet.spec.id, count, {}, {}});
     if (before != count) plan.scales.push_back({service, before, count});
     AddPeak(plan, fleet, std::max(before, count));
   }
@@ -127,8 +144,11 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
                                      [&](const Fleet& f) { return f.spec.id == fleet.spec.id; });
       if (stays) continue;
       const uint32_t count = InEffect(active->replicas, fleet);
-      retired.push_back({FleetChange::Action::kRetire, fleet.spec.id, count, {}});
-      AddPeak(plan, fleet, count);
+      retired.push_back({FleetChange::Action::kRetire, fleet.spec.id, count, {}, {}});
+      const auto next_one = std::find_if(fleets.begin(), fleets.end(), [&](const Fleet& f) {
+        return f.spec.id.service() == fleet.spec.id.service();
+      });
+      if (next_one == fleets.end() || !StopsFirst(fleet, *next_one)) AddPeak(plan, fleet, count);
     }
     Milliseconds keep_old{0};
     for (const auto& service : next.services) keep_old = std::max(keep_old, service.rollout.keep_old);
@@ -166,11 +186,14 @@ Json ToJson(const Plan& plan) {
   for (const FleetChange& change : plan.fleets) {
     JsonArray differences;
     for (const std::string& difference : change.differences) differences.emplace_back(difference);
-    fleets.push_back(JsonObject{{"action", ActionName(change.action)},
-                                {"service", change.fleet.service()},
-                                {"fleet", change.fleet.Render()},
-                                {"replicas", change.replicas},
-                                {"differences", std::move(differences)}});
+    fleets.push_back(JsonObject{
+        {"action", ActionName(change.action)},
+        {"service", change.fleet.service()},
+        {"fleet", change.fleet.Render()},
+        {"replicas", change.replicas},
+        {"strategy", change.action == FleetChange::Action::kStart ? Json(definition::NameOf(change.strategy))
+                                                                  : Json(nullptr)},
+        {"differences", std::move(differences)}});
   }
   JsonArray scales;
   for (const ScaleChange& scale : plan.scales)

@@ -39,6 +39,8 @@ struct FleetChange {
   // What differs from the service's present fleet, for people: "image: 3f2a… → 9c0d…",
   // "environment.LOG_LEVEL: info → debug". Values of secrets are never known here, only their versions.
   std::vector<std::string> differences;
+  // How a fleet of the service that is there already is replaced; kStart only.
+  definition::Strategy strategy = definition::Strategy::kBlueGreen;
   bool operator==(const FleetChange&) const = default;
 };
 

@@ -21,7 +21,10 @@ std::string FleetLine(const FleetChange& change) {
   const std::string name = change.fleet.service() + "@" + change.fleet.digest();
   switch (change.action) {
     case FleetChange::Action::kStart: {
-      std::string out = Line('+', "start  " + name + ", " + Instances(change.replicas));
+      std::string out = Line('+', "start  " + name + ", " + Instances(change.replicas) +
+                                      (change.strategy == definition::Strategy::kRecreate
+                                           ? " (recreate: after the old ones have ended)"
+                                           : ""));
       for (const std::string& difference : change.differences) out += "             " + difference + "\n";
       return out;
     }

@@ -72,6 +72,10 @@ std::vector<Scenario> Scenarios() {
     world.clock.Advance(Milliseconds(600'000));
     world.Settle();
   };
+  const auto stopped = [](World& world) {
+    Deploy(world, {});
+    Deploy(world, {.web = "2", .api = "2", .api_recreate = true});
+  };
   const auto wounded = [](World& world) {
     Deploy(world, {});
     world.fake.Exit(world.fake.instances().begin()->first, 1);
@@ -85,6 +89,10 @@ std::vector<Scenario> Scenarios() {
       {"an apply with another listener", r1, apply({.web = "2", .listen = ":8001"}), 2, 6},
       {"an apply without a window", [](World& world) { Deploy(world, {.keep_old = Milliseconds(0)}); },
        apply({.web = "2", .api = "2", .keep_old = Milliseconds(0)}), 2, 4},
+      {"an apply of a service that stops first", r1, apply({.web = "2", .api = "2", .api_recreate = true}), 2,
+       6},
+      {"one that fails", r1, apply({.web = "2", .api = "bad", .api_recreate = true}), 1, 4},
+      {"a rollback to a revision that was stopped first", stopped, Rollback{}, 1, 6},
       {"an apply that fails", r1, apply({.web = "bad", .api = "2"}), 1, 4},
       {"an apply over a warm revision", r2, apply({.web = "3", .api = "3"}), 3, 8},
       {"an apply while an instance is dead", wounded, apply({.web = "2"}), 2, 6},

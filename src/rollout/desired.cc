@@ -43,9 +43,21 @@ void AddOutside(const plan::Revision& revision, platform::RouteTable& table) {
   }
 }
 
-void AddInside(const plan::Revision& revision, const plan::Fleet& fleet, platform::RouteTable& table) {
+// A neighbour that is yet to take the place of the one that serves: until then it is that one.
+const plan::Fleet* Neighbour(const EnvironmentState& state, const plan::Revision& revision,
+                             const std::string& service) {
+  const plan::Fleet* own = revision.FleetOf(service);
+  const LiveRevision& live = state.live.at(revision.number);
+  if (own == nullptr || live.role != Role::kCandidate || !live.limits.contains(service) || !state.active)
+    return own;
+  const plan::Fleet* serving = state.RevisionOf(*state.active).FleetOf(service);
+  return serving == nullptr ? own : serving;
+}
+
+void AddInside(const EnvironmentState& state, const plan::Revision& revision, const plan::Fleet& fleet,
+               platform::RouteTable& table) {
   for (const platform::Use& use : fleet.spec.uses) {
-    const plan::Fleet* neighbour = use.endpoint ? nullptr : revision.FleetOf(use.name);
+    const plan::Fleet* neighbour = use.endpoint ? nullptr : Neighbour(state, revision, use.name);
     if (use.endpoint)
       table.endpoints.push_back({fleet.spec.id, use.name});
     else if (neighbour != nullptr)
@@ -75,7 +87,9 @@ uint32_t CountOf(const EnvironmentState& state, const platform::FleetId& fleet) 
     const plan::Fleet* found = state.RevisionOf(number).Find(fleet);
     if (found == nullptr) continue;
     const auto count = live.replicas.find(fleet.service());
-    const uint32_t wanted = count == live.replicas.end() ? found->replicas : count->second;
+    uint32_t wanted = count == live.replicas.end() ? found->replicas : count->second;
+    if (const auto limit = live.limits.find(fleet.service()); limit != live.limits.end())
+      wanted = std::min(wanted, limit->second);
     if (CountsHold(state, live.role)) {
       has_serving = true;
       serving = std::max(serving, wanted);
@@ -115,7 +129,7 @@ Desired DesiredOf(const EnvironmentState& state) {
       // A candidate's fleets are routed from `starting` on, a retiring one's until their last instance is
       // gone: what is being drained may still have to ask its neighbours.
       if (live.role != Role::kRetiring && !state.fleets.contains(fleet.spec.id)) continue;
-      if (done.insert(fleet.spec.id).second) AddInside(revision, fleet, desired.routes);
+      if (done.insert(fleet.spec.id).second) AddInside(state, revision, fleet, desired.routes);
     }
   }
   desired.topology = plan::TopologyOf(resolved, replicas);

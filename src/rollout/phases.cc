@@ -16,6 +16,10 @@ constexpr Milliseconds kStartSlackEach{1'000};
 constexpr Milliseconds kShiftLimit{10'000};
 // How long a shift that was interrupted waits for its candidates to show that they are still ready.
 constexpr Milliseconds kShiftPatience{1'000};
+// Beside drain and grace, for the old instances of a service that stops first to end.
+constexpr Milliseconds kStopSlack{30'000};
+// From the old instances' return until a revert no longer waits for them to be ready: healing goes on.
+constexpr Milliseconds kReturnSlack{30'000};
 constexpr size_t kSlotSets = 3;  // per service, of a router
 
 bool Fail(Transition& t, const std::string& reason) {
@@ -75,6 +79,26 @@ void MakeLive(EnvironmentState& state) {
   state.live[revision.number] = std::move(live);
 }
 
+// New instances of a fleet, as many as it shall have.
+uint32_t AddInstances(Transition& t, const platform::FleetId& id) {
+  FleetState& state = t.next.fleets[id];
+  const uint32_t count = CountOf(t.next, id);
+  for (uint32_t i = static_cast<uint32_t>(state.instances.size()); i < count; ++i) {
+    const uint64_t ordinal = t.next.next_ordinal++;
+    state.instances.push_back({.ordinal = ordinal, .asked = t.now, .since = t.now});
+    t.Record("instance.starting", {{"instance", platform::InstanceId(id, ordinal).Render()}});
+  }
+  return count;
+}
+
+// An instance of the service in another fleet than this one is still there, or may be.
+bool OthersLeft(const Transition& t, const platform::FleetId& fleet) {
+  if (!t.view.looked) return true;
+  return std::any_of(t.view.observed.begin(), t.view.observed.end(), [&](const auto& entry) {
+    return entry.first.fleet().service() == fleet.service() && entry.first.fleet() != fleet;
+  });
+}
+
 bool Planned(Transition& t) {
   Rollout& rollout = *t.next.rollout;
   const auto live = t.next.live.find(rollout.to);
@@ -88,6 +112,9 @@ bool Planned(Transition& t) {
       if (const auto set = t.next.overrides.find(service); count == 0 && set != t.next.overrides.end())
         count = set->second;
   }
+  auto& limits = t.next.live.at(rollout.to).limits;
+  limits.clear();
+  for (const Replacement& replacement : ReplacementsOf(t.next)) limits[replacement.service] = 0;
   return Go(t, Phase::kPreparing, kPrepareLimit);
 }
 
@@ -120,14 +147,7 @@ bool Preparing(Transition& t) {
     for (const plan::Fleet& fleet : Target(t.next).fleets) {
       const platform::FleetId& id = fleet.spec.id;
       if (t.next.fleets.contains(id)) continue;
-      FleetState& state = t.next.fleets[id];
-      const uint32_t count = CountOf(t.next, id);
-      for (uint32_t i = 0; i < count; ++i) {
-        const uint64_t ordinal = t.next.next_ordinal++;
-        state.instances.push_back({.ordinal = ordinal, .asked = t.now, .since = t.now});
-        t.Record("instance.starting", {{"instance", platform::InstanceId(id, ordinal).Render()}});
-      }
-      limit += kStartSlackEach * count;
+      limit += kStartSlackEach * AddInstances(t, id);
     }
     for (const plan::Fleet* fleet : NewFleets(t.next))
       longest = std::max(longest, fleet->spec.ready.deadline);
@@ -166,6 +186,58 @@ bool Starting(Transition& t) {
   return Late(t) && Fail(t, "its instances could not be started in time: " + verdict.waiting);
 }
 
+// Everything else is proven: from here on the services that stop first are not there until their new
+// instances are.
+bool StopOld(Transition& t) {
+  Milliseconds longest{0};
+  for (const Replacement& replacement : ReplacementsOf(t.next)) {
+    for (auto& [number, live] : t.next.live) {
+      const plan::Fleet* fleet = t.next.RevisionOf(number).FleetOf(replacement.service);
+      if (fleet == nullptr || number == t.next.rollout->to) continue;
+      // A warm one ends as well; a rollback to it starts it again.
+      live.limits[replacement.service] = 0;
+      longest = std::max(longest, fleet->spec.drain + fleet->spec.grace);
+    }
+  }
+  return Go(t, Phase::kStopping, longest + kStopSlack);
+}
+
+bool Stopping(Transition& t) {
+  const Verdict verdict = Judge(t.next, t.view);
+  if (!verdict.failure.empty()) return Fail(t, verdict.failure);
+  std::string left;
+  for (const Replacement& replacement : ReplacementsOf(t.next))
+    if (OthersLeft(t, replacement.after)) left = replacement.service;
+  if (!left.empty()) return Late(t) && Fail(t, "the old instances of " + left + " did not end in time");
+  Milliseconds limit = kStartSlack;
+  Milliseconds longest{0};
+  Go(t, Phase::kReplacing, limit);
+  for (const Replacement& replacement : ReplacementsOf(t.next)) {
+    t.next.live.at(t.next.rollout->to).limits.erase(replacement.service);
+    limit += kStartSlackEach * AddInstances(t, replacement.after);
+    longest = std::max(longest, Target(t.next).Find(replacement.after)->spec.ready.deadline);
+  }
+  t.next.rollout->deadline = t.now + limit + longest;
+  return true;
+}
+
+bool Replacing(Transition& t) {
+  for (const Replacement& replacement : ReplacementsOf(t.next)) {
+    for (const DesiredInstance& instance : t.next.fleets.at(replacement.after).instances) {
+      const auto trouble = t.view.start_trouble.find({replacement.after, instance.ordinal});
+      if (trouble != t.view.start_trouble.end() && Hopeless(trouble->second))
+        return Fail(t, trouble->first.Short() + " cannot be started: " + trouble->second.message);
+    }
+  }
+  const Verdict verdict = Judge(t.next, t.view);
+  if (!verdict.failure.empty()) return Fail(t, verdict.failure);
+  if (const std::string why = t.RoutesHopeless(); !why.empty())
+    return Fail(t, "routes inside the new revision cannot be written: " + why);
+  if (verdict.ready && t.TopologyInEffect() && t.RoutesInEffect())
+    return Go(t, Phase::kShifting, kShiftLimit);
+  return Late(t) && Fail(t, "it was not ready in time: " + verdict.waiting);
+}
+
 bool Verifying(Transition& t) {
   const Verdict verdict = Judge(t.next, t.view);
   if (!verdict.failure.empty()) return Fail(t, verdict.failure);
@@ -173,7 +245,8 @@ bool Verifying(Transition& t) {
     return Fail(t, "routes inside the new revision cannot be written: " + why);
   const bool written = t.TopologyInEffect() && t.RoutesInEffect();
   if (verdict.ready && written) {
-    if (t.view.settled == true) return Go(t, Phase::kShifting, kShiftLimit);
+    if (t.view.settled == true)
+      return ReplacementsOf(t.next).empty() ? Go(t, Phase::kShifting, kShiftLimit) : StopOld(t);
     t.ask_settled = true;
   }
   if (!Late(t)) return false;
@@ -271,9 +344,34 @@ bool Baking(Transition& t) {
   return true;
 }
 
-// Reverted when everything is as it was: routes, and no instance of the candidate left.
+// Brings back the old instances of services that stopped first, once their new ones have gone: true when all
+// are there again, or are left to healing.
+bool Restored(Transition& t) {
+  Rollout& rollout = *t.next.rollout;
+  const auto former = rollout.from ? t.next.live.find(*rollout.from) : t.next.live.end();
+  if (former == t.next.live.end()) return true;
+  bool all = true;
+  for (const Replacement& replacement : ReplacementsOf(t.next)) {
+    // However long it takes: two of them at once are worse than none.
+    if (former->second.limits.contains(replacement.service)) {
+      if (OthersLeft(t, replacement.before)) {
+        all = false;
+        continue;
+      }
+      former->second.limits.erase(replacement.service);
+      const auto deadline = t.next.RevisionOf(former->first).Find(replacement.before)->spec.ready.deadline;
+      rollout.deadline = std::max(rollout.deadline, t.now + deadline + kReturnSlack);
+      t.Changed();
+    }
+    const bool back = CountReady(t, replacement.before) >= CountOf(t.next, replacement.before);
+    all = all && (back || Late(t));
+  }
+  return all;
+}
+
+// Reverted when everything is as it was: routes, instances, and none of the candidate left.
 bool Reverting(Transition& t) {
-  if (!t.RoutesInEffect()) return false;
+  if (!Restored(t) || !t.RoutesInEffect()) return false;
   const auto live = t.next.live.find(t.next.rollout->to);
   const bool left = live != t.next.live.end() && live->second.role == Role::kRetiring;
   if (left && !Late(t)) return false;
@@ -348,6 +446,10 @@ bool Advance(Transition& t) {
       return Starting(t);
     case Phase::kVerifying:
       return Verifying(t);
+    case Phase::kStopping:
+      return Stopping(t);
+    case Phase::kReplacing:
+      return Replacing(t);
     case Phase::kShifting:
       return Shifting(t);
     case Phase::kBaking:

@@ -119,6 +119,7 @@ class Life {
     shop.keep_old = Milliseconds(Chance(80) ? 600'000 : random_() % 3'000);
     shop.listen = Chance(90) ? ":8000" : ":8001";
     shop.worker = Chance(20);
+    shop.api_recreate = Chance(30);
     const uint32_t luck = random_() % 100;
     was_destroy_ = false;
     if (luck < 70) {

@@ -62,11 +62,9 @@ Result<std::map<std::string, uint32_t>> CountsFrom(const JsonObject& parent, std
 }
 
 Json LiveToJson(const LiveRevision& live) {
-  return JsonObject{{"role", RoleName(live.role)},
-                    {"until", RenderTime(live.until)},
-                    {"keep_old_ms", live.keep_old.count()},
-                    {"declared", Counts(live.declared)},
-                    {"replicas", Counts(live.replicas)}};
+  return JsonObject{{"role", RoleName(live.role)},          {"until", RenderTime(live.until)},
+                    {"keep_old_ms", live.keep_old.count()}, {"declared", Counts(live.declared)},
+                    {"replicas", Counts(live.replicas)},    {"limits", Counts(live.limits)}};
 }
 
 Result<LiveRevision> LiveFromJson(const Json& json) {
@@ -77,6 +75,8 @@ Result<LiveRevision> LiveFromJson(const Json& json) {
   live.keep_old = Milliseconds(TRY(GetInt(object, "keep_old_ms")));
   live.declared = TRY(CountsFrom(object, "declared"));
   live.replicas = TRY(CountsFrom(object, "replicas"));
+  // Journals of before there were any.
+  if (object.contains("limits")) live.limits = TRY(CountsFrom(object, "limits"));
   return live;
 }
 

@@ -26,7 +26,8 @@ struct Shop {
   Milliseconds keep_old{600'000};
   std::string listen = ":8000";
   std::string environment = "local";
-  bool worker = false;  // with a worker that uses api
+  bool worker = false;        // with a worker that uses api
+  bool api_recreate = false;  // api, and the worker, stop first
   bool operator==(const Shop&) const = default;
 };
 definition::Resolved ResolvedOf(const Shop& shop);
@@ -86,6 +87,7 @@ class WatchedPlatform final : public platform::Platform {
   std::set<platform::InstanceId> hurt;
 
  private:
+  void CheckAlone(const platform::InstanceId& id);
   size_t Ready(const platform::FleetId& fleet);
   void Compare(const EnvironmentState& before, const EnvironmentState& next);
   platform::FakePlatform& fake_;

@@ -42,6 +42,7 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   out.commit = "c0ffee";
   definition::ResolvedService api = Service("api", shop.api, shop.api_replicas, 9000, shop);
   api.uses = {{"db", true, {{"postgres", 5432, definition::Protocol::kTcp}}, "db.internal", false}};
+  if (shop.api_recreate) api.rollout.strategy = definition::Strategy::kRecreate;
   definition::ResolvedService web = Service("web", shop.web, shop.web_replicas, 8080, shop);
   web.uses = {{"api", false, api.ports, "", false}};
   out.services = {api};
@@ -49,6 +50,7 @@ definition::Resolved ResolvedOf(const Shop& shop) {
     definition::ResolvedService worker = Service("mailer", shop.api, 1, 0, shop);
     worker.kind = definition::Kind::kWorker;
     worker.uses = web.uses;
+    worker.rollout.strategy = api.rollout.strategy;
     out.services.push_back(worker);
   }
   out.services.push_back(web);
@@ -82,7 +84,32 @@ Result<void> WatchedPlatform::Start(const platform::FleetSpec& fleet, const Inst
       std::any_of(found->second.instances.begin(), found->second.instances.end(),
                   [&](const DesiredInstance& instance) { return instance.ordinal == id.ordinal(); });
   if (!journalled) violations.push_back("started before it was journalled: " + id.Render());
+  CheckAlone(id);
   return fake_.Start(fleet, id);
+}
+
+// Of a service that stops first in the rollout that goes on, no instance is started beside one of another
+// fleet: neither on the way there nor on the way back.
+void WatchedPlatform::CheckAlone(const InstanceId& id) {
+  const EnvironmentState& last = journal_.last;
+  if (!last.rollout || !last.rollout->from || last.rollout->phase == Phase::kBaking) return;
+  const std::string& service = id.fleet().service();
+  const plan::Fleet* before = last.RevisionOf(*last.rollout->from).FleetOf(service);
+  const plan::Fleet* after = last.RevisionOf(last.rollout->to).FleetOf(service);
+  if (before == nullptr || after == nullptr || before->spec.id == after->spec.id) return;
+  if (before->strategy != definition::Strategy::kRecreate &&
+      after->strategy != definition::Strategy::kRecreate)
+    return;
+  // Until the old ones are told to stop, healing what serves or is warm is neither; nor is it on the way back
+  // from there.
+  const bool begun = last.rollout->entered.contains("stopping");
+  const bool forward = last.rollout->phase != Phase::kReverting && id.fleet() == after->spec.id;
+  if (!begun && !forward) return;
+  for (const auto& [other, status] : fake_.instances())
+    if (other.fleet() != id.fleet() && other.fleet().environment() == id.fleet().environment() &&
+        other.fleet().service() == service)
+      violations.push_back("recreate: " + id.Render() + " was started beside " + other.Render() + " while " +
+                           std::string(PhaseName(last.rollout->phase)));
 }
 
 Result<void> WatchedPlatform::Stop(const InstanceId& id) {
@@ -107,6 +134,8 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
   for (const auto& [id, fleet] : next.fleets) {
     const auto former = before.fleets.find(id);
     if (former == before.fleets.end() || fleet.instances.size() >= CountOf(next, id)) continue;
+    // Decided in an earlier step, and taken back in this one.
+    if (former->second.instances.size() > CountOf(before, id)) continue;
     for (const DesiredInstance& instance : former->second.instances) {
       const InstanceId name(id, instance.ordinal);
       const bool kept =
@@ -116,6 +145,23 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
       if (!kept && !hurt.contains(name) && status != seen.end() &&
           status->second.state == InstanceState::kReady)
         violations.push_back("I2: gave up " + name.Render());
+    }
+  }
+  // Only a service that stops first is ever taken away from what serves.
+  for (const auto& [number, live] : next.live) {
+    if (live.role != Role::kActive) continue;
+    for (const auto& [service, limit] : live.limits) {
+      const auto recreates = [&](uint64_t revision) {
+        const plan::Fleet* fleet = next.RevisionOf(revision).FleetOf(service);
+        return fleet != nullptr && fleet->strategy == definition::Strategy::kRecreate;
+      };
+      const bool declared = next.rollout && (recreates(number) || recreates(next.rollout->to));
+      if (!declared) violations.push_back("I2: limited though it does not stop first: " + service);
+      const bool moving =
+          next.rollout &&
+          (next.rollout->phase == Phase::kStopping || next.rollout->phase == Phase::kReplacing ||
+           next.rollout->phase == Phase::kShifting || next.rollout->phase == Phase::kReverting);
+      if (!moving) violations.push_back("I2: limited outside its rollout: " + service);
     }
   }
   // And of the revision that serves or is warm, no fleet is given up while it has that role.

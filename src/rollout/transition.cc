@@ -72,15 +72,30 @@ void BeginRevert(EnvironmentState& state, const std::string& reason, WallTime no
   rollout.reason = reason;
   const uint64_t to = rollout.to;
   const auto warm_until = rollout.warm_until;
+  const std::vector<Replacement> replacements = ReplacementsOf(state);
   Enter(state, Phase::kReverting, now, Milliseconds(60'000), events);
   const auto live = state.live.find(to);
   if (live == state.live.end() || live->second.role != Role::kCandidate) return;
   if (warm_until) {
     live->second.role = Role::kWarm;
     live->second.until = *warm_until;
+    for (const Replacement& replacement : replacements) live->second.limits[replacement.service] = 0;
   } else {
     BeginRetiring(state, to, now, events);
   }
+}
+
+std::vector<Replacement> ReplacementsOf(const EnvironmentState& state) {
+  std::vector<Replacement> out;
+  if (!state.rollout || !state.rollout->from || !state.live.contains(*state.rollout->from)) return out;
+  const plan::Revision& from = state.RevisionOf(*state.rollout->from);
+  const plan::Revision& to = state.RevisionOf(state.rollout->to);
+  for (const plan::Fleet& after : to.fleets) {
+    const plan::Fleet* before = from.FleetOf(after.spec.id.service());
+    if (before != nullptr && before->spec.id != after.spec.id && plan::StopsFirst(*before, after))
+      out.push_back({after.spec.id.service(), before->spec.id, after.spec.id});
+  }
+  return out;
 }
 
 void Prune(EnvironmentState& state) {

@@ -28,6 +28,14 @@ void BeginRevert(EnvironmentState& state, const std::string& reason, WallTime no
                  std::vector<audit::Draft>& events);
 void BeginRetiring(EnvironmentState& state, uint64_t revision, WallTime now,
                    std::vector<audit::Draft>& events);
+// A service whose old instances have to be gone before its new ones start.
+struct Replacement {
+  std::string service;
+  platform::FleetId before;
+  platform::FleetId after;
+};
+// Of the rollout in progress: `before` is the fleet of `from`.
+std::vector<Replacement> ReplacementsOf(const EnvironmentState& state);
 // Forgets desired instances of fleets that no active, candidate or warm revision has, and revisions that are
 // no longer live.
 void Prune(EnvironmentState& state);

@@ -186,3 +186,88 @@ def test_a_killed_instance_is_replaced_by_a_new_one(served):
     assert served.get()[:2] == (200, "one")
     events = [e for e in map(__import__("json").loads, served.ok("events", "--json").out.splitlines())]
     assert any(victim["id"] in str(e["detail"]) and e["kind"] == "instance.lost" for e in events), events[-5:]
+
+
+RECREATED = """
+version: 1
+project: shop
+images:
+  app: {{ build: . }}
+services:
+  web:
+    image: app
+    replicas: 2
+    port: 8080
+    environment: {{ REVISION: {web} }}
+    health: {{ ready: {{ http: /healthz, deadline: 3s }} }}
+    rollout: {{ keep_old: 1m, drain: 2s }}
+  writer:
+    image: app
+    port: 9000
+    environment: {{ REVISION: {writer}, PORT: "9000", HEALTH: "{health}" }}
+    health: {{ ready: {{ http: /healthz, deadline: 2s }} }}
+    rollout: {{ strategy: recreate, keep_old: 1m, drain: 1s }}
+  mailer:
+    image: app
+    kind: worker
+    environment: {{ REVISION: {web} }}
+    rollout: {{ keep_old: 1m, drain: 1s }}
+routes:
+  - {{ listen: "127.0.0.1:@PORT@", to: web }}
+"""
+
+
+def watch_pids(host, service, stop, most):
+    """How many instances of a service ran at once, as the platform saw them."""
+    while not stop.is_set():
+        status = host.status()
+        groups = [s for s in status["services"] if s["name"] == service]
+        groups += [f for f in status["fleets"] if f["service"] == service]
+        most.append(sum(1 for g in groups for i in g["instances"] if i.get("pid")))
+
+
+def test_recreate_never_runs_two_and_brings_the_old_one_back_and_the_rest_loses_nothing(served):
+    import threading
+    served.define(RECREATED.format(web="w1", writer="a", health="200"))
+    served.apply()
+    plan = None
+    stop, most = threading.Event(), []
+    watcher = threading.Thread(target=watch_pids, args=(served, "writer", stop, most))
+    watcher.start()
+    try:
+        with served.load() as load:
+            served.define(RECREATED.format(web="w2", writer="b", health="200"))
+            plan = served.ok("plan").out
+            served.apply()
+            assert served.get()[1] == "w2"
+            second = ids(served, "writer")
+            served.define(RECREATED.format(web="w3", writer="c", health="500"))
+            failed = served.run("apply", "--yes", "--json")
+            assert failed.code == 5, failed
+            assert failed.json()["rollout"]["phase"] == "reverted"
+            wait_for("the old writer is back", lambda: len(ids(served, "writer")) == 1)
+            assert not ids(served, "writer") & second, "a new instance of the old fleet"
+            served.ok("rollback")
+            assert served.get()[1] == "w1"
+    finally:
+        stop.set()
+        watcher.join()
+    assert load.result["failed"] == 0, load.result
+    assert "recreate: after the old ones have ended" in plan
+    assert most and max(most) == 1, max(most)
+
+
+def test_workers_of_the_old_revision_end_at_the_switch(served):
+    served.define(RECREATED.format(web="w1", writer="a", health="200"))
+    served.apply()
+    first = ids(served, "mailer")
+    assert len(first) == 1
+    served.define(RECREATED.format(web="w2", writer="a", health="200"))
+    served.apply()
+    second = ids(served, "mailer")
+    assert len(second) == 1 and not first & second
+
+    def old_is_gone():
+        return not [i for f in served.status()["fleets"] if f["service"] == "mailer" for i in f["instances"]]
+
+    wait_for("the old worker has ended", old_is_gone)
