@@ -645,6 +645,24 @@ TEST_F(ControllerTest, RecreateIsNotBegunWhenTheRestIsNotProven) {
   EXPECT_EQ(Apis(world), "api-1 ready;api-2 ready;");
 }
 
+// Found by tests/model: what was started after the last look counts, too.
+TEST_F(ControllerTest, RecreateDoesNotBringTheOldBackBesideANewOneThatWasStartedAMomentAgo) {
+  Deploy({});
+  int starts = 0;
+  world.fake.script = [](const platform::FleetSpec&, const platform::InstanceId&) {
+    return platform::Script{.stop_takes = Milliseconds(300)};
+  };
+  ASSERT_TRUE(world.DoApply({.api = "2", .api_recreate = true}));
+  world.fake.before = [&](const std::string& function) -> Result<void> {
+    if (function == "Start" && ++starts == 2) return Error(Code::kNotFound, "no such image");
+    return {};
+  };
+  world.Settle();
+  world.CheckSettled();
+  EXPECT_EQ(world.Served(), 1u);
+  EXPECT_THAT(world.History()[0].reason, HasSubstr("cannot be started: no such image"));
+}
+
 TEST_F(ControllerTest, RecreateEndsAWarmFleetAsWell) {
   Deploy({});
   Deploy({.api = "2"});  // r1 stays warm, with instances

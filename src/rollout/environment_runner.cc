@@ -37,6 +37,7 @@ EnvironmentRunner::EnvironmentRunner(EnvironmentState state, platform::Platform&
 
 void EnvironmentRunner::Look(std::map<platform::InstanceId, platform::InstanceStatus> observed) {
   view_.looked = true;
+  view_.stale = false;
   view_.look_error.clear();
   view_.observed = std::move(observed);
   view_.first_look = view_.first_look || !view_.ever_looked;
@@ -166,6 +167,7 @@ bool EnvironmentRunner::Do(const ApplyRoutes& action, WallTime now) {
 bool EnvironmentRunner::Do(const StartInstance& action, WallTime now) {
   Retry& retry = starts_[action.instance];
   if (!MayTry(retry, now)) return false;
+  view_.stale = true;
   auto done = platform_.Start(action.spec, action.instance);
   if (done) {
     view_.started.insert(action.instance);

@@ -38,6 +38,7 @@ struct View {
   bool ever_looked = false;  // by this process
   bool first_look = false;   // what is not there now was never started, or is gone: nobody knows
   std::string look_error;    // why
+  bool stale = false;        // a start was tried since: there may be more than was seen
   std::map<platform::InstanceId, platform::InstanceStatus> observed;
   std::optional<platform::Topology> topology;  // in effect, as far as this process knows
   std::optional<bool> settled;                 // TopologySettled; unset: not asked or could not look

@@ -93,7 +93,7 @@ uint32_t AddInstances(Transition& t, const platform::FleetId& id) {
 
 // An instance of the service in another fleet than this one is still there, or may be.
 bool OthersLeft(const Transition& t, const platform::FleetId& fleet) {
-  if (!t.view.looked) return true;
+  if (!t.view.looked || t.view.stale) return true;
   return std::any_of(t.view.observed.begin(), t.view.observed.end(), [&](const auto& entry) {
     return entry.first.fleet().service() == fleet.service() && entry.first.fleet() != fleet;
   });
