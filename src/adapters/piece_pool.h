@@ -1,5 +1,5 @@
 // PiecePool: the buffers that bodies of requests pass through. There are only so many: who finds none waits,
-// so that a thousand pushes take no more memory than sixteen. One thread.
+// so that a thousand pushes take no more memory than sixteen. One thread at a time.
 #pragma once
 
 #include <cstddef>

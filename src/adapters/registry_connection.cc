@@ -1,7 +1,6 @@
 #include "adapters/registry_connection.h"
 
 #include <sys/epoll.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -15,7 +14,6 @@ namespace {
 
 // Steps before other connections have their turn.
 constexpr int kStepsPerTurn = 8;
-constexpr uint64_t kSendFileBytes = uint64_t{2} << 20;
 // What a body moves at least between two deadlines.
 constexpr uint64_t kLeastMoved = uint64_t{32} << 10;
 constexpr auto kLingerTime = std::chrono::seconds(5);
@@ -25,7 +23,12 @@ constexpr std::string_view kContinueLine = "HTTP/1.1 100 Continue\r\n\r\n";
 
 RegistryConnection::RegistryConnection(RegistryLoop& loop, uint64_t id, Fd socket, std::string peer,
                                        std::unique_ptr<TlsStream> tls)
-    : loop_(loop), id_(id), socket_(std::move(socket)), peer_(std::move(peer)), tls_(std::move(tls)) {
+    : loop_(loop),
+      id_(id),
+      socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      place_(PreparePeer(socket_.get())),
+      tls_(std::move(tls)) {
   // A handshake and the first request after it are one head's time.
   SetDeadline(tls_ ? loop_.options().head : loop_.options().idle);
 }
@@ -193,22 +196,27 @@ void RegistryConnection::Dispatch() {
   working_ = true;
   const bool last = BodyComplete() || discard_;
   if (last) phase_ = Phase::kWork;
-  // The loop and the connection stay while working_ is set; shared: a std::function's target is copied.
-  auto piece = std::make_shared<Piece>(std::move(piece_));
-  piece_ = {};
-  loop_.workers().Run([this, &loop = loop_, exchange = exchange_.get(), piece, last] {
-    const bool goes_on =
-        piece->size == 0 || exchange->Write(std::string_view(piece->data.get(), piece->size));
-    auto response = std::make_shared<std::optional<registry::Response>>();
-    if (last || !goes_on) *response = exchange->Finish();
-    loop.Post(
-        [this, piece, goes_on, response] { OnWorked(std::move(*piece), goes_on, std::move(*response)); });
+  // The loop and the connection stay while working_ is set. The piece may be kept a little longer, not longer
+  // than the exchange.
+  std::shared_ptr<Piece> piece(new Piece(std::move(piece_)), [&loop = loop_](Piece* done) {
+    loop.GivePiece(std::move(*done));
+    delete done;
   });
+  piece_ = {};
+  loop_.workers().Run(
+      [this, &loop = loop_, exchange = exchange_.get(), piece = std::move(piece), last]() mutable {
+        const bool goes_on =
+            piece->size == 0 || exchange->Write(std::string_view(piece->data.get(), piece->size), piece);
+        auto response = std::make_shared<std::optional<registry::Response>>();
+        if (last || !goes_on) *response = exchange->Finish();
+        // Before the loop knows: it may end then.
+        piece.reset();
+        loop.Post([this, goes_on, response] { OnWorked(goes_on, std::move(*response)); });
+      });
 }
 
-void RegistryConnection::OnWorked(Piece piece, bool goes_on, std::optional<registry::Response> response) {
+void RegistryConnection::OnWorked(bool goes_on, std::optional<registry::Response> response) {
   working_ = false;
-  loop_.GivePiece(std::move(piece));
   if (phase_ == Phase::kClosed) {
     exchange_.reset();
     return;
@@ -241,7 +249,7 @@ void RegistryConnection::Answer(registry::Response response) {
   AppendHead(output_, response, body_bytes, keep_alive_, loop_.date());
   if (!head_only_) {
     output_ += response.text;
-    file_ = std::move(response.file);
+    if (response.file) file_ = std::make_shared<FileSender>(std::move(*response.file), place_, tls_.get());
     if (response.made) {
       made_left_ = response.made->size_bytes;
       made_ = MadeStream::Start(loop_.makers(), std::move(*response.made),
@@ -262,7 +270,7 @@ bool RegistryConnection::Send() {
 
 bool RegistryConnection::SendText() {
   if (!writable_) return false;
-  const int more = file_ && file_->size_bytes > 0 ? MSG_MORE : 0;
+  const int more = file_ && !file_->Empty() ? MSG_MORE : 0;
   const ssize_t n = Transmit(output_.data() + sent_, output_.size() - sent_, more);
   if (n < 0) {
     if (errno == EINTR) return true;
@@ -281,38 +289,39 @@ bool RegistryConnection::SendText() {
 }
 
 bool RegistryConnection::SendFile() {
-  if (file_->size_bytes == 0) {
-    file_.reset();
-    return true;
+  if (!writable_ || working_) return false;
+  uint64_t sent_bytes = 0;
+  switch (file_->Send(socket_.get(), loop_.window(), sent_bytes)) {
+    case FileSender::Step::kSent:
+      moved_bytes_ += sent_bytes;
+      return true;
+    case FileSender::Step::kFull:
+      writable_ = false;
+      return false;
+    case FileSender::Step::kCold:
+      WarmFile();
+      return false;
+    case FileSender::Step::kDone:
+      file_.reset();
+      return true;
+    case FileSender::Step::kFailed:
+      break;
   }
-  if (!writable_) return false;
-  auto offset = static_cast<off_t>(file_->offset);
-  const ssize_t n = tls_ ? EncryptFile()
-                         : ::sendfile(socket_.get(), file_->fd.get(), &offset,
-                                      static_cast<size_t>(std::min(file_->size_bytes, kSendFileBytes)));
-  if (n < 0 && errno == EINTR) return true;
-  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-    writable_ = false;
-    return false;
-  }
-  if (n <= 0) {
-    // The client has gone, or the file is shorter than it was: the answer cannot be completed.
-    Close();
-    return false;
-  }
-  file_->offset += static_cast<uint64_t>(n);
-  file_->size_bytes -= static_cast<uint64_t>(n);
-  moved_bytes_ += static_cast<uint64_t>(n);
-  return true;
+  // The answer cannot be completed.
+  Close();
+  return false;
 }
 
-// What sendfile(2) is without TLS. A write that is to be repeated reads the same bytes of the same file.
-ssize_t RegistryConnection::EncryptFile() {
-  auto& scratch = loop_.scratch();
-  const ssize_t n = ::pread(file_->fd.get(), scratch.data(),
-                            static_cast<size_t>(std::min<uint64_t>(file_->size_bytes, scratch.size())),
-                            static_cast<off_t>(file_->offset));
-  return n <= 0 ? n : tls_->Write(scratch.data(), static_cast<size_t>(n));
+// The disk is waited for elsewhere: other connections of this loop go on.
+void RegistryConnection::WarmFile() {
+  working_ = true;
+  loop_.workers().Run([this, &loop = loop_, file = file_] {
+    file->Warm();
+    loop.Post([this] {
+      working_ = false;
+      Continue();
+    });
+  });
 }
 
 bool RegistryConnection::SendMade() {

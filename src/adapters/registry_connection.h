@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "adapters/file_sender.h"
 #include "adapters/http_head.h"
 #include "adapters/made_stream.h"
 #include "adapters/piece_pool.h"
@@ -51,7 +52,6 @@ class RegistryConnection {
   bool ReceiveSome(char* buffer, size_t size, size_t& n);
   // As send(2).
   ssize_t Transmit(const char* bytes, size_t size, int flags);
-  ssize_t EncryptFile();
   void BeginRequest(HttpHead head, std::string_view whole_head);
   bool Discard();
   bool FillPiece();
@@ -59,12 +59,13 @@ class RegistryConnection {
   bool BodyComplete() const { return chunked_ ? chunked_->Done() : body_left_ == 0; }
   // Hands what has come, or only the end, to a worker.
   void Dispatch();
-  void OnWorked(Piece piece, bool goes_on, std::optional<registry::Response> response);
+  void OnWorked(bool goes_on, std::optional<registry::Response> response);
   void Answer(registry::Response response);
   void Refuse(int status, std::string_view message);
   void EndRequest();
   bool SendText();
   bool SendFile();
+  void WarmFile();
   bool SendMade();
   void SetDeadline(Milliseconds from_now);
 
@@ -72,6 +73,7 @@ class RegistryConnection {
   uint64_t id_;
   Fd socket_;
   const std::string peer_;
+  Peer place_;
   std::unique_ptr<TlsStream> tls_;  // null: plain
   Phase phase_ = Phase::kHead;
   bool readable_ = true;
@@ -96,7 +98,7 @@ class RegistryConnection {
   // the answer
   std::string output_;
   size_t sent_ = 0;
-  std::unique_ptr<registry::FileBody> file_;
+  std::shared_ptr<FileSender> file_;  // shared with a worker that warms it
   std::shared_ptr<MadeStream> made_;
   uint64_t made_left_ = 0;
 

@@ -10,9 +10,8 @@ namespace ingot::adapters {
 bool RegistryConnection::ReadBody() {
   if (discard_) return Discard();
   if (!BodyComplete()) {
-    if (!piece_.data && !loop_.pieces().Take(piece_)) {
+    if (!piece_.data && !loop_.TakePiece(piece_, id_)) {
       starved_ = true;
-      loop_.WaitForPiece(id_);
       return false;
     }
     starved_ = false;

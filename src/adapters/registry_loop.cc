@@ -91,12 +91,23 @@ void RegistryLoop::Continue(uint64_t id) {
   if (RegistryConnection* connection = Find(id)) connection->Continue();
 }
 
+bool RegistryLoop::TakePiece(Piece& piece, uint64_t id) {
+  if (pieces_.lock()->Take(piece)) return true;
+  starved_.push_back(id);
+  starving_ = true;
+  // One may have been given just before that could be seen.
+  return pieces_.lock()->Take(piece);
+}
+
 void RegistryLoop::GivePiece(Piece piece) {
   if (!piece.data) return;
-  pieces_.Give(std::move(piece));
+  pieces_.lock()->Give(std::move(piece));
+  if (!starving_.exchange(false)) return;
   // All of them: the first may have gone, and who finds none waits again.
-  again_.insert(again_.end(), starved_.begin(), starved_.end());
-  starved_.clear();
+  Post([this] {
+    again_.insert(again_.end(), starved_.begin(), starved_.end());
+    starved_.clear();
+  });
 }
 
 const std::string& RegistryLoop::date() {

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "adapters/file_sender.h"
 #include "adapters/piece_pool.h"
 #include "adapters/registry_server.h"
 #include "adapters/worker_pool.h"
@@ -39,9 +40,10 @@ class RegistryLoop {
   registry::Registry& registry() { return registry_; }
   WorkerPool& workers() { return workers_; }
   WorkerPool& makers() { return makers_; }
-  PiecePool& pieces() { return pieces_; }
   // For bytes that are looked at before the next event.
   std::array<char, 64 << 10>& scratch() { return scratch_; }
+  // For what is sent to a peer on this host.
+  SendWindow& window() { return window_; }
   SteadyTime now() const { return now_; }
   const std::string& date();
   bool stopping() const { return stopping_; }
@@ -49,11 +51,11 @@ class RegistryLoop {
   bool Full() const { return connections_.size() >= limit_; }
   // Go on with the connection once the others have had their turn.
   void Again(uint64_t id) { again_.push_back(id); }
-  // Go on with it when a piece has become free.
-  void WaitForPiece(uint64_t id) { starved_.push_back(id); }
-  void GivePiece(Piece piece);
+  // False: none is free; the connection goes on when one is.
+  bool TakePiece(Piece& piece, uint64_t id);
 
   // --- any thread ---
+  void GivePiece(Piece piece);
   void Post(std::function<void()> work);
   // The connection goes on, if it is still there.
   void Wake(uint64_t id);
@@ -83,8 +85,10 @@ class RegistryLoop {
   uint64_t next_id_ = 2;  // 0 is the listener, 1 the event descriptor
   std::vector<uint64_t> again_;
   std::vector<uint64_t> starved_;
-  PiecePool pieces_;
+  Sync<PiecePool> pieces_;
+  std::atomic<bool> starving_{false};  // somebody is in starved_
   std::array<char, 64 << 10> scratch_;
+  SendWindow window_;
   SteadyTime now_{};
   SteadyTime swept_{};
   SteadyTime stop_by_{};

@@ -23,6 +23,8 @@ void HashAhead::Loop() {
       state->jobs.pop_front();
     }
     job.work();
+    // What the work holds is let go of before anybody believes it done.
+    job.work = nullptr;
     const auto state = state_.lock();
     *job.done = true;
     ended_.notify_all();

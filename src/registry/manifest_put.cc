@@ -27,7 +27,7 @@ class ManifestPut final : public Exchange {
 
   bool Blocks() const override { return true; }
   bool WantsBody() const override { return true; }
-  bool Write(std::string_view bytes) override {
+  bool Write(std::string_view bytes, std::shared_ptr<const void>) override {
     if (bytes_.size() + bytes.size() > oci::kMaxManifestBytes) {
       wrong_ = ErrorAnswer(413, ErrorCode::kSizeInvalid, "a manifest has at most 4 MiB");
     } else if (!reserved_.Add(bytes.size())) {

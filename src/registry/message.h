@@ -80,8 +80,9 @@ class Exchange {
   virtual bool Blocks() const = 0;
   // Whether the request's body matters. If not, Finish can be called before it has been read.
   virtual bool WantsBody() const = 0;
-  // The next bytes of the body. False: no more are wanted, call Finish.
-  virtual bool Write(std::string_view bytes) = 0;
+  // The next bytes of the body. They stay as they are while `keep` is held; without it, until Write returns.
+  // False: no more are wanted, call Finish.
+  virtual bool Write(std::string_view bytes, std::shared_ptr<const void> keep = nullptr) = 0;
   // Once, after the whole body.
   virtual Response Finish() = 0;
 };

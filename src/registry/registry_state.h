@@ -43,7 +43,7 @@ class Answer final : public Exchange {
   Answer(Work work, std::function<Result<Response>()> answer) : work_(work), answer_(std::move(answer)) {}
   bool Blocks() const override { return work_ == Work::kBlocks; }
   bool WantsBody() const override { return false; }
-  bool Write(std::string_view) override { return false; }
+  bool Write(std::string_view, std::shared_ptr<const void>) override { return false; }
   Response Finish() override { return AnswerOf(answer_()); }
 
  private:
@@ -57,7 +57,7 @@ class ReadyAnswer final : public Exchange {
   explicit ReadyAnswer(Response response) : response_(std::move(response)) {}
   bool Blocks() const override { return false; }
   bool WantsBody() const override { return false; }
-  bool Write(std::string_view) override { return false; }
+  bool Write(std::string_view, std::shared_ptr<const void>) override { return false; }
   Response Finish() override { return std::move(response_); }
 
  private:

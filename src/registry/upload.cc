@@ -39,21 +39,25 @@ Result<std::unique_ptr<Upload>> Upload::Create(const fs::path& path, HashAhead& 
 }
 
 Upload::~Upload() {
+  Settle();
   if (!path_.empty()) ::unlink(path_.c_str());
 }
 
-Result<void> Upload::Write(std::string_view bytes) {
+Result<void> Upload::Write(std::string_view bytes, std::shared_ptr<const void> keep) {
+  // At most one piece behind.
+  Settle();
   TRY(share_.Grow(size_bytes_ + bytes.size()));
-  if (bytes.size() < kHashAheadWorth) {
+  if (bytes.size() < kHashAheadWorth || !keep) {
     TRY(WriteAt(fd_.get(), bytes, size_bytes_));
     hash_.Update(bytes);
   } else {
-    Sha256 hash = hash_;
-    HashAhead::Task task(hashing_, [&] { hash.Update(bytes); });
-    auto written = WriteAt(fd_.get(), bytes, size_bytes_);
-    task.Wait();
-    if (!written) return written;
-    hash_ = hash;
+    const Sha256 before = hash_;
+    hashing_task_.emplace(hashing_, [this, bytes, keep = std::move(keep)] { hash_.Update(bytes); });
+    if (auto written = WriteAt(fd_.get(), bytes, size_bytes_); !written) {
+      Settle();
+      hash_ = before;
+      return written;
+    }
   }
   size_bytes_ += bytes.size();
   if (size_bytes_ - flushed_bytes_ >= kFlushEvery) {
@@ -67,6 +71,7 @@ Result<void> Upload::Write(std::string_view bytes) {
 }
 
 Result<void> Upload::Rewind(const Mark& mark) {
+  Settle();
   size_bytes_ = mark.size_bytes;
   hash_ = mark.hash;
   flushed_bytes_ = std::min(flushed_bytes_, size_bytes_);
@@ -75,6 +80,7 @@ Result<void> Upload::Rewind(const Mark& mark) {
 }
 
 Result<oci::Digest> Upload::DigestBy(std::string_view algorithm) {
+  Settle();
   if (algorithm == "sha256") {
     Sha256 hash = hash_;
     return oci::Digest::FromSha256Hex(Hex(hash.Finish()));

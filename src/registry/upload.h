@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,15 +35,19 @@ class Upload {
   const fs::path& path() const { return path_; }
 
   // Appends; on an error nothing counts as appended. kNoSpace also when the host's disk_limit would be
-  // exceeded.
-  Result<void> Write(std::string_view bytes);
+  // exceeded. The bytes are hashed later if `keep` says that they stay: Settle waits for it.
+  Result<void> Write(std::string_view bytes, std::shared_ptr<const void> keep = nullptr);
+  void Settle() { hashing_task_.reset(); }
 
   // Where it stands, to come back to with Rewind.
   struct Mark {
     uint64_t size_bytes;
     Sha256 hash;
   };
-  Mark Here() const { return {size_bytes_, hash_}; }
+  Mark Here() {
+    Settle();
+    return {size_bytes_, hash_};
+  }
   Result<void> Rewind(const Mark& mark);
 
   // The digest of all that was written, by "sha256" (known already) or "sha512" (reads the file). Nothing may
@@ -66,6 +71,7 @@ class Upload {
   uint64_t size_bytes_ = 0;
   uint64_t flushed_bytes_ = 0;  // up to here the kernel was told to begin writing
   Sha256 hash_;
+  std::optional<HashAhead::Task> hashing_task_;  // has hash_ while it is there
 };
 
 }  // namespace ingot::registry

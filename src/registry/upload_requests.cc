@@ -63,15 +63,17 @@ class UploadWrite final : public Exchange {
         use_(std::move(use)),
         expected_(std::move(expected)),
         begin_(use_->Here()) {}
+  // What the request brought is not kept longer than it.
+  ~UploadWrite() override { use_->Settle(); }
 
   bool Blocks() const override { return true; }
   bool WantsBody() const override { return true; }
-  bool Write(std::string_view bytes) override {
+  bool Write(std::string_view bytes, std::shared_ptr<const void> keep) override {
     if (expected_.bytes && use_->size_bytes() - begin_.size_bytes + bytes.size() > *expected_.bytes) {
       wrong_ = ErrorAnswer(ErrorCode::kSizeInvalid, "the body is longer than Content-Range says");
       return false;
     }
-    if (auto written = use_->Write(bytes); !written) wrong_ = ErrorAnswer(written.error());
+    if (auto written = use_->Write(bytes, std::move(keep)); !written) wrong_ = ErrorAnswer(written.error());
     return !wrong_.has_value();
   }
   Response Finish() override {
