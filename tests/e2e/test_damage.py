@@ -26,6 +26,20 @@ def spoil(path):
         os.fsync(file.fileno())
 
 
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def none_left():
+    """A test that fails leaves no registry behind."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    STARTED.clear()
+
+
 class Registry:
     def __init__(self, host, config=None):
         self.port = free_port()
@@ -36,6 +50,7 @@ class Registry:
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                             env={**os.environ, "INGOT_ROOT": str(host.root)})
+        STARTED.append(self.process)
 
         def answers():
             assert self.process.poll() is None, self.log.read_text()
