@@ -63,9 +63,9 @@ class LoginExchange final : public Exchange {
 
   bool Blocks() const override { return true; }
   bool WantsBody() const override { return IsBody(request_.method); }
-  bool Write(std::string_view bytes) override {
+  bool Write(std::string_view bytes, std::shared_ptr<const void> keep) override {
     Decide();
-    return inner_->WantsBody() && inner_->Write(bytes);
+    return inner_->WantsBody() && inner_->Write(bytes, std::move(keep));
   }
   Response Finish() override {
     Decide();
