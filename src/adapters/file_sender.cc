@@ -46,6 +46,15 @@ Peer PreparePeer(int socket) {
   return Peer::kHere;
 }
 
+ssize_t SendGrown(int socket, TlsStream* tls, SendWindow& window, int file, uint64_t offset,
+                  uint64_t size_bytes) {
+  auto at = static_cast<off_t>(offset);
+  if (tls == nullptr) return ::sendfile(socket, file, &at, static_cast<size_t>(size_bytes));
+  const auto want = static_cast<size_t>(std::min<uint64_t>(size_bytes, kEncryptedBytes));
+  const ssize_t n = ::pread(file, window.data(), want, at);
+  return n <= 0 ? n : tls->Write(window.data(), static_cast<size_t>(n));
+}
+
 ssize_t FileSender::ReadAtOnce(char* buffer, size_t size, uint64_t offset) const {
   iovec where{buffer, size};
   const auto at = static_cast<off_t>(offset);

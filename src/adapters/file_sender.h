@@ -34,6 +34,11 @@ class SendWindow {
   std::unique_ptr<char[], Free> bytes_;
 };
 
+// One send(2) of `size_bytes` of a file that is being written, which are in memory; by TLS unless `tls` is
+// null, repeated with the same bytes or more.
+ssize_t SendGrown(int socket, TlsStream* tls, SendWindow& window, int file, uint64_t offset,
+                  uint64_t size_bytes);
+
 class FileSender {
  public:
   // `tls` must outlive it; null: the bytes go out as they are.

@@ -14,6 +14,8 @@ namespace {
 
 // Steps before other connections have their turn.
 constexpr int kStepsPerTurn = 8;
+// Of a file that still grows: it is in memory.
+constexpr uint64_t kSendGrowingBytes = uint64_t{2} << 20;
 // What a body moves at least between two deadlines.
 constexpr uint64_t kLeastMoved = uint64_t{32} << 10;
 constexpr auto kLingerTime = std::chrono::seconds(5);
@@ -84,7 +86,8 @@ void RegistryConnection::CheckDeadline() {
   if (Idle() && loop_.Full() && loop_.now() - deadline_ + loop_.options().idle >= std::chrono::seconds(1))
     return Close();
   if (loop_.now() < deadline_) return;
-  const bool ours = working_ || starved_ || (phase_ == Phase::kSend && made_ && output_.empty());
+  const bool ours =
+      working_ || starved_ || (phase_ == Phase::kSend && output_.empty() && (made_ || outgrown_));
   const bool body = phase_ == Phase::kBody || phase_ == Phase::kSend;
   if (body && (ours || moved_bytes_ - moved_before_ >= kLeastMoved))
     return SetDeadline(loop_.options().stall);
@@ -97,6 +100,7 @@ void RegistryConnection::Close() {
   if (made_) made_->Cancel();
   made_.reset();
   file_.reset();
+  growing_.reset();
   if (!working_) exchange_.reset();
 }
 
@@ -203,16 +207,16 @@ void RegistryConnection::Dispatch() {
     delete done;
   });
   piece_ = {};
-  loop_.workers().Run(
-      [this, &loop = loop_, exchange = exchange_.get(), piece = std::move(piece), last]() mutable {
-        const bool goes_on =
-            piece->size == 0 || exchange->Write(std::string_view(piece->data.get(), piece->size), piece);
-        auto response = std::make_shared<std::optional<registry::Response>>();
-        if (last || !goes_on) *response = exchange->Finish();
-        // Before the loop knows: it may end then.
-        piece.reset();
-        loop.Post([this, goes_on, response] { OnWorked(goes_on, std::move(*response)); });
-      });
+  WorkerPool& pool = exchange_->WaitsForOthers() ? loop_.waiters() : loop_.workers();
+  pool.Run([this, &loop = loop_, exchange = exchange_.get(), piece = std::move(piece), last]() mutable {
+    const bool goes_on =
+        piece->size == 0 || exchange->Write(std::string_view(piece->data.get(), piece->size), piece);
+    auto response = std::make_shared<std::optional<registry::Response>>();
+    if (last || !goes_on) *response = exchange->Finish();
+    // Before the loop knows: it may end then.
+    piece.reset();
+    loop.Post([this, goes_on, response] { OnWorked(goes_on, std::move(*response)); });
+  });
 }
 
 void RegistryConnection::OnWorked(bool goes_on, std::optional<registry::Response> response) {
@@ -250,6 +254,8 @@ void RegistryConnection::Answer(registry::Response response) {
   if (!head_only_) {
     output_ += response.text;
     if (response.file) file_ = std::make_shared<FileSender>(std::move(*response.file), place_, tls_.get());
+    growing_ = std::move(response.growing);
+    outgrown_ = false;
     if (response.made) {
       made_left_ = response.made->size_bytes;
       made_ = MadeStream::Start(loop_.makers(), std::move(*response.made),
@@ -264,6 +270,7 @@ bool RegistryConnection::Send() {
   if (sent_ < output_.size()) return SendText();
   if (file_) return SendFile();
   if (made_) return SendMade();
+  if (growing_) return SendGrowing();
   EndRequest();
   return phase_ != Phase::kClosed;
 }
@@ -348,6 +355,38 @@ bool RegistryConnection::SendMade() {
   // A length was promised that cannot be kept; the client sees that it got less.
   Close();
   return false;
+}
+
+bool RegistryConnection::SendGrowing() {
+  if (growing_->size_bytes == 0) {
+    growing_.reset();
+    return true;
+  }
+  if (!writable_) return false;
+  const auto grown = growing_->file->Look(growing_->offset, [&loop = loop_, id = id_] { loop.Wake(id); });
+  outgrown_ = grown.size_bytes <= growing_->offset;
+  if (outgrown_) {
+    // A length was promised that cannot be kept; the client sees that it got less.
+    if (grown.failed) Close();
+    return false;
+  }
+  const uint64_t count =
+      std::min({growing_->size_bytes, grown.size_bytes - growing_->offset, kSendGrowingBytes});
+  const ssize_t n =
+      SendGrown(socket_.get(), tls_.get(), loop_.window(), growing_->file->fd(), growing_->offset, count);
+  if (n < 0 && errno == EINTR) return true;
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    writable_ = false;
+    return false;
+  }
+  if (n <= 0) {
+    Close();
+    return false;
+  }
+  growing_->offset += static_cast<uint64_t>(n);
+  growing_->size_bytes -= static_cast<uint64_t>(n);
+  moved_bytes_ += static_cast<uint64_t>(n);
+  return true;
 }
 
 void RegistryConnection::EndRequest() {

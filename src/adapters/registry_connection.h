@@ -67,6 +67,7 @@ class RegistryConnection {
   bool SendFile();
   void WarmFile();
   bool SendMade();
+  bool SendGrowing();
   void SetDeadline(Milliseconds from_now);
 
   RegistryLoop& loop_;
@@ -99,6 +100,8 @@ class RegistryConnection {
   std::string output_;
   size_t sent_ = 0;
   std::shared_ptr<FileSender> file_;  // shared with a worker that warms it
+  std::unique_ptr<registry::GrowingBody> growing_;
+  bool outgrown_ = false;  // all that there is of it was sent
   std::shared_ptr<MadeStream> made_;
   uint64_t made_left_ = 0;
 

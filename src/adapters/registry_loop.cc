@@ -35,18 +35,20 @@ Result<void> WatchFd(int epoll, int fd, uint32_t events, uint64_t id) {
 }  // namespace
 
 RegistryLoop::RegistryLoop(const RegistryServer::Options& options, registry::Registry& registry,
-                           WorkerPool& workers, WorkerPool& makers, int listener)
+                           WorkerPool& workers, WorkerPool& makers, WorkerPool& waiters, int listener)
     : options_(options),
       registry_(registry),
       workers_(workers),
       makers_(makers),
+      waiters_(waiters),
       listener_(listener),
       limit_(std::max<size_t>(options.connections / options.loops, 1)) {}
 
 Result<std::unique_ptr<RegistryLoop>> RegistryLoop::Start(const RegistryServer::Options& options,
                                                           registry::Registry& registry, WorkerPool& workers,
-                                                          WorkerPool& makers, int listener) {
-  std::unique_ptr<RegistryLoop> loop(new RegistryLoop(options, registry, workers, makers, listener));
+                                                          WorkerPool& makers, WorkerPool& waiters,
+                                                          int listener) {
+  std::unique_ptr<RegistryLoop> loop(new RegistryLoop(options, registry, workers, makers, waiters, listener));
   loop->epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   loop->event_.reset(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!loop->epoll_.valid() || !loop->event_.valid()) return ErrnoError(errno, "make an event loop");

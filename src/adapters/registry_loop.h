@@ -30,7 +30,7 @@ class RegistryLoop {
   // What is referred to must outlive it. `listener`: shared with the other loops.
   static Result<std::unique_ptr<RegistryLoop>> Start(const RegistryServer::Options& options,
                                                      registry::Registry& registry, WorkerPool& workers,
-                                                     WorkerPool& makers, int listener);
+                                                     WorkerPool& makers, WorkerPool& waiters, int listener);
   ~RegistryLoop();
   // Refuses new connections, lets requests in work end, then ends the thread. Any thread.
   void Stop();
@@ -40,6 +40,7 @@ class RegistryLoop {
   registry::Registry& registry() { return registry_; }
   WorkerPool& workers() { return workers_; }
   WorkerPool& makers() { return makers_; }
+  WorkerPool& waiters() { return waiters_; }
   // For bytes that are looked at before the next event.
   std::array<char, 64 << 10>& scratch() { return scratch_; }
   // For what is sent to a peer on this host.
@@ -63,7 +64,7 @@ class RegistryLoop {
 
  private:
   RegistryLoop(const RegistryServer::Options& options, registry::Registry& registry, WorkerPool& workers,
-               WorkerPool& makers, int listener);
+               WorkerPool& makers, WorkerPool& waiters, int listener);
   void Run();
   void Accept();
   void SetListening(bool on);
@@ -76,6 +77,7 @@ class RegistryLoop {
   registry::Registry& registry_;
   WorkerPool& workers_;
   WorkerPool& makers_;
+  WorkerPool& waiters_;
   int listener_;
   size_t limit_;
   Fd epoll_;

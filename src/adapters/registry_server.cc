@@ -30,7 +30,8 @@ class EpollRegistryServer final : public RegistryServer {
       : options_(options),
         registry_(registry),
         workers_("registry-work", options.workers),
-        makers_("registry-make", options.makers) {
+        makers_("registry-make", options.makers),
+        waiters_("registry-wait", options.waiters) {
     options_.connections = AffordableConnections(options.connections);
   }
   ~EpollRegistryServer() override { Stop(); }
@@ -39,7 +40,8 @@ class EpollRegistryServer final : public RegistryServer {
     listener_ = TRY(ListenTcp(options_.listen));
     address_ = TRY(BoundAddress(listener_.get()));
     for (size_t i = 0; i < options_.loops; ++i)
-      loops_.push_back(TRY(RegistryLoop::Start(options_, registry_, workers_, makers_, listener_.get())));
+      loops_.push_back(
+          TRY(RegistryLoop::Start(options_, registry_, workers_, makers_, waiters_, listener_.get())));
     housekeeper_ = std::thread([this] { HousekeepLoop(); });
     return {};
   }
@@ -50,6 +52,8 @@ class EpollRegistryServer final : public RegistryServer {
     *stopping_.lock() = true;
     stopped_.notify_all();
     if (housekeeper_.joinable()) housekeeper_.join();
+    // Who waits for another host must not be waited for; and nothing may wake a loop that has ended.
+    registry_.Interrupt();
     for (auto& loop : loops_) loop->Stop();
     listener_.reset();
   }
@@ -87,6 +91,7 @@ class EpollRegistryServer final : public RegistryServer {
   std::vector<std::unique_ptr<RegistryLoop>> loops_;
   WorkerPool workers_;
   WorkerPool makers_;
+  WorkerPool waiters_;
   Sync<bool> stopping_;
   std::condition_variable stopped_;
   std::thread housekeeper_;

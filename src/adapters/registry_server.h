@@ -29,6 +29,7 @@ class RegistryServer {
     size_t loops = 2;
     size_t workers = 4;
     size_t makers = 16;
+    size_t waiters = 64;                           // for answers of other registries
     size_t connections = 4096;                     // further ones wait to be accepted
     Milliseconds idle = std::chrono::seconds(60);  // between two requests; 1 s while there are too many
     Milliseconds head = std::chrono::seconds(10);  // from a head's first byte to its last

@@ -17,6 +17,7 @@ namespace {
 struct ApplyOptions {
   bool yes = false;
   bool allow_dirty = false;
+  bool locked = false;
   bool wait = false;
 };
 
@@ -35,7 +36,7 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
   if (invocation.json && !options.yes)
     return Report(invocation, Error(Code::kRefused, "apply --json asks nothing, so it needs --yes"));
   DaemonClient client(invocation.layout());
-  auto deployment = PrepareDeployment(invocation, client, options.allow_dirty);
+  auto deployment = PrepareDeployment(invocation, client, options.allow_dirty, options.locked);
   if (!deployment) return Report(invocation, deployment.error());
   const Json document = definition::ToJson(deployment->resolved);
   const std::string& project = deployment->project.definition.project;
@@ -61,9 +62,9 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
       RenderJson(document));
 }
 
-int Plan(Invocation& invocation, bool detailed, bool allow_dirty) {
+int Plan(Invocation& invocation, bool detailed, bool allow_dirty, bool locked) {
   DaemonClient client(invocation.layout());
-  auto deployment = PrepareDeployment(invocation, client, allow_dirty);
+  auto deployment = PrepareDeployment(invocation, client, allow_dirty, locked);
   if (!deployment) return Report(invocation, deployment.error());
   const Json document = definition::ToJson(deployment->resolved);
   auto planned = client.Call(
@@ -89,12 +90,15 @@ int Plan(Invocation& invocation, bool detailed, bool allow_dirty) {
 void AddPlan(CLI::App& app, Invocation& invocation) {
   auto detailed = std::make_shared<bool>(false);
   auto allow_dirty = std::make_shared<bool>(false);
-  CLI::App* verb =
-      AddVerb(app, invocation, "plan", "what apply would change, without changing anything",
-              [&invocation, detailed, allow_dirty] { return Plan(invocation, *detailed, *allow_dirty); });
+  auto locked = std::make_shared<bool>(false);
+  CLI::App* verb = AddVerb(app, invocation, "plan", "what apply would change, without changing anything",
+                           [&invocation, detailed, allow_dirty, locked] {
+                             return Plan(invocation, *detailed, *allow_dirty, *locked);
+                           });
   AddProjectOptions(*verb, invocation);
   verb->add_flag("--detailed-exitcode", *detailed, "exit with 3 when there are changes");
   verb->add_flag("--allow-dirty", *allow_dirty, "accept uncommitted changes outside `local`");
+  verb->add_flag("--locked", *locked, "refuse what ingot.lock does not pin");
 }
 
 void AddApply(CLI::App& app, Invocation& invocation) {
@@ -106,6 +110,7 @@ void AddApply(CLI::App& app, Invocation& invocation) {
   verb->add_flag("-y,--yes", options->yes, "do not ask");
   verb->add_flag("--allow-dirty", options->allow_dirty,
                  "accept uncommitted changes outside `local`, on the record");
+  verb->add_flag("--locked", options->locked, "refuse what ingot.lock does not pin");
   verb->add_flag("--wait", options->wait, "wait for a running rollout to end instead of being refused");
   verb->footer(
       "Exit codes: 0 done, 2 invalid definition, 4 refused, 5 the rollout was reverted (what served before\n"

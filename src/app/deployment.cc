@@ -48,7 +48,8 @@ Result<void> CheckPromoted(const Invocation& invocation, const definition::Defin
 
 }  // namespace
 
-Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty) {
+Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty,
+                                     bool locked) {
   Deployment deployment;
   deployment.project = TRY(LoadProject(invocation));
   const Project& project = deployment.project;
@@ -65,6 +66,7 @@ Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient&
   for (const std::string& image : TRY(definition::ImagesNeeded(project.definition, environment)))
     request.images.push_back(image);
   request.show_progress = !invocation.json;
+  request.locked = locked;
   for (const auto& [name, image] : TRY(BuildImages(invocation, project, request)))
     input.image_digests[name] = image.manifest;
   TRY(CheckPromoted(invocation, project.definition, input.image_digests));

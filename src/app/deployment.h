@@ -16,6 +16,7 @@ struct Deployment {
 
 // kUnsupported names every block that this version cannot do yet, with its line. Otherwise the errors of each
 // part.
-Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty);
+Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty,
+                                     bool locked);
 
 }  // namespace ingot::app

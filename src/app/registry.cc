@@ -11,6 +11,7 @@
 #include "app/registry_verbs.h"
 #include "app/signals.h"
 #include "app/verbs.h"
+#include "base/units.h"
 
 namespace ingot::app {
 
@@ -39,6 +40,44 @@ int ServeRegistry(Invocation& invocation, const RegistryService::Options& option
   return kDone;
 }
 
+// "docker.io/**=https://registry-1.docker.io"
+std::string AddUpstream(RegistryService::Options& options, const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos || equals + 1 == text.size())
+    return "--upstream is PATTERN=URL, as in 'docker.io/**=https://registry-1.docker.io'";
+  RegistryService::Options::Upstream upstream;
+  upstream.match = text.substr(0, equals);
+  upstream.url = text.substr(equals + 1);
+  options.upstreams.push_back(std::move(upstream));
+  return "";
+}
+
+void AddUpstreamOptions(CLI::App& verb, RegistryService::Options& options) {
+  verb.add_option_function<std::vector<std::string>>(
+      "--upstream",
+      [&options](const std::vector<std::string>& texts) {
+        for (const std::string& text : texts)
+          if (const std::string wrong = AddUpstream(options, text); !wrong.empty())
+            throw CLI::ValidationError("--upstream", wrong);
+      },
+      "PATTERN=URL: repositories that are a cache of that registry's, as "
+      "docker.io/**=https://registry-1.docker.io");
+  verb.add_option_function<std::string>(
+      "--upstream-ttl",
+      [&options](const std::string& text) {
+        const auto ttl = ParseDuration(text);
+        if (!ttl) throw CLI::ValidationError("--upstream-ttl", ttl.error().message());
+        for (auto& upstream : options.upstreams) upstream.ttl = *ttl;
+      },
+      "how long a tag is believed before it is asked for again (1h)");
+  verb.add_flag_callback(
+      "--upstream-offline",
+      [&options] {
+        for (auto& upstream : options.upstreams) upstream.offline = true;
+      },
+      "ask no other registry: only what is here is served");
+}
+
 }  // namespace
 
 void AddRegistry(CLI::App& app, Invocation& invocation) {
@@ -55,6 +94,7 @@ void AddRegistry(CLI::App& app, Invocation& invocation) {
   serve->add_flag("--accept-sparse", options->accept_sparse,
                   "take manifests that name what was not pushed, as mirrors of some platforms do");
   AddHostOption(*serve, invocation);
+  AddUpstreamOptions(*serve, *options);
   serve->footer(
       "Images that were built here are repositories: shop/web:latest is podman pull "
       "127.0.0.1:5000/shop/web.\n"

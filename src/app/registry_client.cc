@@ -19,7 +19,8 @@ std::string VariableOr(const char* name, std::string otherwise) {
 }  // namespace
 
 Result<std::unique_ptr<RegistryClient>> RegistryClient::Make(Clock& clock,
-                                                             std::function<void(const std::string&)> notice) {
+                                                             std::function<void(const std::string&)> notice,
+                                                             int attempts) {
   std::unique_ptr<RegistryClient> made(new RegistryClient());
   adapters::CurlHttp::Options http;
   http.trust.system_authorities = VariableOr("SSL_CERT_FILE", "");
@@ -33,6 +34,7 @@ Result<std::unique_ptr<RegistryClient>> RegistryClient::Make(Clock& clock,
   made->credentials_ = std::make_unique<registry::Credentials>(registry::DockerConfigFiles());
   registry::Client::Options options;
   options.notice = std::move(notice);
+  options.attempts = attempts;
   std::istringstream mirrors(VariableOr("INGOT_DOCKER_MIRROR", ""));
   for (std::string mirror; mirrors >> mirror;) options.mirrors.push_back(mirror);
   made->client_ = std::make_unique<registry::Client>(

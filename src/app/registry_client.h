@@ -14,9 +14,11 @@ namespace ingot::app {
 class RegistryClient {
  public:
   // Nothing is loaded or read before something is asked of a registry. `clock` must outlive it. `notice`: as
-  // in registry::Client::Options, may be empty. kInvalid: a variable of the environment (cli.md).
+  // in registry::Client::Options, may be empty. `attempts`: as there. kInvalid: a variable of the environment
+  // (cli.md).
   static Result<std::unique_ptr<RegistryClient>> Make(Clock& clock,
-                                                      std::function<void(const std::string&)> notice);
+                                                      std::function<void(const std::string&)> notice,
+                                                      int attempts = 5);
   registry::Client& client() { return *client_; }
 
  private:

@@ -4,12 +4,35 @@
 
 #include "app/host_config.h"
 #include "app/signals.h"
+#include "app/terminal.h"
 #include "build/build_session.h"
+#include "store/name_pattern.h"
 #include "store/sweep.h"
 
 namespace ingot::app {
 
 namespace {
+
+constexpr int kUpstreamAttempts = 2;  // somebody is waiting
+
+Result<registry::Upstream> UpstreamOf(const RegistryService::Options::Upstream& option) {
+  auto url = registry::ClientUrl::Parse(option.url);
+  if (!url) return std::move(url).error().While("reading the upstream " + option.url);
+  TRY(registry::RequireSecure(*url, "the upstream"));
+  if (url->target != "/")
+    return Error(Code::kInvalid, "the upstream " + option.url + ": only a host is wanted, without a path");
+  registry::Upstream upstream;
+  upstream.matches = [match = option.match](std::string_view repository) {
+    return store::MatchesName(match, repository);
+  };
+  upstream.registry = url->Authority();
+  // By the name that log-ins are kept under.
+  if (upstream.registry == "registry-1.docker.io" || upstream.registry == "index.docker.io")
+    upstream.registry = "docker.io";
+  upstream.ttl = option.ttl;
+  upstream.offline = option.offline;
+  return upstream;
+}
 
 constexpr const char* kDefaultRegistryListen = "127.0.0.1:5000";
 
@@ -65,6 +88,14 @@ Result<std::unique_ptr<RegistryService>> RegistryService::Start(const Layout& la
   registry.uploads = layout.tmp() / "uploads";
   registry.accept_sparse = options.accept_sparse;
   registry.access = service->access_.get();
+  for (const Options::Upstream& upstream : options.upstreams)
+    registry.upstreams.push_back(TRY(UpstreamOf(upstream)));
+  for (const definition::Upstream& upstream : rules.upstreams)
+    registry.upstreams.push_back(
+        TRY(UpstreamOf({upstream.match, upstream.url, upstream.ttl, upstream.offline})));
+  registry.log = [](const std::string& text) { LogToStderr(text); };
+  service->upstream_client_ = TRY(RegistryClient::Make(service->clock_, registry.log, kUpstreamAttempts));
+  registry.upstream_client = &service->upstream_client_->client();
   service->registry_ = TRY(registry::Registry::Open(*service->opened_.store, service->clock_, registry));
   for (const adapters::TcpAddress& address : addresses) {
     adapters::RegistryServer::Options server;

@@ -9,6 +9,7 @@
 #include "adapters/registry_server.h"
 #include "adapters/tls_server.h"
 #include "app/open_store.h"
+#include "app/registry_client.h"
 #include "app/scrub.h"
 #include "definition/host.h"
 #include "registry/access.h"
@@ -23,6 +24,14 @@ class RegistryService {
     bool insecure = false;
     bool accept_sparse = false;
     std::optional<Scrubber::Options> scrub;  // the daemon does it itself
+    // Repositories that are a cache of another registry's; the first that matches counts.
+    struct Upstream {
+      std::string match;  // "docker.io/**" (store/name_pattern.h)
+      std::string url;    // "https://registry-1.docker.io"
+      Milliseconds ttl = std::chrono::hours(1);
+      bool offline = false;
+    };
+    std::vector<Upstream> upstreams;
   };
   // kInvalid: no such address, or a file of the configuration cannot be used. kRefused: others than this host
   // would reach it without TLS and a log-in, and `insecure` is not set. Else the codes of OpenStore and
@@ -40,6 +49,7 @@ class RegistryService {
   OpenedStore opened_;
   std::unique_ptr<registry::Access> access_;  // null: there is no log-in and there are no rules
   std::unique_ptr<adapters::TlsServer> tls_;  // null: plain HTTP
+  std::unique_ptr<RegistryClient> upstream_client_;
   std::unique_ptr<registry::Registry> registry_;
   std::vector<std::unique_ptr<adapters::RegistryServer>> servers_;
   std::unique_ptr<Scrubber> scrub_;

@@ -62,6 +62,8 @@ class LoginExchange final : public Exchange {
       : access_(access), request_(std::move(request)), login_(std::move(login)), next_(std::move(next)) {}
 
   bool Blocks() const override { return true; }
+  // What it lets through may ask another registry.
+  bool WaitsForOthers() const override { return !IsBody(request_.method); }
   bool WantsBody() const override { return IsBody(request_.method); }
   bool Write(std::string_view bytes, std::shared_ptr<const void> keep) override {
     Decide();

@@ -72,9 +72,18 @@ class Client {
   // What refers to `subject` there: by the referrers API, else by the tag that stands for it. Errors as
   // above.
   Result<std::vector<oci::Descriptor>> ListReferrers(const oci::Reference& repository,
-                                                     const oci::Digest& subject);
+                                                     const oci::Digest& subject,
+                                                     const std::atomic<bool>* cancelled = nullptr);
   // kNotFound: no such repository.
-  Result<std::vector<std::string>> ListTags(const oci::Reference& repository);
+  Result<std::vector<std::string>> ListTags(const oci::Reference& repository,
+                                            const std::atomic<bool>* cancelled = nullptr);
+
+  // What a tag leads to there, by a HEAD, which costs a limited account nothing. nullopt: it does not say.
+  Result<std::optional<oci::Digest>> StatManifest(const oci::Reference& reference,
+                                                  const std::atomic<bool>* cancelled = nullptr);
+  // A blob's size.
+  Result<uint64_t> StatBlob(const oci::Reference& repository, const oci::Digest& digest,
+                            const std::atomic<bool>* cancelled = nullptr);
 
   // Pushing (client_push.cc); mirrors are not pushed to. Errors as above; kPermission also when it may only
   // be read.

@@ -130,6 +130,39 @@ Result<bool> Client::HasManifest(const oci::Reference& repository, const oci::Di
   return Refusal(target, repository.repository + "@" + digest.Render(), answer);
 }
 
+Result<std::optional<oci::Digest>> Client::StatManifest(const oci::Reference& reference,
+                                                        const std::atomic<bool>* cancelled) {
+  const Endpoint endpoint = TRY(PushEndpoint(reference));
+  const std::string wanted = reference.digest ? reference.digest->Render() : reference.tag;
+  Target target{endpoint, reference.repository, "/manifests/" + wanted, {}, cancelled};
+  target.headers.emplace_back(
+      "Accept", std::string(oci::kManifestType) + ", " + std::string(oci::kIndexType) + ", " +
+                    std::string(oci::kDockerManifestType) + ", " + std::string(oci::kDockerListType));
+  target.method = "HEAD";
+  std::string none;
+  const Answer answer = TRY(AskSmall(target, kMaxListBytes, none));
+  if (answer.head.status != 200) return Refusal(target, reference.repository + ":" + wanted, answer);
+  const auto digest = oci::Digest::Parse(answer.head.Header("docker-content-digest"));
+  return digest ? std::optional<oci::Digest>(*digest) : std::nullopt;
+}
+
+Result<uint64_t> Client::StatBlob(const oci::Reference& repository, const oci::Digest& digest,
+                                  const std::atomic<bool>* cancelled) {
+  const Endpoint endpoint = TRY(PushEndpoint(repository));
+  Target target{endpoint, repository.repository, "/blobs/" + digest.Render(), {}, cancelled};
+  target.method = "HEAD";
+  std::string none;
+  const Answer answer = TRY(AskSmall(target, kMaxListBytes, none));
+  if (answer.head.status != 200)
+    return Refusal(target, repository.repository + "@" + digest.Render(), answer);
+  const std::string_view text = answer.head.Header("content-length");
+  uint64_t size = 0;
+  const auto [end, error] = std::from_chars(text.begin(), text.end(), size);
+  if (text.empty() || error != std::errc() || end != text.end())
+    return FromRegistry(endpoint.name, Code::kUnsupported, "it does not say how long a blob is");
+  return size;
+}
+
 Result<bool> Client::HasBlob(const oci::Reference& repository, const oci::Descriptor& blob) {
   const Endpoint endpoint = TRY(PushEndpoint(repository));
   Target target{endpoint, repository.repository, "/blobs/" + blob.digest.Render(), {}, nullptr};
@@ -320,9 +353,10 @@ Result<void> Client::ListReferrer(const oci::Reference& repository, const Remote
 }
 
 Result<std::vector<oci::Descriptor>> Client::ListReferrers(const oci::Reference& repository,
-                                                           const oci::Digest& subject) {
+                                                           const oci::Digest& subject,
+                                                           const std::atomic<bool>* cancelled) {
   const Endpoint endpoint = TRY(PushEndpoint(repository));
-  Target target{endpoint, repository.repository, "/referrers/" + subject.Render(), {}, nullptr};
+  Target target{endpoint, repository.repository, "/referrers/" + subject.Render(), {}, cancelled};
   target.headers.emplace_back("Accept", std::string(oci::kIndexType));
   std::vector<oci::Descriptor> referrers;
   for (int page = 0; page < kMaxPages; ++page) {
@@ -332,7 +366,7 @@ Result<std::vector<oci::Descriptor>> Client::ListReferrers(const oci::Reference&
       oci::Reference tag = repository;
       tag.digest.reset();
       tag.tag = ReferrersTag(subject);
-      auto listed = GetManifest(tag);
+      auto listed = GetManifest(tag, cancelled);
       if (!listed && listed.error().code() == Code::kNotFound) return referrers;
       if (!listed) return std::move(listed).error();
       return TRY(oci::Index::Parse(listed->bytes)).manifests;
@@ -347,9 +381,10 @@ Result<std::vector<oci::Descriptor>> Client::ListReferrers(const oci::Reference&
   return FromRegistry(endpoint.name, Code::kRefused, "its list of referrers does not end");
 }
 
-Result<std::vector<std::string>> Client::ListTags(const oci::Reference& repository) {
+Result<std::vector<std::string>> Client::ListTags(const oci::Reference& repository,
+                                                  const std::atomic<bool>* cancelled) {
   const Endpoint endpoint = TRY(PushEndpoint(repository));
-  Target target{endpoint, repository.repository, "/tags/list", {}, nullptr};
+  Target target{endpoint, repository.repository, "/tags/list", {}, cancelled};
   std::vector<std::string> tags;
   for (int page = 0; page < kMaxPages; ++page) {
     std::string body;

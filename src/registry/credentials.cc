@@ -32,40 +32,57 @@ Result<std::optional<Credential>> AskHelper(const DockerConfig::Helper& helper) 
 
 }  // namespace
 
-Result<const DockerConfig*> Credentials::Load() {
+Result<const std::vector<DockerConfig>*> Credentials::Load() {
   auto state = state_.lock();
-  if (state->config) return &*state->config;
-  DockerConfig config;
+  if (state->configs) return &*state->configs;
+  std::vector<DockerConfig> configs;
   for (const fs::path& file : files_) {
     auto bytes = ReadFile(file, 4 << 20);
     if (!bytes && bytes.error().code() == Code::kNotFound) continue;
     if (!bytes) return std::move(bytes).error();
     auto parsed = DockerConfig::Parse(*bytes);
     if (!parsed) return std::move(parsed).error().While("reading " + file.string());
-    config = std::move(*parsed);
-    break;
+    configs.push_back(std::move(*parsed));
   }
-  state->config = std::move(config);
-  return &*state->config;
+  state->configs = std::move(configs);
+  return &*state->configs;
 }
 
 Result<std::optional<Credential>> Credentials::Find(const std::string& registry,
                                                     const std::string& repository) {
-  const DockerConfig* config = TRY(Load());
-  if (const DockerConfig::Helper helper = config->FindHelper(registry); !helper.name.empty()) {
-    if (auto credential = TRY(AskHelper(helper))) return credential;
+  const std::vector<DockerConfig>* configs = TRY(Load());
+  for (const DockerConfig& config : *configs) {
+    if (const DockerConfig::Helper helper = config.FindHelper(registry); !helper.name.empty()) {
+      if (auto credential = TRY(AskHelper(helper))) return credential;
+    }
+    if (auto credential = config.Find(registry, repository)) return credential;
   }
-  return config->Find(registry, repository);
+  return std::optional<Credential>();
 }
 
 std::vector<fs::path> DockerConfigFiles() {
-  if (const char* directory = std::getenv("DOCKER_CONFIG"); directory != nullptr && *directory != '\0')
-    return {fs::path(directory) / "config.json"};
-  const char* home = std::getenv("HOME");
-  if (home != nullptr && *home != '\0') return {fs::path(home) / ".docker/config.json"};
-  const struct passwd* user = ::getpwuid(::geteuid());
-  if (user == nullptr) return {};
-  return {fs::path(user->pw_dir) / ".docker/config.json"};
+  const auto variable = [](const char* name) -> fs::path {
+    const char* value = std::getenv(name);
+    return value == nullptr ? "" : value;
+  };
+  if (const fs::path file = variable("REGISTRY_AUTH_FILE"); !file.empty()) return {file};
+  if (const fs::path directory = variable("DOCKER_CONFIG"); !directory.empty())
+    return {directory / "config.json"};
+  fs::path home = variable("HOME");
+  if (home.empty()) {
+    if (const struct passwd* user = ::getpwuid(::geteuid()); user != nullptr) home = user->pw_dir;
+  }
+  std::vector<fs::path> files;
+  const fs::path podman = fs::path("containers") / "auth.json";
+  if (const fs::path runtime = variable("XDG_RUNTIME_DIR"); !runtime.empty())
+    files.push_back(runtime / podman);
+  if (const fs::path config = variable("XDG_CONFIG_HOME"); !config.empty()) {
+    files.push_back(config / podman);
+  } else if (!home.empty()) {
+    files.push_back(home / ".config" / podman);
+  }
+  if (!home.empty()) files.push_back(home / ".docker" / "config.json");
+  return files;
 }
 
 }  // namespace ingot::registry

@@ -19,7 +19,8 @@ using FindCredential = std::function<Result<std::optional<Credential>>(const std
 
 class Credentials {
  public:
-  // The first of `files` that exists is read, when the first registry asks for a name.
+  // Those of `files` that exist are read when the first registry asks for a name; the first that knows the
+  // registry counts.
   explicit Credentials(std::vector<fs::path> files) : files_(std::move(files)) {}
 
   // kInvalid: the file is broken. kFailed, kNotFound: the helper; kTimeout when it does not answer in 30 s.
@@ -27,16 +28,17 @@ class Credentials {
   Result<std::optional<Credential>> Find(const std::string& registry, const std::string& repository);
 
  private:
-  Result<const DockerConfig*> Load();
+  Result<const std::vector<DockerConfig>*> Load();
   const std::vector<fs::path> files_;
   struct State {
-    std::optional<DockerConfig> config;
-    fs::path file;
+    std::optional<std::vector<DockerConfig>> configs;
   };
   Sync<State> state_;
 };
 
-// $DOCKER_CONFIG/config.json or ~/.docker/config.json.
+// Where log-ins are looked for: $REGISTRY_AUTH_FILE alone, if it is set; else $DOCKER_CONFIG/config.json
+// alone, if that is; else what `podman login` writes ($XDG_RUNTIME_DIR/containers/auth.json, then
+// $XDG_CONFIG_HOME/containers/auth.json with ~/.config by default), then ~/.docker/config.json.
 std::vector<fs::path> DockerConfigFiles();
 
 }  // namespace ingot::registry

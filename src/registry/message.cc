@@ -10,6 +10,7 @@ std::optional<std::string> Request::Parameter(std::string_view key) const {
 
 uint64_t Response::BodyBytes() const {
   if (file) return file->size_bytes;
+  if (growing) return growing->size_bytes;
   return made ? made->size_bytes : text.size();
 }
 

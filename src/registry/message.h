@@ -51,13 +51,34 @@ struct MadeBody {
   std::function<Result<void>(const ByteSink&)> write;
 };
 
+// A file that somebody is still writing, for many readers at once. Any thread.
+class GrowingFile {
+ public:
+  virtual ~GrowingFile() = default;
+  virtual int fd() const = 0;
+  struct Grown {
+    uint64_t size_bytes = 0;  // that can be read
+    bool failed = false;      // and nothing will come any more
+  };
+  // When it has no more than `beyond` bytes and may get some, `wake` is called once that has changed.
+  virtual Grown Look(uint64_t beyond, std::function<void()> wake) = 0;
+};
+
+// A part of it, exactly `size_bytes` bytes in the end.
+struct GrowingBody {
+  std::shared_ptr<GrowingFile> file;  // shared by its writer and all who read it
+  uint64_t offset = 0;
+  uint64_t size_bytes = 0;
+};
+
 struct Response {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;  // without Content-Length
-  // One of them: bytes, part of a file, or what is made.
+  // One of them: bytes, part of a file or of one that grows, or what is made.
   std::string text;
   std::unique_ptr<FileBody> file;
   std::unique_ptr<MadeBody> made;
+  std::unique_ptr<GrowingBody> growing;
   // Of a HEAD: the length that a GET would have, with an empty body here.
   std::optional<uint64_t> head_bytes;
 
@@ -78,6 +99,8 @@ class Exchange {
   virtual ~Exchange() = default;
   // Whether Finish may wait for the disk or for other writers; Write always may.
   virtual bool Blocks() const = 0;
+  // Whether Finish may also wait for another host.
+  virtual bool WaitsForOthers() const { return false; }
   // Whether the request's body matters. If not, Finish can be called before it has been read.
   virtual bool WantsBody() const = 0;
   // The next bytes of the body. They stay as they are while `keep` is held; without it, until Write returns.

@@ -26,6 +26,16 @@ std::unique_ptr<Exchange> Dispatch(RegistryState& state, const Request& request)
   if (route.endpoint == Endpoint::kBase) return BaseRequest(request);
   if (!IsRepositoryName(route.repository))
     return Ready(ErrorAnswer(ErrorCode::kNameInvalid, "the repository's name breaks the grammar of names"));
+  if (state.upstreams) {
+    if (const Upstream* upstream = state.upstreams->Find(route.repository))
+      return UpstreamRequest(state, *upstream, route, request);
+  }
+  return OwnRequest(state, route, request);
+}
+
+}  // namespace
+
+std::unique_ptr<Exchange> OwnRequest(RegistryState& state, const Route& route, const Request& request) {
   switch (route.endpoint) {
     case Endpoint::kBlob:
       return BlobRequest(state, route, request);
@@ -43,8 +53,6 @@ std::unique_ptr<Exchange> Dispatch(RegistryState& state, const Request& request)
   }
 }
 
-}  // namespace
-
 Registry::Registry(std::unique_ptr<RegistryState> state) : state_(std::move(state)) {}
 Registry::~Registry() {
   static_cast<void>(state_->pulls.Flush(state_->store.catalog()).has_value());
@@ -56,6 +64,9 @@ Result<std::unique_ptr<Registry>> Registry::Open(store::Store& store, const Cloc
   std::unique_ptr<RegistryState> state(
       new RegistryState{store, clock, options, std::move(uploads), LocalImages(store),
                         ManifestCache(kManifestCacheBytes), MemoryBudget(kManifestMemoryBytes)});
+  if (!options.upstreams.empty() && options.upstream_client != nullptr)
+    state->upstreams =
+        std::make_unique<Upstreams>(store, clock, *options.upstream_client, options.upstreams, options.log);
   return std::unique_ptr<Registry>(new Registry(std::move(state)));
 }
 
@@ -68,6 +79,10 @@ std::unique_ptr<Exchange> Registry::Begin(const Request& request) {
 
 Result<void> Registry::Refresh() {
   return state_->options.access == nullptr ? Result<void>() : state_->options.access->Refresh();
+}
+
+void Registry::Interrupt() {
+  if (state_->upstreams) state_->upstreams->Stop();
 }
 
 void Registry::Housekeep() {

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "registry/message.h"
 #include "registry/uploads.h"
+#include "registry/upstreams.h"
 #include "store/store.h"
 
 namespace ingot::registry {
@@ -29,6 +30,12 @@ class Registry {
     bool accept_sparse = false;
     // Who may do what; null: everybody everything. Must outlive it.
     Access* access = nullptr;
+    // Repositories that are a cache of other registries; asked through `upstream_client`, which must outlive
+    // the registry.
+    std::vector<Upstream> upstreams = {};
+    Client* upstream_client = nullptr;
+    // For the log: what was served although it is old, and the like. Any thread. May be empty.
+    std::function<void(const std::string&)> log = {};
   };
   // `store` and `clock` must outlive it.
   static Result<std::unique_ptr<Registry>> Open(store::Store& store, const Clock& clock,
@@ -40,6 +47,9 @@ class Registry {
   std::unique_ptr<Exchange> Begin(const Request& request);
   // Reads the users again when their file has changed; to be called every second. Errors of Access::Refresh.
   Result<void> Refresh();
+  // What waits for other registries gives up, and nothing of it goes on when this returns; none begins
+  // afterwards.
+  void Interrupt();
   // Removes abandoned uploads and writes down what was pulled; to be called once a minute.
   void Housekeep();
 

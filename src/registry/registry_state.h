@@ -15,6 +15,7 @@
 #include "registry/pull_log.h"
 #include "registry/registry.h"
 #include "registry/uploads.h"
+#include "registry/upstreams.h"
 #include "store/store.h"
 
 namespace ingot::registry {
@@ -29,6 +30,7 @@ struct RegistryState {
   MemoryBudget manifest_memory;  // of manifests being pushed
   BlobTrust trust{};
   PullLog pulls = {};
+  std::unique_ptr<Upstreams> upstreams = nullptr;  // may be nullptr
 };
 
 // The answer, or what ErrorAnswer makes of the Error.
@@ -39,9 +41,10 @@ inline Response AnswerOf(Result<Response> answer) {
 // An Exchange whose answer depends on no body.
 class Answer final : public Exchange {
  public:
-  enum class Work { kQuick, kBlocks };
+  enum class Work { kQuick, kBlocks, kWaitsForOthers };
   Answer(Work work, std::function<Result<Response>()> answer) : work_(work), answer_(std::move(answer)) {}
-  bool Blocks() const override { return work_ == Work::kBlocks; }
+  bool Blocks() const override { return work_ != Work::kQuick; }
+  bool WaitsForOthers() const override { return work_ == Work::kWaitsForOthers; }
   bool WantsBody() const override { return false; }
   bool Write(std::string_view, std::shared_ptr<const void>) override { return false; }
   Response Finish() override { return AnswerOf(answer_()); }

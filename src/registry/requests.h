@@ -10,6 +10,12 @@
 
 namespace ingot::registry {
 
+// registry.cc: any of the following, by the route
+std::unique_ptr<Exchange> OwnRequest(RegistryState& state, const Route& route, const Request& request);
+// upstream_requests.cc: of a repository that is a cache
+std::unique_ptr<Exchange> UpstreamRequest(RegistryState& state, const Upstream& upstream, const Route& route,
+                                          const Request& request);
+
 // blob_requests.cc: GET, HEAD, DELETE of a blob
 std::unique_ptr<Exchange> BlobRequest(RegistryState& state, const Route& route, const Request& request);
 // upload_requests.cc: POST for a new upload, a whole blob or a mount

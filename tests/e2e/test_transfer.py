@@ -312,6 +312,62 @@ def test_hostile_archives_are_refused_and_leave_nothing(host):
     assert host.ok("images", "import", str(host.base / "good.tar"), "--json").json()["names"] == ["app:1"]
 
 
+def test_a_log_in_of_podman_is_used(host, docker_registry):  # noqa: F811
+    there = docker_registry(password="secret")
+    built(host)
+    log_in(host.base / "containers", there.name)
+    (host.base / "containers" / "config.json").rename(host.base / "containers" / "auth.json")
+    host.ok("images", "push", "web", f"{there.name}/web:1",
+            env={"XDG_RUNTIME_DIR": str(host.base), "HOME": "/nonexistent", "DOCKER_CONFIG": ""})
+    host.ok("images", "push", "web", f"{there.name}/web:2",
+            env={"REGISTRY_AUTH_FILE": str(host.base / "containers" / "auth.json")})
+
+
+def test_a_locked_apply_refuses_what_is_not_pinned(served, docker_registry):  # noqa: F811
+    there = docker_registry()
+    there.push(app_image(), "app:1")
+    define(served, f"{there.name}/app:1")
+    refused = served.run("apply", "--yes", "--locked")
+    assert refused.code == 4 and "is not pinned" in refused.err, refused
+    served.ok("lock")
+    served.ok("apply", "--yes", "--locked")
+    assert served.get()[:2] == (200, "one")
+
+
+def test_what_does_not_fit_is_not_begun(host, docker_registry):  # noqa: F811
+    there = docker_registry()
+    image = Image([{"noise": os.urandom(6 << 20)}], compression="none")
+    there.push(image, "app:1")
+    small = host.base / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip("SKIP: no tmpfs can be mounted")
+    try:
+        refused = host.run("--root", str(small / "root"), "images", "pull", f"{there.name}/app:1")
+        assert refused.code == 1 and "are free in" in refused.err and "ingot gc" in refused.err, refused
+        assert not [p for p in (small / "root" / "blobs").rglob("*") if p.is_file()]
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_mirror_that_says_nothing_is_given_up_and_told_of(host, docker_registry):  # noqa: F811
+    import socket
+    import time
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(5)
+        began = time.monotonic()
+        done = host.run("images", "pull", "127.0.0.2:1/none:1", "--json")
+        assert done.code == 1
+        # docker.io is a name that this test does not reach: what counts is when the mirror is left.
+        done = host.run("images", "pull", "redis:1",
+                        env={"INGOT_DOCKER_MIRROR": f"http://127.0.0.1:{silent.getsockname()[1]}",
+                             "INGOT_REGISTRY_TIMEOUT": "3s", "https_proxy": "http://127.0.0.1:1"}, timeout=100)
+    assert done.code == 1 and "gives no answer for 3 s; asking docker.io instead" in done.out, done
+    assert time.monotonic() - began < 60
+
+
 # --- what was pushed here ---
 
 def test_what_was_pushed_to_the_own_registry_is_an_image_of_the_store(served, docker_registry):  # noqa: F811
