@@ -5,8 +5,8 @@
 #include "app/host_config.h"
 #include "app/signals.h"
 #include "app/terminal.h"
+#include "base/glob.h"
 #include "build/build_session.h"
-#include "store/name_pattern.h"
 #include "store/sweep.h"
 
 namespace ingot::app {
@@ -23,7 +23,7 @@ Result<registry::Upstream> UpstreamOf(const RegistryService::Options::Upstream& 
     return Error(Code::kInvalid, "the upstream " + option.url + ": only a host is wanted, without a path");
   registry::Upstream upstream;
   upstream.matches = [match = option.match](std::string_view repository) {
-    return store::MatchesName(match, repository);
+    return GlobMatches(match, repository);
   };
   upstream.registry = url->Authority();
   // By the name that log-ins are kept under.

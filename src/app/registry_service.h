@@ -26,7 +26,7 @@ class RegistryService {
     std::optional<Scrubber::Options> scrub;  // the daemon does it itself
     // Repositories that are a cache of another registry's; the first that matches counts.
     struct Upstream {
-      std::string match;  // "docker.io/**" (store/name_pattern.h)
+      std::string match;  // "docker.io/**" (base/glob.h)
       std::string url;    // "https://registry-1.docker.io"
       Milliseconds ttl = std::chrono::hours(1);
       bool offline = false;
