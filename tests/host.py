@@ -103,7 +103,10 @@ class Host:
 
     # --- the project ---
     def define(self, text, dockerfile=None):
-        (self.project / "ingot.yaml").write_text(text.replace("@PORT@", str(self.port)))
+        # Whole or not at all: another thread may be asking for the status.
+        new = self.project / "ingot.yaml.new"
+        new.write_text(text.replace("@PORT@", str(self.port)))
+        new.rename(self.project / "ingot.yaml")
         (self.project / "Dockerfile").write_text(
             dockerfile or 'FROM scratch\nCOPY app /app\nUSER 1000:1000\nCMD ["/app"]\n')
         (self.project / ".dockerignore").write_text("*\n!app\n")

@@ -12,7 +12,7 @@ namespace ingot::build {
 namespace {
 
 // While a sweep looks for locks that nobody holds, nobody makes one.
-constexpr std::string_view kSweepLock = "lock";
+constexpr std::string_view kSweepLock = "builds.lock";
 
 void SweepLocked(const fs::path& temp_dir) {
   auto names = ListDirectory(temp_dir);
@@ -34,8 +34,9 @@ void SweepLocked(const fs::path& temp_dir) {
 }  // namespace
 
 Result<void> SweepBuilds(const fs::path& temp_dir, const fs::path& cache_dir) {
+  TRY(MakeDirectories(cache_dir, 0755));
   TRY(MakeDirectories(temp_dir, 0711));
-  const FileLock alone = TRY(FileLock::Take(temp_dir / kSweepLock, true));
+  const FileLock alone = TRY(FileLock::Take(cache_dir / kSweepLock, true));
   SweepLocked(temp_dir);
   TRY(SweepAtomicWrites(cache_dir));
   return SweepAtomicWrites(cache_dir / "context");
@@ -53,7 +54,7 @@ Result<void> BuildWorkspace::Take() {
   TRY(MakeDirectories(options_.temp_dir, 0711));
   const std::string name = "project-" + Sha256Hex(project_.string()).substr(0, 16) + ".lock";
   project_lock_ = TRY(FileLock::Take(options_.cache_dir / name, true));
-  const FileLock alone = TRY(FileLock::Take(options_.temp_dir / kSweepLock, true));
+  const FileLock alone = TRY(FileLock::Take(options_.cache_dir / kSweepLock, true));
   SweepLocked(options_.temp_dir);
   static std::atomic<uint64_t> next{0};
   const fs::path folder =
