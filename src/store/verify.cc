@@ -223,7 +223,7 @@ class Verification {
       Result<Fd>& fd = opened[i - begin];
       Result<uint64_t> bytes = uint64_t{0};
       if (!fd) {
-        bytes = std::move(fd).error();
+        bytes = fd.error();
       } else if (thing.kind == ThingKind::kBlob) {
         bytes = check.Blob(fd->get(), thing.digest);
       } else {
