@@ -33,9 +33,12 @@ RegistryConnection::RegistryConnection(RegistryLoop& loop, uint64_t id, Fd socke
       tls_(std::move(tls)) {
   // A handshake and the first request after it are one head's time.
   SetDeadline(tls_ ? loop_.options().head : loop_.options().idle);
+  if (loop_.options().watch != nullptr) loop_.options().watch->Connected();
 }
 
 RegistryConnection::~RegistryConnection() {
+  NoteVisit(false);
+  if (loop_.options().watch != nullptr) loop_.options().watch->Disconnected();
   if (made_) made_->Cancel();
   loop_.GivePiece(std::move(piece_));
 }
@@ -96,6 +99,8 @@ void RegistryConnection::CheckDeadline() {
 
 void RegistryConnection::Close() {
   phase_ = Phase::kClosed;
+  // A worker may be about to find out who asks; then it is told at the end.
+  if (!working_) NoteVisit(false);
   socket_.reset();
   if (made_) made_->Cancel();
   made_.reset();
@@ -175,7 +180,19 @@ void RegistryConnection::BeginRequest(HttpHead head, std::string_view whole_head
   head.request.peer = peer_;
   head.request.tls = tls_ != nullptr;
   if (tls_) head.request.certificate = tls_->Certificate();
+  if (loop_.options().watch != nullptr) {
+    visiting_ = true;
+    visit_ = {};
+    visit_began_ = std::chrono::steady_clock::now();
+    // What came with the head is of the body, too.
+    visit_mark_ = moved_bytes_ - input_.size();
+    head.request.found_who = &visit_.who;
+  }
   exchange_ = loop_.registry().Begin(head.request);
+  if (visiting_) {
+    visit_.method = std::move(head.request.method);
+    visit_.path = std::move(head.request.path);
+  }
   if (!head.HasBody()) {
     if (!exchange_->Blocks()) return Answer(exchange_->Finish());
     phase_ = Phase::kWork;
@@ -223,6 +240,7 @@ void RegistryConnection::OnWorked(bool goes_on, std::optional<registry::Response
   working_ = false;
   if (phase_ == Phase::kClosed) {
     exchange_.reset();
+    NoteVisit(false);
     return;
   }
   if (response) {
@@ -262,8 +280,23 @@ void RegistryConnection::Answer(registry::Response response) {
                                 [&loop = loop_, id = id_] { loop.Wake(id); });
     }
   }
+  if (visiting_) {
+    visit_.status = response.status;
+    visit_.received_bytes = moved_bytes_ - input_.size() - visit_mark_;
+    visit_mark_ = moved_bytes_;
+  }
   phase_ = Phase::kSend;
   SetDeadline(loop_.options().stall);
+}
+
+void RegistryConnection::NoteVisit(bool complete) {
+  if (!std::exchange(visiting_, false)) return;
+  if (visit_.status != 0) visit_.sent_bytes = moved_bytes_ - visit_mark_;
+  visit_.complete = complete;
+  visit_.peer = peer_;
+  visit_.elapsed =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - visit_began_);
+  loop_.options().watch->Note(visit_);
 }
 
 bool RegistryConnection::Send() {
@@ -390,6 +423,7 @@ bool RegistryConnection::SendGrowing() {
 }
 
 void RegistryConnection::EndRequest() {
+  NoteVisit(true);
   const bool unread = !BodyComplete();
   chunked_.reset();
   body_left_ = 0;

@@ -63,6 +63,8 @@ class RegistryConnection {
   void Answer(registry::Response response);
   void Refuse(int status, std::string_view message);
   void EndRequest();
+  // Tells the watch of the request, once. `complete`: its answer was sent whole.
+  void NoteVisit(bool complete);
   bool SendText();
   bool SendFile();
   void WarmFile();
@@ -95,6 +97,10 @@ class RegistryConnection {
   bool refused_ = false;  // there may be more that was not read
   bool starved_ = false;  // no piece was free
   Piece piece_;
+  RegistryVisit visit_;    // while visiting_
+  bool visiting_ = false;  // a request was begun that the watch is to hear of
+  SteadyTime visit_began_{};
+  uint64_t visit_mark_ = 0;  // of moved_bytes_ when its body, then its answer, began
 
   // the answer
   std::string output_;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 
+#include "adapters/registry_watch.h"
 #include "adapters/tcp_address.h"
 #include "adapters/tls_server.h"
 #include "base/clock.h"
@@ -22,12 +23,13 @@ class RegistryServer {
  public:
   struct Options {
     TcpAddress listen;
-    TlsServer* tls = nullptr;  // null: plain HTTP; must outlive it
+    TlsServer* tls = nullptr;        // null: plain HTTP; must outlive it
+    RegistryWatch* watch = nullptr;  // null: nothing is logged or counted; must outlive it
     // Set: this server looks every second whether the files of users and certificates have changed, and says,
     // on a thread of its own, when they cannot be used; those read before stay. For one server of a registry.
     std::function<void(const std::string&)> complain;
     size_t loops = 2;
-    size_t workers = 4;
+    size_t workers = 16;  // mostly they wait for the disk
     size_t makers = 16;
     size_t waiters = 64;                           // for answers of other registries
     size_t connections = 4096;                     // further ones wait to be accepted

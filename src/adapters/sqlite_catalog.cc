@@ -1,9 +1,13 @@
 #include "adapters/sqlite_catalog.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <optional>
 
 #include "adapters/sqlite.h"
 #include "adapters/sqlite_catalog_rows.h"
+#include "base/group_sync.h"
 #include "base/sync.h"
 
 namespace ingot::adapters {
@@ -105,6 +109,21 @@ struct SqliteCatalog::State {
   // another process. The second is opened with the first write.
   Sync<std::optional<Database>> reader;
   Sync<std::optional<Database>> writer;
+
+  // Of the write-ahead log, for commits that share it. After it failed once nothing is known of what was
+  // committed and not synced, so nothing is promised any more.
+  GroupSync log_sync{[this] { return SyncLog(); }};
+  Fd log;  // of who syncs
+  std::optional<Error> log_error;
+
+  Result<void> SyncLog() {
+    if (log_error) return *log_error;
+    if (!log.valid()) log = TRY(OpenFile(path.string() + "-wal", O_RDWR));
+    if (::fdatasync(log.get()) == 0) return {};
+    log_error = ErrnoError(errno, "sync " + path.string() + "-wal");
+    log_error = std::move(*log_error).While("making commits durable (restart when the disk is well again)");
+    return *log_error;
+  }
 };
 
 SqliteCatalog::SqliteCatalog(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -141,6 +160,11 @@ Result<void> SqliteCatalog::Write(const std::function<Result<void>(store::Catalo
   TRY(write(rows));
   TRY(rows.Finish());
   return transaction.Commit();
+}
+
+Result<void> SqliteCatalog::WriteTogether(const std::function<Result<void>(store::CatalogRows&)>& write) {
+  TRY(Write(write, Durability::kNone));
+  return state_->log_sync.Wait();
 }
 
 }  // namespace ingot::adapters

@@ -18,6 +18,7 @@ class SqliteCatalog final : public store::Catalog {
   Result<void> Read(const std::function<Result<void>(const store::CatalogRows&)>& read) override;
   Result<void> Write(const std::function<Result<void>(store::CatalogRows&)>& write,
                      Durability durability = Durability::kDurable) override;
+  Result<void> WriteTogether(const std::function<Result<void>(store::CatalogRows&)>& write) override;
 
  private:
   struct State;

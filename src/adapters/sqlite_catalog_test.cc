@@ -18,6 +18,9 @@ class TemporaryCatalog final : public Catalog {
   Result<void> Write(const std::function<Result<void>(CatalogRows&)>& write, Durability durability) override {
     return catalog_->Write(write, durability);
   }
+  Result<void> WriteTogether(const std::function<Result<void>(CatalogRows&)>& write) override {
+    return catalog_->WriteTogether(write);
+  }
 
  private:
   TempDirectory directory_ = *TempDirectory::Make("/tmp/ingot-test", "catalog");

@@ -1,7 +1,10 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
+#include "adapters/sqlite_events.h"
 #include "app/invocation.h"
 #include "app/open_store.h"
 #include "app/verbs.h"
@@ -21,6 +24,14 @@ Result<oci::Digest> TagImage(const Invocation& invocation, const std::string& im
   const OpenedStore opened = TRY(OpenExistingStore(invocation.layout()));
   const oci::Digest digest = TRY(FindImage(*opened.store, image));
   TRY(opened.store->SetTag(repository, tag, digest));
+  SystemClock clock;
+  auto events = TRY(adapters::SqliteEvents::Open(invocation.layout().state_db(), clock));
+  audit::Draft draft;
+  draft.kind = "image.tagged";
+  draft.actor = "uid:" + std::to_string(::getuid());
+  draft.detail = JsonObject{{"repository", repository}, {"tag", tag}, {"digest", digest.Render()}};
+  auto recorded = events->Append({std::move(draft)});
+  if (!recorded) return std::move(recorded).error().While("the tag stands; recording it");
   return digest;
 }
 

@@ -7,6 +7,7 @@
 
 #include "app/host_config.h"
 #include "app/invocation.h"
+#include "app/metrics.h"
 #include "app/registry_service.h"
 #include "app/registry_verbs.h"
 #include "app/signals.h"
@@ -17,7 +18,8 @@ namespace ingot::app {
 
 namespace {
 
-int ServeRegistry(Invocation& invocation, const RegistryService::Options& options) {
+int ServeRegistry(Invocation& invocation, const RegistryService::Options& options,
+                  const std::string& metrics) {
   auto signals = WatchSignals();
   if (!signals) return Report(invocation, signals.error());
   // A connection takes up to two descriptors.
@@ -34,8 +36,16 @@ int ServeRegistry(Invocation& invocation, const RegistryService::Options& option
   auto service = RegistryService::Start(invocation.layout(), *host, alone);
   if (!service) return Report(invocation, std::move(service).error().While("starting the registry"));
   LogToStderr("registry of " + invocation.layout().root.string() + " on " + (*service)->address());
+  std::unique_ptr<adapters::MetricsServer> metrics_server;
+  if (const std::string& address = metrics.empty() ? host->metrics : metrics; !address.empty()) {
+    auto started = ServeMetrics(address, (*service)->store(), &(*service)->watch());
+    if (!started) return Report(invocation, std::move(started).error().While("serving metrics"));
+    metrics_server = std::move(*started);
+    LogToStderr("metrics on " + metrics_server->address().Render());
+  }
   WaitForSignal(*signals);
   LogToStderr("stopping");
+  metrics_server.reset();
   service->reset();
   return kDone;
 }
@@ -84,8 +94,10 @@ void AddRegistry(CLI::App& app, Invocation& invocation) {
   CLI::App* registry = app.add_subcommand("registry", "an OCI registry for the images of this store");
   registry->require_subcommand(1);
   auto options = std::make_shared<RegistryService::Options>();
-  CLI::App* serve = AddVerb(*registry, invocation, "serve", "serve it alone, without the daemon",
-                            [&invocation, options] { return ServeRegistry(invocation, *options); });
+  auto metrics = std::make_shared<std::string>();
+  CLI::App* serve =
+      AddVerb(*registry, invocation, "serve", "serve it alone, without the daemon",
+              [&invocation, options, metrics] { return ServeRegistry(invocation, *options, *metrics); });
   serve->add_option(
       "--listen", options->listen,
       "address and port; several may be given (default: registry.listen of host.yaml, else 127.0.0.1:5000)");
@@ -93,6 +105,7 @@ void AddRegistry(CLI::App& app, Invocation& invocation) {
                   "listen where other hosts reach it, without TLS and log-in");
   serve->add_flag("--accept-sparse", options->accept_sparse,
                   "take manifests that name what was not pushed, as mirrors of some platforms do");
+  AddMetricsOption(*serve, *metrics);
   AddHostOption(*serve, invocation);
   AddUpstreamOptions(*serve, *options);
   serve->footer(

@@ -34,6 +34,13 @@ Result<registry::Upstream> UpstreamOf(const RegistryService::Options::Upstream& 
   return upstream;
 }
 
+// Where the access log is; empty: nowhere.
+fs::path AccessLogOf(const Layout& layout, const definition::Host& host) {
+  const std::string& file = host.registry.access_log;
+  if (file == "none") return {};
+  return file.empty() ? layout.registry_log() : HostFile(host, file);
+}
+
 constexpr const char* kDefaultRegistryListen = "127.0.0.1:5000";
 
 bool HasRights(const definition::HostRegistry& registry) {
@@ -93,12 +100,22 @@ Result<std::unique_ptr<RegistryService>> RegistryService::Start(const Layout& la
   for (const definition::Upstream& upstream : rules.upstreams)
     registry.upstreams.push_back(
         TRY(UpstreamOf({upstream.match, upstream.url, upstream.ttl, upstream.offline})));
+  audit::Sink* events = options.events;
+  if (events == nullptr) {
+    service->events_ = TRY(adapters::SqliteEvents::Open(layout.state_db(), service->clock_));
+    events = service->events_.get();
+  }
+  registry.record = [events](audit::Draft draft) { return events->Append({std::move(draft)}); };
   registry.log = [](const std::string& text) { LogToStderr(text); };
   service->upstream_client_ = TRY(RegistryClient::Make(service->clock_, registry.log, kUpstreamAttempts));
   registry.upstream_client = &service->upstream_client_->client();
   service->registry_ = TRY(registry::Registry::Open(*service->opened_.store, service->clock_, registry));
+  auto watch = adapters::RegistryWatch::Open({.log = AccessLogOf(layout, host)});
+  if (!watch) return std::move(watch).error().While("opening the access log of the registry");
+  service->watch_ = *std::move(watch);
   for (const adapters::TcpAddress& address : addresses) {
     adapters::RegistryServer::Options server;
+    server.watch = service->watch_.get();
     server.listen = address;
     server.tls = service->tls_.get();
     // One watches the files.

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "adapters/registry_server.h"
+#include "adapters/registry_watch.h"
+#include "adapters/sqlite_events.h"
 #include "adapters/tls_server.h"
 #include "app/open_store.h"
 #include "app/registry_client.h"
@@ -32,6 +34,8 @@ class RegistryService {
       bool offline = false;
     };
     std::vector<Upstream> upstreams;
+    // Where pushes and deletions are recorded; null: in the root's own record. Must outlive it.
+    audit::Sink* events = nullptr;
   };
   // kInvalid: no such address, or a file of the configuration cannot be used. kRefused: others than this host
   // would reach it without TLS and a log-in, and `insecure` is not set. Else the codes of OpenStore and
@@ -42,6 +46,9 @@ class RegistryService {
   ~RegistryService();
   // "127.0.0.1:5000", or several with commas
   std::string address() const;
+  // For metrics.
+  const adapters::RegistryWatch& watch() const { return *watch_; }
+  store::Store& store() { return *opened_.store; }
 
  private:
   RegistryService() = default;
@@ -50,7 +57,9 @@ class RegistryService {
   std::unique_ptr<registry::Access> access_;  // null: there is no log-in and there are no rules
   std::unique_ptr<adapters::TlsServer> tls_;  // null: plain HTTP
   std::unique_ptr<RegistryClient> upstream_client_;
+  std::unique_ptr<adapters::SqliteEvents> events_;  // null: others'
   std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<adapters::RegistryWatch> watch_;
   std::vector<std::unique_ptr<adapters::RegistryServer>> servers_;
   std::unique_ptr<Scrubber> scrub_;
   std::thread sweep_;  // removes what dead processes have left; not awaited by the first request

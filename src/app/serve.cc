@@ -9,6 +9,7 @@
 #include "app/daemon.h"
 #include "app/host_config.h"
 #include "app/invocation.h"
+#include "app/metrics.h"
 #include "app/registry_service.h"
 #include "app/scrub.h"
 #include "app/signals.h"
@@ -51,7 +52,7 @@ class EventLog {
   std::thread thread_;
 };
 
-int Serve(Invocation& invocation, const RegistryService::Options& registry) {
+int Serve(Invocation& invocation, const RegistryService::Options& options, const std::string& metrics) {
   auto signals = WatchSignals();
   if (!signals) return Report(invocation, signals.error());
   const Layout layout = invocation.layout();
@@ -66,11 +67,21 @@ int Serve(Invocation& invocation, const RegistryService::Options& registry) {
   std::unique_ptr<RegistryService> registry_service;
   auto host = LoadHost(invocation);
   if (!host) return Report(invocation, host.error());
+  RegistryService::Options registry = options;
+  registry.events = &(*daemon)->events();
   if (!registry.listen.empty() || !host->registry.listen.empty()) {
     auto started = RegistryService::Start(layout, *host, registry);
     if (!started) return Report(invocation, std::move(started).error().While("starting the registry"));
     registry_service = std::move(*started);
     LogToStderr("registry on " + registry_service->address());
+  }
+  std::unique_ptr<adapters::MetricsServer> metrics_server;
+  if (const std::string& address = metrics.empty() ? host->metrics : metrics; !address.empty()) {
+    auto started =
+        ServeMetrics(address, (*daemon)->store(), registry_service ? &registry_service->watch() : nullptr);
+    if (!started) return Report(invocation, std::move(started).error().While("serving metrics"));
+    metrics_server = std::move(*started);
+    LogToStderr("metrics on " + metrics_server->address().Render());
   }
   const definition::Scrub scrub = host->scrub.value_or(definition::Scrub{});
   SystemClock clock;
@@ -85,6 +96,7 @@ int Serve(Invocation& invocation, const RegistryService::Options& registry) {
   LogToStderr("serving " + layout.root.string() + " on " + layout.socket().string());
   const int signal = WaitForSignal(*signals);
   (*server)->Stop();
+  metrics_server.reset();
   scrubber.reset();
   registry_service.reset();
   log.reset();
@@ -101,14 +113,17 @@ int Serve(Invocation& invocation, const RegistryService::Options& registry) {
 
 void AddServe(CLI::App& app, Invocation& invocation) {
   auto registry = std::make_shared<RegistryService::Options>();
-  CLI::App* verb = AddVerb(app, invocation, "serve", "run the daemon: instances, router, rollouts, API",
-                           [&invocation, registry] { return Serve(invocation, *registry); });
+  auto metrics = std::make_shared<std::string>();
+  CLI::App* verb =
+      AddVerb(app, invocation, "serve", "run the daemon: instances, router, rollouts, API",
+              [&invocation, registry, metrics] { return Serve(invocation, *registry, *metrics); });
   verb->add_option(
       "--registry", registry->listen,
       "also serve the registry there, as `ingot registry serve --listen` does (default: registry.listen of "
       "host.yaml)");
   verb->add_flag("--insecure", registry->insecure,
                  "the registry may listen where other hosts reach it, without TLS and log-in");
+  AddMetricsOption(*verb, *metrics);
   AddHostOption(*verb, invocation);
   verb->footer(
       "Stays in the foreground and logs to stderr. SIGTERM ends the daemon alone: instances serve and the "

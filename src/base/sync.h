@@ -24,6 +24,10 @@ class Sync {
       return cv.wait_for(lock_, d);
     }
 
+    // Lets others have it for a while; the data is not to be touched until Relock.
+    void Unlock() { lock_.unlock(); }
+    void Relock() { lock_.lock(); }
+
    private:
     friend class Sync;
     Lock(std::mutex& m, T* data) : lock_(m), data_(data) {}

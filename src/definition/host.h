@@ -71,6 +71,7 @@ struct HostRegistry {
   std::optional<RegistryTls> tls;
   std::string htpasswd;  // a file of NAME:BCRYPT lines; empty: nobody can log in by password
   Milliseconds token_lifetime = std::chrono::minutes(10);
+  std::string access_log;                    // a file; empty: in the daemon's folder; "none": none is written
   std::vector<RepositoryRule> repositories;  // the first that matches counts
   std::vector<Upstream> upstreams;           // the first that matches counts
   bool operator==(const HostRegistry&) const = default;
@@ -95,6 +96,7 @@ struct Host {
   std::optional<uint64_t> disk_limit_bytes;  // of the store
   HostRegistry registry;
   std::optional<Scrub> scrub;
+  std::string metrics;  // where they are served: "127.0.0.1:9464"; empty: nowhere
   std::vector<Written> written;
 };
 

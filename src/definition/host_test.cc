@@ -26,6 +26,7 @@ registry:
   listen: ["127.0.0.1:5000", ":5443"]
   tls: { certificate: tls/registry.crt, key: tls/registry.key, client_ca: /etc/ingot/clients.pem }
   htpasswd: users
+  access_log: log/registry.json
   tokens: { lifetime: 5m }
   repositories:
     - match: "shop/**"
@@ -38,6 +39,7 @@ registry:
   upstreams:
     - { match: "docker.io/**", url: "https://registry-1.docker.io", ttl: 0s, offline: true }
 scrub: { rate: 1MiB, every: 1d }
+metrics: 127.0.0.1:9464
 x-note: mine
 )";
 
@@ -50,6 +52,8 @@ TEST(Host, AWholeOne) {
   EXPECT_THAT(registry.listen, ElementsAre("127.0.0.1:5000", ":5443"));
   EXPECT_EQ(registry.tls, (RegistryTls{"tls/registry.crt", "tls/registry.key", "/etc/ingot/clients.pem"}));
   EXPECT_EQ(registry.htpasswd, "users");
+  EXPECT_EQ(registry.access_log, "log/registry.json");
+  EXPECT_EQ(host.metrics, "127.0.0.1:9464");
   EXPECT_EQ(registry.token_lifetime, std::chrono::minutes(5));
   ASSERT_EQ(registry.repositories.size(), 2u);
   const RepositoryRule& shop = registry.RuleFor("shop/web");
@@ -145,7 +149,7 @@ TEST(Host, TheSchemaIsWhatTheDocumentSays) {
       EXPECT_TRUE(line.ends_with("| " + meaning + " |")) << line << " should mean: " << meaning;
     }
   }
-  EXPECT_EQ(keys, 30u);
+  EXPECT_EQ(keys, 32u);
 }
 
 }  // namespace

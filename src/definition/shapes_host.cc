@@ -157,6 +157,9 @@ Shape<HostRegistry> HostRegistryShape() {
       .Optional("tls", &HostRegistry::tls, RegistryTlsShape(), "TLS; plain HTTP if not given.")
       .Optional("htpasswd", &HostRegistry::htpasswd, FilePath("a file"),
                 "A file of users, as `ingot registry user set` and htpasswd -B write it.")
+      .Optional("access_log", &HostRegistry::access_log, FilePath("a file, or none"),
+                "One JSON object for each request; none: not written.",
+                "logs/registry/access.log below the root")
       .Part("tokens", tokens.ToShape(), "The bearer tokens that it issues.")
       .Optional("repositories", &HostRegistry::repositories, ListOf(RepositoryRuleShape()),
                 "Rules by repository; the first that matches counts.")
@@ -195,6 +198,8 @@ const Shape<Host>& HostShape() {
         .Needed()
         .Optional("disk_limit", &Host::disk_limit_bytes, Size(), "The most that the store takes on disk.")
         .Optional("registry", &Host::registry, HostRegistryShape(), "The registry of this host.")
+        .Optional("metrics", &Host::metrics, RegistryListen(),
+                  "Address and port where GET /metrics is answered, for Prometheus; without a log-in.")
         .Optional("scrub", &Host::scrub, ScrubShape(),
                   "The check of everything stored; none in the background if not given.");
     return fields.ToShape();

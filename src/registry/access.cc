@@ -183,6 +183,7 @@ std::unique_ptr<Exchange> Access::Guard(const Request& request, Next next) {
 
 std::unique_ptr<Exchange> Access::Enter(const Request& request, const std::string& who,
                                         const AccessToken* token, const Next& next) const {
+  if (request.found_who != nullptr) *request.found_who = who;
   const Route route = Route::Of(request.path);
   if (request.path == kTokenPath) {
     if (request.method != "GET")
@@ -190,15 +191,15 @@ std::unique_ptr<Exchange> Access::Enter(const Request& request, const std::strin
     return Ready(IssueToken(request, who));
   }
   if (auto refusal = Refusal(request, route, who, token)) return Ready(*std::move(refusal));
+  Request known = request;
+  known.who = who;
   if (route.endpoint == Endpoint::kUploads && request.Parameter("mount") &&
       !MountAllowed(request, who, token)) {
     // As if the blob were not there, which the specification answers with a new upload.
-    Request plain = request;
-    std::erase_if(plain.query,
+    std::erase_if(known.query,
                   [](const auto& pair) { return pair.first == "mount" || pair.first == "from"; });
-    return next(plain);
   }
-  return next(request);
+  return next(known);
 }
 
 std::optional<Response> Access::Refusal(const Request& request, const Route& route, const std::string& who,

@@ -4,6 +4,7 @@
 
 #include "registry/byte_range.h"
 #include "registry/conditional.h"
+#include "registry/record.h"
 #include "registry/requests.h"
 
 namespace ingot::registry {
@@ -64,32 +65,19 @@ Result<Response> ReadBlob(RegistryState& state, const Route& route, const oci::D
     response.head_bytes = blob->size_bytes;
     return response;
   }
-  const std::string size = std::to_string(blob->size_bytes);
-  ByteRange part{0, blob->size_bytes};
-  switch (ParseRange(range, blob->size_bytes, part)) {
-    case RangeKind::kUnsatisfiable: {
-      Response refused = ErrorAnswer(416, ErrorCode::kSizeInvalid, "the blob has only " + size + " bytes");
-      refused.With("Content-Range", "bytes */" + size);
-      return refused;
-    }
-    case RangeKind::kPart:
-      response.status = 206;
-      response.With("Content-Range", "bytes " + std::to_string(part.offset) + "-" +
-                                         std::to_string(part.offset + part.size_bytes - 1) + "/" + size);
-      break;
-    case RangeKind::kWhole:
-      break;
-  }
+  const auto part = AnswerRange(range, blob->size_bytes, response);
+  if (!part) return response;
   if (blob->made) {
-    response.made = std::make_unique<MadeBody>(state.local.MakePart(*blob->made, part));
+    response.made = std::make_unique<MadeBody>(state.local.MakePart(*blob->made, *part));
   } else {
     TRY(state.trust.Check(digest, blob->fd.get()));
-    response.file = std::make_unique<FileBody>(FileBody{std::move(blob->fd), part.offset, part.size_bytes});
+    response.file = std::make_unique<FileBody>(FileBody{std::move(blob->fd), part->offset, part->size_bytes});
   }
   return response;
 }
 
-Result<Response> DeleteBlob(RegistryState& state, const Route& route, const oci::Digest& digest) {
+Result<Response> DeleteBlob(RegistryState& state, const Route& route, const oci::Digest& digest,
+                            const Doer& doer) {
   bool removed = false;
   TRY(state.store.catalog().Write([&](store::CatalogRows& rows) -> Result<void> {
     removed = TRY(rows.RemoveRepositoryBlob(route.repository, digest));
@@ -100,6 +88,8 @@ Result<Response> DeleteBlob(RegistryState& state, const Route& route, const oci:
       return ErrorAnswer(ErrorCode::kDenied, "the blob belongs to an image that was built on this host");
     return BlobUnknown(digest);
   }
+  RecordDone(state, doer, "registry.blob_deleted",
+             {{"repository", route.repository}, {"digest", digest.Render()}});
   Response response;
   response.status = 202;
   return response;
@@ -121,9 +111,10 @@ std::unique_ptr<Exchange> BlobRequest(RegistryState& state, const Route& route, 
         });
   }
   if (request.method == "DELETE") {
-    return std::make_unique<Answer>(Answer::Work::kBlocks, [&state, route, digest = *digest] {
-      return DeleteBlob(state, route, digest);
-    });
+    return std::make_unique<Answer>(Answer::Work::kBlocks,
+                                    [&state, route, digest = *digest, doer = Doer::Of(request)] {
+                                      return DeleteBlob(state, route, digest, doer);
+                                    });
   }
   return Ready(ErrorAnswer(ErrorCode::kUnsupported, "a blob has GET, HEAD and DELETE"));
 }

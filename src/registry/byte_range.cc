@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "registry/errors.h"
+
 namespace ingot::registry {
 namespace {
 
@@ -45,6 +47,25 @@ RangeKind ParseRange(std::string_view header, uint64_t size_bytes, ByteRange& pa
   if (*begin >= size_bytes) return RangeKind::kUnsatisfiable;
   part = {*begin, end - *begin};
   return RangeKind::kPart;
+}
+
+std::optional<ByteRange> AnswerRange(std::string_view header, uint64_t size_bytes, Response& response) {
+  ByteRange part{0, size_bytes};
+  const std::string size = std::to_string(size_bytes);
+  switch (ParseRange(header, size_bytes, part)) {
+    case RangeKind::kUnsatisfiable:
+      response = ErrorAnswer(416, ErrorCode::kSizeInvalid, "the blob has only " + size + " bytes");
+      response.With("Content-Range", "bytes */" + size);
+      return std::nullopt;
+    case RangeKind::kPart:
+      response.status = 206;
+      response.With("Content-Range", "bytes " + std::to_string(part.offset) + "-" +
+                                         std::to_string(part.offset + part.size_bytes - 1) + "/" + size);
+      break;
+    case RangeKind::kWhole:
+      break;
+  }
+  return part;
 }
 
 std::optional<ByteRange> ParseChunkRange(std::string_view header) {

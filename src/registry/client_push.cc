@@ -6,8 +6,8 @@
 #include "oci/index.h"
 #include "oci/manifest.h"
 #include "registry/client.h"
-#include "registry/pulled_stream.h"
 #include "registry/pushed_manifest.h"
+#include "store/pulled_stream.h"
 
 namespace ingot::registry {
 namespace {
@@ -229,11 +229,11 @@ Result<void> Client::SendUpload(PushedBlob& push) {
   if (!ends)
     target.headers.emplace_back("Content-Range",
                                 std::to_string(push.offset) + "-" + std::to_string(size - 1));
-  std::unique_ptr<PulledStream> stream;
+  std::unique_ptr<store::PulledStream> stream;
   std::optional<Error> of_source;
   target.upload = [&]() -> Result<ClientUpload> {
     if (count == 0) return ClientUpload{0, SourceOf(std::string_view())};
-    stream = std::make_unique<PulledStream>(
+    stream = std::make_unique<store::PulledStream>(
         [&push, offset = push.offset](const ByteSink& sink) { return push.read(offset, sink); });
     return ClientUpload{count, [&](char* buffer, size_t wanted) -> Result<size_t> {
                           auto n = stream->Read(buffer, wanted);

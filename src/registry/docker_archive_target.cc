@@ -5,7 +5,7 @@
 #include "base/sha256.h"
 #include "oci/manifest.h"
 #include "registry/archive_files.h"
-#include "registry/pulled_stream.h"
+#include "store/pulled_stream.h"
 
 namespace ingot::registry {
 namespace {
@@ -32,7 +32,7 @@ Result<BlobOutcome> DockerArchiveTarget::PutBlob(const oci::Descriptor& blob, co
 
 Result<void> DockerArchiveTarget::PutLayer(const oci::Descriptor& blob, const BlobReader& read) {
   Fd fd = TRY(OpenNameless(spool_));
-  PulledStream compressed([&](const ByteSink& sink) { return read(0, sink); });
+  store::PulledStream compressed([&](const ByteSink& sink) { return read(0, sink); });
   const ByteSource source =
       Decompress([&](char* buffer, size_t size) { return compressed.Read(buffer, size); });
   Sha256 hash;

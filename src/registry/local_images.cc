@@ -1,10 +1,9 @@
 #include "registry/local_images.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
-#include "store/byte_pipe.h"
+#include "store/made_blob.h"
 #include "store/tar_writer.h"
 
 namespace ingot::registry {
@@ -86,29 +85,7 @@ MadeBody LocalImages::MakePart(const Blob& blob, const ByteRange& part) {
 Result<void> LocalImages::Materialize(const Blob& blob, store::Lease& lease) {
   if (!blob.made_from) return {};
   TRY(lease.KeepImage(blob.image));
-  const store::Tree tree = TRY(store_.ReadLayer(*blob.made_from));
-  // WriteTar pushes and PutBlobStream pulls: a thread in between.
-  store::BytePipe pipe;
-  std::thread writer([&] {
-    pipe.Close(store::WriteTar(tree, store_.objects(),
-                               [&](std::string_view bytes) { return pipe.Push(std::string(bytes)); }));
-  });
-  std::string piece;
-  size_t used = 0;
-  const ByteSource source = [&](char* buffer, size_t size) -> Result<size_t> {
-    while (used == piece.size()) {
-      used = 0;
-      piece.clear();
-      if (!TRY(pipe.Pop(piece))) return size_t{0};
-    }
-    const size_t n = piece.copy(buffer, size, used);
-    used += n;
-    return n;
-  };
-  auto put = store_.PutBlobStream(blob.digest, source, blob.size_bytes, lease);
-  pipe.Cancel();
-  writer.join();
-  return put;
+  return store::PutMadeBlob(store_, *blob.made_from, blob.digest, blob.size_bytes, lease);
 }
 
 }  // namespace ingot::registry

@@ -5,6 +5,7 @@
 #include "registry/memory_budget.h"
 #include "registry/names.h"
 #include "registry/pushed_manifest.h"
+#include "registry/record.h"
 #include "registry/requests.h"
 
 namespace ingot::registry {
@@ -18,6 +19,7 @@ struct ManifestTarget {
   std::optional<oci::Digest> digest;  // as the path says
   std::vector<std::string> tags;
   std::string content_type;  // without parameters
+  Doer doer;
 };
 
 class ManifestPut final : public Exchange {
@@ -64,6 +66,12 @@ class ManifestPut final : public Exchange {
     if (!put && put.error().code() == Code::kRefused)
       return ErrorAnswer(ErrorCode::kDenied, put.error().message());
     TRY(std::move(put));
+    JsonArray tags(target_.tags.begin(), target_.tags.end());
+    RecordDone(state_, target_.doer, "registry.pushed",
+               {{"repository", target_.repository},
+                {"digest", digest.Render()},
+                {"tags", std::move(tags)},
+                {"media_type", manifest->media_type}});
     return Created(digest, *manifest);
   }
 
@@ -158,6 +166,7 @@ std::unique_ptr<Exchange> ManifestPutRequest(RegistryState& state, const Route& 
                                              const Request& request) {
   ManifestTarget target;
   target.repository = route.repository;
+  target.doer = Doer::Of(request);
   target.content_type = request.content_type.substr(0, request.content_type.find(';'));
   target.content_type.erase(target.content_type.find_last_not_of(" \t") + 1);
   if (route.reference.find(':') != std::string::npos) {

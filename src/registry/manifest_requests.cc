@@ -2,6 +2,7 @@
 #include "oci/manifest.h"
 #include "registry/conditional.h"
 #include "registry/names.h"
+#include "registry/record.h"
 #include "registry/requests.h"
 
 namespace ingot::registry {
@@ -76,7 +77,7 @@ Result<Response> AnswerManifest(RegistryState& state, const Route& route, bool h
   return response;
 }
 
-Result<Response> DeleteManifest(RegistryState& state, const Route& route) {
+Result<Response> DeleteManifest(RegistryState& state, const Route& route, const Doer& doer) {
   bool removed = false;
   std::optional<Resolved> left;
   const bool by_tag = route.reference.find(':') == std::string::npos;
@@ -93,6 +94,8 @@ Result<Response> DeleteManifest(RegistryState& state, const Route& route) {
                        "this is an image that was built on this host, whose tags only a "
                        "build moves");
   if (!removed) return ManifestUnknown(route);
+  RecordDone(state, doer, by_tag ? "registry.untagged" : "registry.deleted",
+             {{"repository", route.repository}, {by_tag ? "tag" : "digest", route.reference}});
   Response response;
   response.status = 202;
   return response;
@@ -111,8 +114,9 @@ std::unique_ptr<Exchange> ManifestRequest(RegistryState& state, const Route& rou
     return Ready(ErrorAnswer(ErrorCode::kManifestUnknown, "no tag can have this name"));
   }
   if (request.method == "DELETE") {
-    return std::make_unique<Answer>(Answer::Work::kBlocks,
-                                    [&state, route] { return DeleteManifest(state, route); });
+    return std::make_unique<Answer>(Answer::Work::kBlocks, [&state, route, doer = Doer::Of(request)] {
+      return DeleteManifest(state, route, doer);
+    });
   }
   return std::make_unique<Answer>(Answer::Work::kQuick, [&state, route, head, known = request.if_none_match] {
     return AnswerManifest(state, route, head, known);

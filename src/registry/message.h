@@ -33,6 +33,11 @@ struct Request {
   std::string certificate;  // "cert:NAME", of a client certificate that was verified; empty: none
   bool tls = false;
 
+  // Of Access: who asks, in what it lets through; empty: anonymous.
+  std::string who;
+  // Where Access also writes it, before there is an answer. Null, or outlives the Exchange.
+  std::string* found_who = nullptr;
+
   // The first value of a query parameter.
   std::optional<std::string> Parameter(std::string_view key) const;
 };

@@ -8,6 +8,7 @@
 
 #include <memory>
 
+#include "audit/event.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/result.h"
@@ -34,6 +35,9 @@ class Registry {
     // the registry.
     std::vector<Upstream> upstreams = {};
     Client* upstream_client = nullptr;
+    // The audit record: asked before a push of a manifest or a deletion is acknowledged. What fails there is
+    // logged, and does not undo what was done. Any thread. May be empty.
+    std::function<Result<void>(audit::Draft)> record = {};
     // For the log: what was served although it is old, and the like. Any thread. May be empty.
     std::function<void(const std::string&)> log = {};
   };

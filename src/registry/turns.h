@@ -77,6 +77,10 @@ class TurnsCatalog final : public store::Catalog {
     turns_.Yield();
     return catalog_.Write(write, durability);
   }
+  Result<void> WriteTogether(const std::function<Result<void>(store::CatalogRows&)>& write) override {
+    turns_.Yield();
+    return catalog_.WriteTogether(write);
+  }
 
  private:
   store::Catalog& catalog_;

@@ -44,7 +44,7 @@ Response NotThisDigest(const oci::Digest& digest, const oci::Digest& found) {
 
 Result<void> PutBlobRow(RegistryState& state, const std::string& repository, const oci::Digest& digest,
                         uint64_t size_bytes) {
-  return state.store.catalog().Write([&](store::CatalogRows& rows) -> Result<void> {
+  return state.store.catalog().WriteTogether([&](store::CatalogRows& rows) -> Result<void> {
     return rows.PutRepositoryBlob({repository, digest, size_bytes, state.clock.Now()});
   });
 }

@@ -35,35 +35,37 @@ Result<Response> GrowingAnswer(const std::shared_ptr<UpstreamFetch>& fetch, cons
   response.With("Content-Type", "application/octet-stream")
       .With("Accept-Ranges", "bytes")
       .With(kDigestHeader, digest.Render());
-  ByteRange part{0, size_bytes};
-  const std::string size = std::to_string(size_bytes);
-  switch (ParseRange(range, size_bytes, part)) {
-    case RangeKind::kUnsatisfiable: {
-      Response refused = ErrorAnswer(416, ErrorCode::kSizeInvalid, "the blob has only " + size + " bytes");
-      refused.With("Content-Range", "bytes */" + size);
-      return refused;
-    }
-    case RangeKind::kPart:
-      response.status = 206;
-      response.With("Content-Range", "bytes " + std::to_string(part.offset) + "-" +
-                                         std::to_string(part.offset + part.size_bytes - 1) + "/" + size);
-      break;
-    case RangeKind::kWhole:
-      break;
-  }
-  response.growing = std::make_unique<GrowingBody>(GrowingBody{fetch, part.offset, part.size_bytes});
+  const auto part = AnswerRange(range, size_bytes, response);
+  if (!part) return response;
+  response.growing = std::make_unique<GrowingBody>(GrowingBody{fetch, part->offset, part->size_bytes});
   return response;
+}
+
+// What is here; where that is nothing (404), what `otherwise` says. Only what neither blocks nor waits for
+// the other registry is answered on the caller's thread.
+std::unique_ptr<Exchange> HereOrElse(std::unique_ptr<Exchange> here,
+                                     std::function<Result<Response>()> otherwise) {
+  if (!here->Blocks()) {
+    Response response = here->Finish();
+    if (response.status != 404) return Ready(std::move(response));
+    return std::make_unique<Answer>(Answer::Work::kWaitsForOthers, std::move(otherwise));
+  }
+  return std::make_unique<Answer>(Answer::Work::kWaitsForOthers,
+                                  [here = std::shared_ptr<Exchange>(std::move(here)),
+                                   otherwise = std::move(otherwise)]() -> Result<Response> {
+                                    Response response = here->Finish();
+                                    if (response.status != 404) return response;
+                                    return otherwise();
+                                  });
 }
 
 std::unique_ptr<Exchange> UpstreamBlob(RegistryState& state, const Upstream& upstream, const Route& route,
                                        const Request& request) {
   const auto digest = oci::Digest::Parse(route.reference);
   if (!digest) return Ready(ErrorAnswer(ErrorCode::kDigestInvalid, digest.error().message()));
-  Response here = OwnRequest(state, route, request)->Finish();
-  if (here.status != 404) return Ready(std::move(here));
   const bool head = request.method == "HEAD";
-  return std::make_unique<Answer>(
-      Answer::Work::kWaitsForOthers,
+  return HereOrElse(
+      OwnRequest(state, route, request),
       [&state, &upstream, route, request, digest = *digest, head]() -> Result<Response> {
         if (head) {
           if (upstream.offline)
@@ -94,27 +96,24 @@ Response ManifestHere(RegistryState& state, const Route& route, const Request& r
 
 std::unique_ptr<Exchange> UpstreamManifest(RegistryState& state, const Upstream& upstream, const Route& route,
                                            const Request& request) {
-  if (route.reference.find(':') != std::string::npos) {
-    Response here = OwnRequest(state, route, request)->Finish();
-    if (here.status != 404) return Ready(std::move(here));
-  } else {
-    if (!IsTagName(route.reference))
-      return Ready(ErrorAnswer(ErrorCode::kManifestUnknown, "no tag can have this name"));
-    const auto fresh = state.upstreams->FindFresh(upstream, route.repository, route.reference);
-    if (!fresh) return Ready(ErrorAnswer(fresh.error()));
-    if (*fresh) return Ready(ManifestHere(state, route, request, **fresh));
-  }
-  return std::make_unique<Answer>(
-      Answer::Work::kWaitsForOthers, [&state, &upstream, route, request]() -> Result<Response> {
-        const auto resolved = state.upstreams->ResolveManifest(upstream, route.repository, route.reference);
-        if (!resolved) return UpstreamError(resolved.error(), ErrorCode::kManifestUnknown);
-        Response response = ManifestHere(state, route, request, resolved->digest);
-        if (resolved->stale) {
-          response.With("Warning", "110 - \"Response is Stale\"")
-              .With("Age", std::to_string(resolved->stale->count() / 1000));
-        }
-        return response;
-      });
+  auto ask = [&state, &upstream, route, request]() -> Result<Response> {
+    const auto resolved = state.upstreams->ResolveManifest(upstream, route.repository, route.reference);
+    if (!resolved) return UpstreamError(resolved.error(), ErrorCode::kManifestUnknown);
+    Response response = ManifestHere(state, route, request, resolved->digest);
+    if (resolved->stale) {
+      response.With("Warning", "110 - \"Response is Stale\"")
+          .With("Age", std::to_string(resolved->stale->count() / 1000));
+    }
+    return response;
+  };
+  if (route.reference.find(':') != std::string::npos)
+    return HereOrElse(OwnRequest(state, route, request), std::move(ask));
+  if (!IsTagName(route.reference))
+    return Ready(ErrorAnswer(ErrorCode::kManifestUnknown, "no tag can have this name"));
+  const auto fresh = state.upstreams->FindFresh(upstream, route.repository, route.reference);
+  if (!fresh) return Ready(ErrorAnswer(fresh.error()));
+  if (*fresh) return Ready(ManifestHere(state, route, request, **fresh));
+  return std::make_unique<Answer>(Answer::Work::kWaitsForOthers, std::move(ask));
 }
 
 // What the other registry has to say; what is known here when it says nothing.

@@ -62,8 +62,8 @@ void Upstreams::Log(const std::string& text) const {
 }
 
 Error Upstreams::Offline(const Upstream& upstream) const {
-  return Error(Code::kNotFound, "it is not here, and " + upstream.registry +
-                                    " is not asked: host.yaml says that it is offline");
+  return Error(Code::kNotFound,
+               "it is not here, and " + upstream.registry + " is not asked: this upstream is offline");
 }
 
 Result<std::optional<store::Tag>> Upstreams::FindTag(const std::string& repository, const std::string& tag) {

@@ -52,7 +52,7 @@ Result<void> Store::AdoptBlob(const oci::Digest& digest, const fs::path& file, L
     }
     return ErrnoError(errno, "rename " + file.string() + " to " + path.string());
   }));
-  return SyncDirectory(path.parent_path());
+  return digest.algorithm() == "sha256" ? state_->blob_names.Wait() : SyncDirectory(path.parent_path());
 }
 
 Result<bool> Store::KeepBlob(const oci::Digest& digest, Lease& lease) {

@@ -154,6 +154,10 @@ class Catalog {
   // thread.
   virtual Result<void> Write(const std::function<Result<void>(CatalogRows&)>& write,
                              Durability durability = Durability::kDurable) = 0;
+  // As a durable Write, but callers at the same time share one sync of the disk, for what many do at once.
+  // Others may see the change a moment before it is durable, and after an error of the sync (kIo) it stays
+  // seen: for changes that do no harm when they are made twice.
+  virtual Result<void> WriteTogether(const std::function<Result<void>(CatalogRows&)>& write) = 0;
 };
 
 }  // namespace ingot::store

@@ -14,6 +14,9 @@ class MemoryCatalog final : public Catalog {
   Result<void> Read(const std::function<Result<void>(const CatalogRows&)>& read) override;
   Result<void> Write(const std::function<Result<void>(CatalogRows&)>& write,
                      Durability durability = Durability::kDurable) override;
+  Result<void> WriteTogether(const std::function<Result<void>(CatalogRows&)>& write) override {
+    return Write(write);
+  }
 
  private:
   struct State;

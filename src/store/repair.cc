@@ -1,12 +1,9 @@
 #include "store/repair.h"
 
-#include <thread>
-
-#include "store/byte_pipe.h"
 #include "store/file_check.h"
+#include "store/made_blob.h"
 #include "store/sealed_layer.h"
 #include "store/tar_reader.h"
-#include "store/tar_writer.h"
 
 namespace ingot::store {
 namespace {
@@ -93,30 +90,7 @@ class Repair {
     const oci::Digest wanted = TRY(oci::Digest::Parse(lost_.name));
     for (const Layer& layer : layers_) {
       if (layer.diff_id != wanted || layer.blob) continue;
-      const auto tree = store_.ReadLayer(layer.id);
-      if (!tree) continue;
-      // WriteTar pushes and PutBlobStream pulls: a thread in between.
-      BytePipe pipe;
-      std::thread writer([&] {
-        pipe.Close(WriteTar(*tree, store_.objects(),
-                            [&](std::string_view bytes) { return pipe.Push(std::string(bytes)); }));
-      });
-      std::string piece;
-      size_t used = 0;
-      const ByteSource source = [&](char* buffer, size_t size) -> Result<size_t> {
-        while (used == piece.size()) {
-          used = 0;
-          piece.clear();
-          if (!TRY(pipe.Pop(piece))) return size_t{0};
-        }
-        const size_t n = piece.copy(buffer, size, used);
-        used += n;
-        return n;
-      };
-      const auto put = store_.PutBlobStream(wanted, source, layer.tar_bytes, lease_);
-      pipe.Cancel();
-      writer.join();
-      if (put) return true;
+      if (PutMadeBlob(store_, layer.id, wanted, layer.tar_bytes, lease_)) return true;
     }
     return false;
   }

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/group_sync.h"
 #include "store/claims.h"
 #include "store/store.h"
 
@@ -16,6 +17,8 @@ struct Store::State {
   std::unique_ptr<DiskBudget> budget;
   ObjectPool pool;
   TagRules tag_rules = {};
+  // Names in the folder of SHA-256 blobs, made durable for all who have just given some.
+  GroupSync blob_names{[this] { return SyncDirectory(paths.blobs / "sha256"); }};
 
   ~State() {
     pool.SetGuard(nullptr);

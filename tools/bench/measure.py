@@ -18,7 +18,7 @@ class Row:
     name: str
     unit: str
     ingot: Optional[float]
-    goal: float
+    goal: Optional[float]  # None: it is made of the peer's figure, which there is none of
     peer: Optional[float] = None
     peer_name: Optional[str] = None
     note: str = ""
@@ -30,8 +30,8 @@ class Row:
             ratio = round(self.peer / self.ingot, 2)
         return {
             "name": self.name, "unit": self.unit, "ingot": rounded(self.ingot), "peer": rounded(self.peer),
-            "peer_name": self.peer_name, "ratio": ratio, "goal": self.goal,
-            "met": self.ingot is not None and self.ingot <= self.goal and self.also_met, "note": self.note,
+            "peer_name": self.peer_name, "ratio": ratio, "goal": rounded(self.goal),
+            "met": self.ingot is not None and self.goal is not None and self.ingot <= self.goal and self.also_met, "note": self.note,
         }
 
 

@@ -23,7 +23,7 @@ def figure(value, unit):
 
 def cells(row):
     ratio = "–" if row["ratio"] is None else f"{row['ratio']:g}×"
-    goal = f"≤ {row['goal']:g} {row['unit']}" if row["goal"] else f"0 {row['unit']}"
+    goal = "–" if row["goal"] is None else f"{'≤ ' if row['goal'] else ''}{row['goal']:g} {row['unit']}"
     return [row["name"], figure(row["ingot"], row["unit"]), goal, "yes" if row["met"] else "no",
             figure(row["peer"], row["unit"]), ratio, row["peer_name"] or "–"]
 

@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "store/byte_pipe.h"
 
-namespace ingot::registry {
+namespace ingot::store {
 
 // One reader. What `write` uses must outlive it.
 class PulledStream {
@@ -45,10 +45,10 @@ class PulledStream {
   }
 
  private:
-  store::BytePipe pipe_;
+  BytePipe pipe_;
   std::string piece_;
   size_t used_ = 0;
   std::thread thread_;
 };
 
-}  // namespace ingot::registry
+}  // namespace ingot::store
