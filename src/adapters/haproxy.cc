@@ -277,6 +277,10 @@ Result<void> HaproxyRouter::ApplyRoutes(const EnvironmentId& environment, const 
 Result<std::map<InstanceId, platform::ServerCounters>> HaproxyRouter::Counters() {
   return impl_->Counters();
 }
+Result<std::map<FleetId, platform::FleetCounters>> HaproxyRouter::CountersOf(
+    const std::vector<FleetId>& fleets, uint64_t rollout, uint32_t step) {
+  return impl_->CountersOf(fleets, rollout, step);
+}
 Result<bool> HaproxyRouter::Drain(const InstanceId& instance) {
   return impl_->Drain(instance);
 }

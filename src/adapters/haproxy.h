@@ -55,6 +55,9 @@ class HaproxyRouter final : public platform::Router {
                            const std::map<platform::FleetId, std::vector<platform::Server>>& askers) override;
   // Since the server was set, or since Open for those that were set before.
   Result<std::map<platform::InstanceId, platform::ServerCounters>> Counters() override;
+  // `answered` and `errors_5xx` of the serving process only: a reload begins at zero.
+  Result<std::map<platform::FleetId, platform::FleetCounters>> CountersOf(
+      const std::vector<platform::FleetId>& fleets, uint64_t rollout, uint32_t step) override;
   // True for an instance that has no slot. While a process from before a reload is left, an instance that has
   // a slot is not drained: that process may still send to it.
   Result<bool> Drain(const platform::InstanceId& instance) override;

@@ -165,4 +165,33 @@ Result<std::map<std::string, ServerStat>> ParseServerStats(std::string_view answ
   return out;
 }
 
+Result<std::map<std::string, BackendStat>> ParseBackendStats(std::string_view answer) {
+  std::map<std::string, BackendStat> out;
+  TRY(EachRow<8>(
+      answer, ',',
+      {"pxname", "svname", "hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"},
+      [&](const auto& row) {
+        if (row[1] != "BACKEND") return;
+        BackendStat& stat = out[std::string(row[0])];
+        for (size_t i = 2; i < row.size(); ++i) stat.answered += Number(row[i]);
+        stat.responses_5xx = Number(row[6]);
+      }));
+  return out;
+}
+
+Result<std::map<std::string, uint64_t>> ParseTable(std::string_view answer) {
+  // "# table: latency, type: string, size:8192, used:2", then "0x…: key=K use=0 exp=… gpc0=N".
+  if (!answer.starts_with("# table:"))
+    return Error(Code::kInvalid, "HAProxy answers: " + std::string(answer.substr(0, 300)));
+  std::map<std::string, uint64_t> out;
+  EachLine(answer, [&](std::string_view line) {
+    const size_t key = line.find(" key=");
+    const size_t count = line.find(" gpc0=");
+    if (key == std::string_view::npos || count == std::string_view::npos) return;
+    const std::string_view rest = line.substr(key + 5);
+    out[std::string(rest.substr(0, rest.find(' ')))] = Number(line.substr(count + 6));
+  });
+  return out;
+}
+
 }  // namespace ingot::adapters

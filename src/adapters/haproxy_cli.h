@@ -38,4 +38,15 @@ struct ServerStat {
 };
 Result<std::map<std::string, ServerStat>> ParseServerStats(std::string_view answer);
 
+// A backend's own line of "show stat": with what HAProxy answered in its name.
+struct BackendStat {
+  uint64_t answered = 0;
+  uint64_t responses_5xx = 0;
+};
+// Key: the backend.
+Result<std::map<std::string, BackendStat>> ParseBackendStats(std::string_view answer);
+
+// The rows of "show table" of a table that stores gpc0 under a string.
+Result<std::map<std::string, uint64_t>> ParseTable(std::string_view answer);
+
 }  // namespace ingot::adapters

@@ -44,14 +44,59 @@ std::string Global(const HaproxyLimits& limits) {
          "  timeout check 2s\n";
 }
 
-// One lookup per request into txn.r: two lookups of one request may see two versions of the map.
-std::string ChooseBackend(const std::string& rule, const std::string& nothing) {
-  return nothing + "  " + rule + " set-var(txn.b) var(txn.r),field(1,:)\n" +  //
-         "  " + rule + " set-var(txn.w) var(txn.r),field(3,:),add(0)\n" +     //
-         "  " + rule +
-         " set-var(txn.b) var(txn.r),field(2,:) if { var(txn.w) -m int gt 0 } { rand(1000),sub(txn.w) lt 0 "
-         "}\n"
+// One lookup per request into txn.r: two lookups of one request may see two versions of the map. `deal` sets
+// txn.n, 0 to 999, for requests that are split: those below the weight go to the other backend.
+std::string ChooseBackend(const std::string& rule, const std::string& nothing, const std::string& deal) {
+  return nothing + "  acl split var(txn.w) -m int gt 0\n" +                //
+         "  " + rule + " set-var(txn.b) var(txn.r),field(1,:)\n" +         //
+         "  " + rule + " set-var(txn.w) var(txn.r),field(3,:),add(0)\n" +  //
+         "  " + rule + " set-var(txn.n) rand(1000) if split\n" + deal +    //
+         "  " + rule + " set-var(txn.b) var(txn.r),field(2,:) if split { var(txn.n),sub(txn.w) lt 0 }\n" +
          "  use_backend %[var(txn.b)]\n";
+}
+
+// A user's number follows from what tells him apart and the rollout: as weights rise he moves at most once,
+// and another rollout has other users first.
+std::string Deal(const platform::Topology::Sticky& sticky, bool outside) {
+  const std::string number = ",concat(|,txn.k),crc32(1),mod(1000)";
+  const std::string rollout = "  http-request set-var(txn.k) var(txn.r),field(4,:) if split\n";
+  if (!sticky.header.empty()) {
+    const std::string value = "req.fhdr(" + sticky.header + ")";
+    return rollout + "  http-request set-var(txn.n) " + value + number + " if split { " + value +
+           " -m found }\n";
+  }
+  if (sticky.cookie.empty() || !outside) return "";
+  return rollout + "  http-request set-var(txn.c) req.cook(" + sticky.cookie +
+         ") if split\n"
+         "  acl known var(txn.c) -m found\n"
+         "  http-request set-var(txn.new) uuid() if split !known\n"
+         "  http-request set-var(txn.c) var(txn.new) if { var(txn.new) -m found }\n"
+         "  http-request set-var(txn.n) var(txn.c)" +
+         number +
+         " if split\n"
+         "  http-after-response add-header Set-Cookie \"" +
+         sticky.cookie + "=%[var(txn.new)]; Path=/; HttpOnly; SameSite=Lax\" if { var(txn.new) -m found }\n";
+}
+
+// Latencies are counted of split requests only: others pay nothing.
+std::string CountLatency() {
+  const std::string timed = " if { var(txn.t) -m found }\n";
+  return "  http-request set-var(txn.t) date_us() if split\n"
+         "  http-response set-var(txn.d) date_us(),sub(txn.t),div(1000)" +
+         timed +
+         "  http-response set-var(txn.d) var(txn.d),div(10),mul(10) if { var(txn.d) -m int ge 100 }\n"
+         "  http-response set-var(txn.d) var(txn.d),div(100),mul(100) if { var(txn.d) -m int "
+         "ge "
+         "1000 }\n"
+         "  http-response set-var(txn.q) var(txn.r),field(4,:,2)" +
+         timed + "  http-response set-var(txn.q) var(txn.b),concat(|,txn.q),concat(|,txn.d)" + timed +
+         "  http-response track-sc0 var(txn.q) table " + kLatencyTable + timed +
+         "  http-response sc-inc-gpc0(0)" + timed;
+}
+
+std::string LatencyTable() {
+  return std::string("backend ") + kLatencyTable +
+         "\n  stick-table type string len 240 size 20k expire 20d store gpc0\n";
 }
 
 struct Front {
@@ -61,6 +106,7 @@ struct Front {
   bool outside = false;
   std::string key;    // an expression that yields the map's key
   std::string about;  // "api of shop/local"
+  platform::Topology::Sticky sticky{};
 };
 
 std::string Frontend(const Front& front, const HaproxyLimits& limits) {
@@ -70,7 +116,8 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
   const std::string lookup = " set-var(txn.r) " + front.key + ",map_str(" + kMapPath + ")\n";
   if (front.protocol == Protocol::kTcp)
     return out + "  tcp-request content" + lookup +
-           ChooseBackend("tcp-request content", "  tcp-request content reject if !{ var(txn.r) -m found }\n");
+           ChooseBackend("tcp-request content", "  tcp-request content reject if !{ var(txn.r) -m found }\n",
+                         "");
   out +=
       "  option http-server-close\n  option idle-close-on-response\n  timeout http-request 10s\n"
       "  timeout http-keep-alive " +
@@ -81,7 +128,8 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
       front.about +
       (front.outside ? " now\\n\"" : " to this address; does the service declare that it uses it?\\n\"") +
       " if !{ var(txn.r) -m found }\n";
-  return out + "  http-request" + lookup + ChooseBackend("http-request", nothing);
+  return out + "  http-request" + lookup +
+         ChooseBackend("http-request", nothing, Deal(front.sticky, front.outside)) + CountLatency();
 }
 
 std::string ServiceBackends(const EnvironmentId& id, const platform::Topology::Service& service,
@@ -118,21 +166,27 @@ std::string EgressSocketName(uint32_t number) {
 
 std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& limits, Servers servers) {
   if (state.numbers.empty()) return "";
-  std::string out = Global(limits);
+  std::string out = Global(limits) + LatencyTable();
   for (const auto& [id, environment] : state.environments) {
     const std::string dotted = id.project() + "." + id.environment();
+    const auto sticky_of = [&, &topology = environment.topology](const std::string& name) {
+      for (const auto& service : topology.services)
+        if (service.name == name) return service.sticky;
+      return platform::Topology::Sticky{};
+    };
     for (const auto& listener : environment.topology.listeners) {
       const std::string key = OutsideKey(listener.listen);
       const uint32_t number = state.numbers.at(key);
       out += Frontend({"out." + std::to_string(number), number, listener.protocol, true, "str(" + key + ")",
-                       listener.service + " of " + id.Render()},
+                       listener.service + " of " + id.Render(), sticky_of(listener.service)},
                       limits);
     }
     auto inside = [&, &id = id](const std::string& name, uint16_t port, Protocol protocol) {
       const std::string key = InsideKey(id, name, port);
-      return Frontend({"in." + dotted + "." + name + "." + std::to_string(port), state.numbers.at(key),
-                       protocol, false, "src,concat(|" + key + ")", name + " of " + id.Render()},
-                      limits);
+      return Frontend(
+          {"in." + dotted + "." + name + "." + std::to_string(port), state.numbers.at(key), protocol, false,
+           "src,concat(|" + key + ")", name + " of " + id.Render(), sticky_of(name)},
+          limits);
     };
     for (const auto& service : environment.topology.services) {
       for (const auto& port : service.ports) out += inside(service.name, port.number, port.protocol);

@@ -32,6 +32,8 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
 std::string RenderEgressConfig(const RouterState& state, const HaproxyLimits& limits);
 // The route map, all environments: "key value" lines.
 std::string RenderMap(const RouterState& state);
+// The table in which latencies of split requests are counted: "<backend>|<SplitTag>|<ms>".
+constexpr const char* kLatencyTable = "latency";
 // "e20": the Unix socket of an endpoint, by its descriptor number.
 std::string EgressSocketName(uint32_t number);
 

@@ -38,6 +38,8 @@ class HaproxyRouter::Impl {
   Result<void> ApplyRoutes(const platform::EnvironmentId& environment, const platform::RouteTable& routes,
                            const std::map<platform::FleetId, std::vector<platform::Server>>& askers);
   Result<std::map<platform::InstanceId, platform::ServerCounters>> Counters();
+  Result<std::map<platform::FleetId, platform::FleetCounters>> CountersOf(
+      const std::vector<platform::FleetId>& fleets, uint64_t rollout, uint32_t step);
   Result<bool> Drain(const platform::InstanceId& instance);
   Result<void> Destroy();
   std::vector<int64_t> ProcessIds();

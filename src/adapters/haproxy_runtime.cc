@@ -236,6 +236,45 @@ Result<std::map<InstanceId, platform::ServerCounters>> HaproxyRouter::Impl::Coun
   return out;
 }
 
+Result<std::map<FleetId, platform::FleetCounters>> HaproxyRouter::Impl::CountersOf(
+    const std::vector<FleetId>& fleets, uint64_t rollout, uint32_t step) {
+  auto inner = inner_.lock();
+  std::map<FleetId, platform::FleetCounters> out;
+  std::map<std::string, FleetId> owners;  // by backend
+  std::string question;
+  for (const FleetId& fleet : fleets) {
+    out[fleet] = {};
+    for (const std::string& backend : BackendsOf(inner->state, fleet)) {
+      if (owners.emplace(backend, fleet).second) question += "show stat " + backend + " 2 -1;";
+    }
+  }
+  if (owners.empty()) return out;
+  const auto stats = TRY(Persistently([&]() -> Result<std::map<std::string, BackendStat>> {
+    return ParseBackendStats(TRY(router_->Ask(question, kAskTimeout)));
+  }));
+  for (const auto& [backend, stat] : stats) {
+    const auto owner = owners.find(backend);
+    if (owner == owners.end()) continue;
+    out[owner->second].answered += stat.answered;
+    out[owner->second].errors_5xx += stat.responses_5xx;
+  }
+  const auto rows = TRY(Persistently([&]() -> Result<std::map<std::string, uint64_t>> {
+    return ParseTable(TRY(router_->Ask(std::string("show table ") + kLatencyTable, kAskTimeout)));
+  }));
+  const std::string window = "|" + SplitTag(rollout, step) + "|";
+  for (const auto& [key, count] : rows) {
+    const size_t at = key.find(window);
+    if (at == std::string::npos) continue;
+    const auto owner = owners.find(key.substr(0, at));
+    uint32_t ms = 0;
+    const char* text = key.data() + at + window.size();
+    if (owner == owners.end() || std::from_chars(text, key.data() + key.size(), ms).ec != std::errc())
+      continue;
+    out[owner->second].latency_ms[ms] += count;
+  }
+  return out;
+}
+
 Result<bool> HaproxyRouter::Impl::Drain(const InstanceId& instance) {
   auto inner = inner_.lock();
   const SlotPlace place = FindSlot(inner->state, instance);

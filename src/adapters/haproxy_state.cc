@@ -69,6 +69,10 @@ Result<void> CheckTopology(const EnvironmentId& environment, const Topology& top
     if (service.replicas > kMaxReplicas)
       return Invalid("service " + service.name + " has more than " + std::to_string(kMaxReplicas) +
                      " replicas");
+    for (const std::string& token : {service.sticky.cookie, service.sticky.header})
+      if (!std::all_of(token.begin(), token.end(),
+                       [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_'; }))
+        return Invalid("\"" + token.substr(0, 200) + "\" is not a name of a cookie or header");
     std::set<uint16_t> ports;
     for (const auto& port : service.ports)
       if (port.number == 0 || !ports.insert(port.number).second)
@@ -138,8 +142,9 @@ bool Routed(const RouterEnvironment& environment, const EnvironmentId& id, const
     const std::string name = BackendName(id, service.name, port.number, set);
     for (const auto& [key, value] : environment.entries) {
       const size_t colon = value.find(':');
+      const size_t second = colon == std::string::npos ? colon : value.find(':', colon + 1);
       if (value.substr(0, colon) == name ||
-          value.substr(colon + 1, value.rfind(':') - std::min(value.size(), colon + 1)) == name)
+          (second != std::string::npos && value.substr(colon + 1, second - colon - 1) == name))
         return true;
     }
   }
@@ -197,6 +202,25 @@ std::string BackendName(const EnvironmentId& environment, const std::string& ser
                         size_t set) {
   return environment.project() + "." + environment.environment() + "." + service + "." +
          std::to_string(port) + "." + std::to_string(set + 1);
+}
+
+std::vector<std::string> BackendsOf(const RouterState& state, const FleetId& fleet) {
+  std::vector<std::string> out;
+  const auto environment = state.environments.find(fleet.environment());
+  if (environment == state.environments.end()) return out;
+  const auto slots = environment->second.services.find(fleet.service());
+  const Topology::Service* service = FindService(environment->second.topology, fleet.service());
+  if (slots == environment->second.services.end() || service == nullptr) return out;
+  for (size_t set = 0; set < kSetsPerService; ++set) {
+    if (slots->second.sets[set].fleet != fleet) continue;
+    for (const auto& port : service->ports)
+      out.push_back(BackendName(fleet.environment(), fleet.service(), port.number, set));
+  }
+  return out;
+}
+
+std::string SplitTag(uint64_t rollout, uint32_t step) {
+  return std::to_string(rollout) + ":" + std::to_string(step);
 }
 
 std::string EgressBackendName(const EnvironmentId& environment, const std::string& endpoint) {
@@ -311,8 +335,12 @@ Result<void> ReserveSets(RouterState& state, const EnvironmentId& environment,
   const auto found = state.environments.find(environment);
   if (found == state.environments.end()) return {};
   std::set<FleetId> named;
-  for (const auto& route : routes.outside) named.insert(route.fleet);
-  for (const auto& route : routes.inside) named.insert(route.fleet);
+  const auto name = [&](const auto& route) {
+    named.insert(route.fleet);
+    if (route.split) named.insert(route.split->fleet);
+  };
+  for (const auto& route : routes.outside) name(route);
+  for (const auto& route : routes.inside) name(route);
   for (const FleetId& fleet : named) {
     const Topology::Service* service = FindService(found->second.topology, fleet.service());
     if (service == nullptr || fleet.environment() != environment)
@@ -346,8 +374,19 @@ Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
     return Error(Code::kNotFound,
                  "the router has no service " + fleet.Render() + "; its topology has to name it first");
   };
+  // "<backend>::0", or "<backend>:<other backend>:<per mille>:<rollout>:<step>".
+  auto value_of = [&](const auto& route, const std::string& service, uint16_t port) -> Result<std::string> {
+    const std::string out = BackendName(environment, service, port, TRY(set_of(route.fleet))) + ":";
+    if (!route.split) return out + ":0";
+    if (route.split->fleet.service() != service || route.split->per_mille < 1 ||
+        route.split->per_mille > 1000)
+      return Invalid("a split of " + route.fleet.Render() +
+                     " is not a share for a fleet of the same service");
+    return out + BackendName(environment, service, port, TRY(set_of(route.split->fleet))) + ":" +
+           std::to_string(route.split->per_mille) + ":" + SplitTag(routes.rollout, routes.step);
+  };
   for (const auto& route : routes.outside) {
-    const size_t set = TRY(set_of(route.fleet));
+    TRY(set_of(route.fleet));
     const auto listener = std::find_if(topology.listeners.begin(), topology.listeners.end(),
                                        [&](const auto& known) { return known.listen == route.listen; });
     if (listener == topology.listeners.end())
@@ -362,26 +401,27 @@ Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
     if (port->protocol != listener->protocol)
       return Invalid("listener " + route.listen + " and port " + std::to_string(route.port) + " of " +
                      service->name + " differ in protocol (http, tcp)");
-    entries[OutsideKey(route.listen)] = BackendName(environment, service->name, route.port, set) + "::0";
+    entries[OutsideKey(route.listen)] = TRY(value_of(route, service->name, route.port));
   }
   auto allow = [&](const FleetId& asker, const std::string& name, uint16_t port,
-                   const std::string& backend) -> Result<void> {
+                   const std::string& value) -> Result<void> {
     const auto instances = askers.find(asker);
     if (instances == askers.end()) return {};
     for (const auto& server : instances->second) {
       TRY(CheckAddress(server.address));
-      entries[server.address + "|" + InsideKey(environment, name, port)] = backend + "::0";
+      entries[server.address + "|" + InsideKey(environment, name, port)] = value;
     }
     return {};
   };
   for (const auto& route : routes.inside) {
-    const size_t set = TRY(set_of(route.fleet));
+    TRY(set_of(route.fleet));
     if (route.fleet.service() != route.service)
       return Invalid(route.fleet.Render() + " is not a fleet of service " + route.service.substr(0, 100));
     const Topology::Service* service = FindService(topology, route.service);
-    for (const auto& port : service->ports)
-      TRY(allow(route.asker, service->name, port.number,
-                BackendName(environment, service->name, port.number, set)));
+    for (const auto& port : service->ports) {
+      const std::string value = TRY(value_of(route, service->name, port.number));
+      TRY(allow(route.asker, service->name, port.number, value));
+    }
   }
   for (const auto& route : routes.endpoints) {
     const auto endpoint = std::find_if(topology.endpoints.begin(), topology.endpoints.end(),
@@ -389,7 +429,8 @@ Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
     if (endpoint == topology.endpoints.end())
       return Error(Code::kNotFound, "the router has no endpoint " + route.name.substr(0, 100) + " for " +
                                         environment.Render());
-    TRY(allow(route.asker, endpoint->name, endpoint->port, EgressBackendName(environment, endpoint->name)));
+    TRY(allow(route.asker, endpoint->name, endpoint->port,
+              EgressBackendName(environment, endpoint->name) + "::0"));
   }
   return std::vector<std::pair<std::string, std::string>>(entries.begin(), entries.end());
 }

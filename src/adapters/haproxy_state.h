@@ -69,6 +69,10 @@ std::string InsideKey(const platform::EnvironmentId& environment, const std::str
 std::string EgressKey(const platform::EnvironmentId& environment, const std::string& endpoint);
 std::string BackendName(const platform::EnvironmentId& environment, const std::string& service, uint16_t port,
                         size_t set);
+// The names of the backends of the set that the fleet has; none when it has no set.
+std::vector<std::string> BackendsOf(const RouterState& state, const platform::FleetId& fleet);
+// The end of a map value with a split: "3:2".
+std::string SplitTag(uint64_t rollout, uint32_t step);
 std::string EgressBackendName(const platform::EnvironmentId& environment, const std::string& endpoint);
 
 // `state` with `topology` for the environment; an empty topology removes it. Slots, addresses and routes of

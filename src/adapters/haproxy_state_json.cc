@@ -28,7 +28,10 @@ Json TopologyJson(const platform::Topology& topology) {
     for (const auto& port : service.ports)
       ports.push_back(
           {{"name", port.name}, {"number", port.number}, {"protocol", ProtocolName(port.protocol)}});
-    services.push_back({{"name", service.name}, {"ports", ports}, {"replicas", service.replicas}});
+    JsonObject object{{"name", service.name}, {"ports", ports}, {"replicas", service.replicas}};
+    if (service.sticky != platform::Topology::Sticky{})
+      object["sticky"] = {{"cookie", service.sticky.cookie}, {"header", service.sticky.header}};
+    services.push_back(std::move(object));
   }
   JsonArray endpoints;
   for (const auto& endpoint : topology.endpoints)
@@ -64,6 +67,10 @@ Result<platform::Topology> TopologyFromJson(const JsonObject& json) {
     platform::Topology::Service service;
     service.name = TRY(GetString(object, "name"));
     service.replicas = static_cast<uint32_t>(TRY(GetInt(object, "replicas")));
+    if (object.contains("sticky")) {
+      const JsonObject& sticky = *TRY(GetObject(object, "sticky"));
+      service.sticky = {StringOr(sticky, "cookie", ""), StringOr(sticky, "header", "")};
+    }
     for (const Json& port : *TRY(GetArray(object, "ports"))) {
       const JsonObject& fields = *TRY(AsObject(port, "ports"));
       service.ports.push_back({TRY(GetString(fields, "name")), TRY(PortNumber(fields, "number")),

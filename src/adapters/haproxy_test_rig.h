@@ -44,12 +44,15 @@ struct Answer {
   int status = 0;    // 0: none
   int error = 0;     // errno of connect
   std::string body;  // without the trailing newline
+  std::string head;  // in small letters
 };
 
 // A keep-alive connection; reconnects when the server has said that it closes.
 class TestClient {
  public:
   TestClient(std::string address, uint16_t port, std::string source = "");
+  // Sent with every request: "X-User: bob".
+  void SetHeader(std::string header) { header_ = std::move(header) + "\r\n"; }
   // One request; a body makes it a POST.
   Answer Ask(size_t body_bytes = 0, int timeout_ms = 10000);
 
@@ -57,6 +60,7 @@ class TestClient {
   std::string address_;
   uint16_t port_;
   std::string source_;
+  std::string header_;
   Fd fd_;
 };
 

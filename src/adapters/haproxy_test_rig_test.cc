@@ -149,11 +149,11 @@ Answer TestClient::Ask(size_t body_bytes, int timeout_ms) {
       return answer;
     }
   }
-  std::string request = body_bytes == 0
-                            ? "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-                            : "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body_bytes) +
-                                  "\r\n\r\n" + std::string(body_bytes, 'x');
-  std::string head;
+  const std::string head_line = (body_bytes == 0 ? "GET" : "POST") + (" / HTTP/1.1\r\nHost: x\r\n" + header_);
+  const std::string request = body_bytes == 0 ? head_line + "\r\n"
+                                              : head_line + "Content-Length: " + std::to_string(body_bytes) +
+                                                    "\r\n\r\n" + std::string(body_bytes, 'x');
+  std::string& head = answer.head;
   if (::send(fd_.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
           static_cast<ssize_t>(request.size()) ||
       !ReadMessage(fd_, head, answer.body)) {

@@ -138,6 +138,21 @@ class LocalPlatform::Impl {
     return PushRoutes(environment);
   }
 
+  Result<std::map<FleetId, platform::FleetCounters>> Counters(const EnvironmentId& environment) {
+    RouteTable table;
+    if (auto state = state_.lock(); state->routes.contains(environment))
+      table = state->routes.at(environment);
+    std::set<FleetId> fleets;
+    const auto add = [&](const auto& route) {
+      if (!route.split) return;
+      fleets.insert(route.fleet);
+      fleets.insert(route.split->fleet);
+    };
+    for (const auto& route : table.outside) add(route);
+    for (const auto& route : table.inside) add(route);
+    return router_.CountersOf({fleets.begin(), fleets.end()}, table.rollout, table.step);
+  }
+
   void OnExit(const InstanceId& id) {
     auto statuses = runtime_.Observe();
     {
@@ -523,6 +538,9 @@ Result<platform::Observation> LocalPlatform::Observe() {
 }
 Result<void> LocalPlatform::ApplyRoutes(const EnvironmentId& environment, const RouteTable& routes) {
   return impl_->ApplyRoutes(environment, routes);
+}
+Result<std::map<FleetId, platform::FleetCounters>> LocalPlatform::Counters(const EnvironmentId& environment) {
+  return impl_->Counters(environment);
 }
 void LocalPlatform::OnExit(const InstanceId& instance) {
   impl_->OnExit(instance);

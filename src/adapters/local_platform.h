@@ -51,6 +51,8 @@ class LocalPlatform final : public platform::Platform {
   Result<platform::Observation> Observe() override;
   Result<void> ApplyRoutes(const platform::EnvironmentId& environment,
                            const platform::RouteTable& routes) override;
+  Result<std::map<platform::FleetId, platform::FleetCounters>> Counters(
+      const platform::EnvironmentId& environment) override;
 
   // To be called by the runtime when an instance's process has ended.
   void OnExit(const platform::InstanceId& instance);

@@ -106,6 +106,14 @@ Result<void> FakePlatform::ApplyRoutes(const EnvironmentId& environment, const R
   return After("ApplyRoutes");
 }
 
+Result<std::map<FleetId, FleetCounters>> FakePlatform::Counters(const EnvironmentId& environment) {
+  TRY(Before("Counters"));
+  std::map<FleetId, FleetCounters> out;
+  for (const auto& [fleet, counters] : counters_)
+    if (fleet.environment() == environment) out.emplace(fleet, counters);
+  return out;
+}
+
 void FakePlatform::Advance(Entry& entry, SteadyTime now, WallTime wall) {
   if (entry.stop_asked) {
     entry.status.state = InstanceState::kStopping;

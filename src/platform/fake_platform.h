@@ -50,6 +50,8 @@ class FakePlatform final : public Platform {
   Result<void> Stop(const InstanceId& instance) override;
   Result<Observation> Observe() override;
   Result<void> ApplyRoutes(const EnvironmentId& environment, const RouteTable& routes) override;
+  // Those that the test has set.
+  Result<std::map<FleetId, FleetCounters>> Counters(const EnvironmentId& environment) override;
 
   // --- for tests ---
   void Exit(const InstanceId& instance, int exit_code);
@@ -65,6 +67,7 @@ class FakePlatform final : public Platform {
     ever_started_.clear();
     given_up_.clear();
   }
+  std::map<FleetId, FleetCounters>& counters() { return counters_; }
   // How often a function was called.
   int calls(const std::string& function) const;
   // Something forbidden that happened, in words: an id that was given up and is started again; routes to a
@@ -95,6 +98,7 @@ class FakePlatform final : public Platform {
   std::map<EnvironmentId, SteadyTime> settles_;
   std::set<InstanceId> ever_started_;
   std::set<InstanceId> given_up_;
+  std::map<FleetId, FleetCounters> counters_;
   std::map<std::string, int> calls_;
   std::vector<std::string> complaints_;
 };

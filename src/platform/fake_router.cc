@@ -15,10 +15,11 @@ const Topology::Service* FindService(const Topology& topology, const std::string
 }
 
 bool Names(const RouteTable& routes, const FleetId& fleet) {
-  return std::any_of(routes.outside.begin(), routes.outside.end(),
-                     [&](const auto& route) { return route.fleet == fleet; }) ||
-         std::any_of(routes.inside.begin(), routes.inside.end(),
-                     [&](const auto& route) { return route.fleet == fleet; });
+  const auto leads = [&](const auto& route) {
+    return route.fleet == fleet || (route.split && route.split->fleet == fleet);
+  };
+  return std::any_of(routes.outside.begin(), routes.outside.end(), leads) ||
+         std::any_of(routes.inside.begin(), routes.inside.end(), leads);
 }
 
 // How many sets of the fleet's service are taken.
@@ -148,11 +149,15 @@ Result<void> FakeRouter::ApplyRoutes(const EnvironmentId& environment, const Rou
   };
   for (const auto& route : routes.outside) {
     TRY(known(route.fleet));
+    if (route.split) TRY(known(route.split->fleet));
     if (std::none_of(topology.listeners.begin(), topology.listeners.end(),
                      [&](const auto& listener) { return listener.listen == route.listen; }))
       return Error(Code::kNotFound, "the router has no listener " + route.listen);
   }
-  for (const auto& route : routes.inside) TRY(known(route.fleet));
+  for (const auto& route : routes.inside) {
+    TRY(known(route.fleet));
+    if (route.split) TRY(known(route.split->fleet));
+  }
   for (const auto& route : routes.endpoints)
     if (std::none_of(topology.endpoints.begin(), topology.endpoints.end(),
                      [&](const auto& endpoint) { return endpoint.name == route.name; }))
@@ -174,6 +179,21 @@ Result<std::map<InstanceId, ServerCounters>> FakeRouter::Counters() {
   return out;
 }
 
+Result<std::map<FleetId, FleetCounters>> FakeRouter::CountersOf(const std::vector<FleetId>& fleets, uint64_t,
+                                                                uint32_t) {
+  auto state = state_.lock();
+  if (auto error = Failure(*state, "CountersOf")) return *error;
+  std::map<FleetId, FleetCounters> out;
+  for (const FleetId& fleet : fleets) {
+    FleetCounters& sum = out[fleet];
+    for (const Entry& entry : state->fleets[fleet]) {
+      sum.answered += entry.counters.requests;
+      sum.errors_5xx += entry.counters.errors_5xx;
+    }
+  }
+  return out;
+}
+
 Result<bool> FakeRouter::Drain(const InstanceId& instance) {
   auto state = state_.lock();
   if (auto error = Failure(*state, "Drain")) return *error;
@@ -187,7 +207,14 @@ Result<bool> FakeRouter::Drain(const InstanceId& instance) {
   return true;
 }
 
-std::optional<InstanceId> FakeRouter::Pick(State& state, const FleetId& fleet) {
+std::optional<InstanceId> FakeRouter::Pick(State& state, const FleetId& routed,
+                                           const std::optional<Share>& split) {
+  FleetId fleet = routed;
+  if (split) {
+    // Evenly, so that a test can count.
+    const uint64_t n = state.dealt[routed]++;
+    if ((n + 1) * split->per_mille / 1000 > n * split->per_mille / 1000) fleet = split->fleet;
+  }
   auto& entries = state.fleets[fleet];
   for (size_t i = 0; i < entries.size(); ++i) {
     Entry& entry = entries[state.next[fleet]++ % entries.size()];
@@ -202,7 +229,7 @@ std::optional<InstanceId> FakeRouter::Request(const std::string& listen) {
   auto state = state_.lock();
   for (auto& [id, environment] : state->environments)
     for (const auto& route : environment.routes.outside)
-      if (route.listen == listen) return Pick(*state, route.fleet);
+      if (route.listen == listen) return Pick(*state, route.fleet, route.split);
   return std::nullopt;
 }
 
@@ -211,7 +238,8 @@ std::optional<InstanceId> FakeRouter::RequestFrom(const std::string& address, co
   for (auto& [id, environment] : state->environments)
     for (const auto& route : environment.routes.inside)
       for (const Server& asker : environment.askers[route.asker])
-        if (route.service == service && asker.address == address) return Pick(*state, route.fleet);
+        if (route.service == service && asker.address == address)
+          return Pick(*state, route.fleet, route.split);
   return std::nullopt;
 }
 

@@ -22,6 +22,8 @@ class FakeRouter final : public Router {
   Result<void> ApplyRoutes(const EnvironmentId& environment, const RouteTable& routes,
                            const std::map<FleetId, std::vector<Server>>& askers) override;
   Result<std::map<InstanceId, ServerCounters>> Counters() override;
+  Result<std::map<FleetId, FleetCounters>> CountersOf(const std::vector<FleetId>& fleets, uint64_t rollout,
+                                                      uint32_t step) override;
   Result<bool> Drain(const InstanceId& instance) override;
 
   // --- for tests ---
@@ -59,13 +61,15 @@ class FakeRouter final : public Router {
     std::map<FleetId, std::vector<Entry>> fleets;
     std::map<std::string, Error> failures;
     std::map<FleetId, size_t> next;
+    std::map<FleetId, uint64_t> dealt;  // requests of split routes, by the fleet that the rest goes to
     bool settled = true;
     int switches = 0;
     uint32_t last_address = 0;
   };
 
   static std::optional<Error> Failure(State& state, const std::string& function);
-  static std::optional<InstanceId> Pick(State& state, const FleetId& fleet);
+  static std::optional<InstanceId> Pick(State& state, const FleetId& fleet,
+                                        const std::optional<Share>& split);
 
   Sync<State> state_;
 };

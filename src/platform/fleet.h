@@ -112,6 +112,13 @@ struct InstanceStatus {
   std::optional<Milliseconds> ready_after;  // from start to ready
 };
 
+// The part of what goes to one fleet that goes to another instead.
+struct Share {
+  FleetId fleet;
+  uint32_t per_mille = 0;  // 1 to 1000
+  bool operator==(const Share&) const = default;
+};
+
 // Where connections go. Complete: what is not named here goes nowhere.
 struct RouteTable {
   // A host-owned address and port → a port of a fleet.
@@ -120,6 +127,7 @@ struct RouteTable {
     FleetId fleet;
     uint16_t port = 0;
     Protocol protocol = Protocol::kHttp;
+    std::optional<Share> split{};
     bool operator==(const Outside&) const = default;
   };
   // What instances of `asker` reach under the name `service`.
@@ -127,6 +135,7 @@ struct RouteTable {
     FleetId asker;
     std::string service;
     FleetId fleet;
+    std::optional<Share> split{};
     bool operator==(const Inside&) const = default;
   };
   // Which endpoints instances of `asker` may reach. Where an endpoint is, the topology says.
@@ -138,16 +147,38 @@ struct RouteTable {
   std::vector<Outside> outside;
   std::vector<Inside> inside;
   std::vector<Endpoint> endpoints;
+  // Which rollout and step of it the splits belong to, 0 without any: users are dealt anew by the first, and
+  // FleetCounters::latency_ms begins anew with each step.
+  uint64_t rollout = 0;
+  uint32_t step = 0;
   bool operator==(const RouteTable&) const = default;
+};
+
+// What a router has counted of a fleet's HTTP requests. Only differences of `answered` and `errors_5xx` mean
+// something; a smaller value than before says that the router was started anew.
+struct FleetCounters {
+  uint64_t answered = 0;    // the router's own answers for the fleet (503) among them
+  uint64_t errors_5xx = 0;  // of these
+  // Since the table's step began: answers by the time from the request to the answer's headers, rounded down
+  // (to 1 ms below 100 ms, 10 ms below 1 s, else 100 ms).
+  std::map<uint32_t, uint64_t> latency_ms;
+  bool operator==(const FleetCounters&) const = default;
 };
 
 // What has to exist in the router before any of its fleets can be routed to: changes with the definition, not
 // with a rollout of new code. Per environment.
 struct Topology {
+  // What keeps a user on one side of a split: a cookie that the router sets, or a header. At most one is set.
+  struct Sticky {
+    std::string cookie;
+    std::string header;
+    bool operator==(const Sticky&) const = default;
+  };
   struct Service {
     std::string name;
     std::vector<Port> ports;
     uint32_t replicas = 1;  // the largest number of instances one fleet of it may have
+    Sticky sticky{};
     bool operator==(const Service&) const = default;
   };
   struct Endpoint {

@@ -49,6 +49,10 @@ class Platform {
   // carry traffic: the platform adds an instance to a routed fleet once it is ready, and takes it out when it
   // is not.
   virtual Result<void> ApplyRoutes(const EnvironmentId& environment, const RouteTable& routes) = 0;
+
+  // What was counted of the fleets on both sides of each split of the table in effect, under its rollout and
+  // step. An Error is "could not look".
+  virtual Result<std::map<FleetId, FleetCounters>> Counters(const EnvironmentId& environment) = 0;
 };
 
 }  // namespace ingot::platform

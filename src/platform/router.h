@@ -52,6 +52,10 @@ class Router {
   // Counters of each server that has a slot, summed over the processes that serve.
   virtual Result<std::map<InstanceId, ServerCounters>> Counters() = 0;
 
+  // What was counted of each of these fleets; latencies under this rollout and step of a route table.
+  virtual Result<std::map<FleetId, FleetCounters>> CountersOf(const std::vector<FleetId>& fleets,
+                                                              uint64_t rollout, uint32_t step) = 0;
+
   // No new connection for this instance; kept in its slot until it has none in flight. True when it has none.
   virtual Result<bool> Drain(const InstanceId& instance) = 0;
 };

@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <thread>
 
 #include "platform/router.h"
 
@@ -117,6 +118,53 @@ TYPED_TEST_P(RouterContract, InsideOnlyDeclaredAskersReachTheirRevision) {
   ROUTER_OK(router.ApplyRoutes(this->local_, table, askers));
   ASSERT_TRUE(this->harness_.RequestFrom(stranger, "api"));
   EXPECT_EQ(this->harness_.RequestFrom(stranger, "api")->fleet(), api1);
+}
+
+TYPED_TEST_P(RouterContract, ASplitGivesTheOtherFleetItsShare) {
+  Router& router = this->harness_.router();
+  const std::string listen = this->harness_.Listen();
+  ROUTER_OK(router.SetTopology(this->local_, this->Two(listen)));
+  const FleetId one = this->Fleet("web", 1);
+  const FleetId two = this->Fleet("web", 2);
+  ROUTER_OK(router.SetServers(one, this->ServeAll(one, 2)));
+  ROUTER_OK(router.SetServers(two, this->ServeAll(two, 1)));
+  RouteTable table;
+  table.outside = {{listen, one, this->kPort, Protocol::kHttp, Share{two, 250}}};
+  table.rollout = 3;
+  table.step = 1;
+  ROUTER_OK(router.ApplyRoutes(this->local_, table, {}));
+  int other = 0;
+  for (int i = 0; i < 400; ++i) {
+    const auto instance = this->harness_.Request(listen);
+    ASSERT_TRUE(instance);
+    other += instance->fleet() == two ? 1 : 0;
+  }
+  // By chance 100, with a standard deviation of 8.7.
+  EXPECT_GT(other, 50);
+  EXPECT_LT(other, 150);
+  // A router may count a moment after a client has its answer.
+  auto counted = router.CountersOf({one, two}, 3, 1);
+  for (int i = 0; i < 100 && counted && counted->at(one).answered + counted->at(two).answered < 400; ++i) {
+    std::this_thread::sleep_for(Milliseconds(20));
+    counted = router.CountersOf({one, two}, 3, 1);
+  }
+  ROUTER_OK(counted);
+  EXPECT_EQ(counted->at(two).answered, static_cast<uint64_t>(other));
+  EXPECT_EQ(counted->at(one).answered, static_cast<uint64_t>(400 - other));
+  EXPECT_EQ(counted->at(one).errors_5xx, 0u);
+  table.outside[0].split->per_mille = 1000;
+  ROUTER_OK(router.ApplyRoutes(this->local_, table, {}));
+  EXPECT_EQ(this->Answering(listen), std::set<FleetId>{two});
+  table.outside[0].split.reset();
+  ROUTER_OK(router.ApplyRoutes(this->local_, table, {}));
+  EXPECT_EQ(this->Answering(listen), std::set<FleetId>{one});
+  // A set that a split leads to is nobody else's.
+  table.outside[0].split = Share{two, 1};
+  ROUTER_OK(router.SetServers(two, {}));
+  ROUTER_OK(router.ApplyRoutes(this->local_, table, {}));
+  ROUTER_OK(router.SetServers(this->Fleet("web", 3), this->ServeAll(this->Fleet("web", 3), 1)));
+  ROUTER_FAILS(Code::kConflict,
+               router.SetServers(this->Fleet("web", 4), this->ServeAll(this->Fleet("web", 4), 1)));
 }
 
 TYPED_TEST_P(RouterContract, ThreeSetsPerService) {
@@ -248,8 +296,9 @@ TYPED_TEST_P(RouterContract, ADrainedInstanceGetsNothingNew) {
 }
 
 REGISTER_TYPED_TEST_SUITE_P(RouterContract, RoutesOnlyWhatTheTableSays,
-                            InsideOnlyDeclaredAskersReachTheirRevision, ThreeSetsPerService,
-                            RefusesWhatItDoesNotKnow, ARoutedFleetWithoutServersServesNothingUntilItHasSome,
+                            InsideOnlyDeclaredAskersReachTheirRevision, ASplitGivesTheOtherFleetItsShare,
+                            ThreeSetsPerService, RefusesWhatItDoesNotKnow,
+                            ARoutedFleetWithoutServersServesNothingUntilItHasSome,
                             AListenerBelongsToOneEnvironment, AddressesAreStableAndDistinct,
                             ADrainedInstanceGetsNothingNew);
 

@@ -1,0 +1,193 @@
+// Requests that are divided between two fleets, by the real HAProxy: by chance, by a header, by a cookie.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <set>
+#include <thread>
+
+#include "adapters/haproxy.h"
+#include "adapters/haproxy_test_rig.h"
+#include "adapters/listeners.h"
+#include "platform/router_contract.h"
+
+namespace ingot::adapters {
+namespace {
+
+using platform::FleetId;
+using platform::InstanceId;
+using platform::RouteTable;
+using platform::Topology;
+using test::Answer;
+using test::TestClient;
+using test::TestServer;
+
+class HaproxySplitTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto directory = TempDirectory::Make("/tmp", "ingot-haproxy-split-");
+    ROUTER_OK(directory);
+    directory_ = std::make_unique<TempDirectory>(std::move(*directory));
+    ::chmod(directory_->path().c_str(), 0700);
+    auto made = test::MakeRouterNamespace();
+    ROUTER_OK(made);
+    namespace_ = std::move(*made);
+    HaproxyOptions options;
+    options.directory = directory_->path() / "ha";
+    options.root_key = directory_->path().filename().string().substr(20);
+    options.router_namespace = namespace_.get();
+    auto opened = HaproxyRouter::Open(options);
+    ROUTER_OK(opened);
+    router_ = std::move(*opened);
+    port_ = test::FreePort();
+  }
+  void TearDown() override {
+    if (router_) static_cast<void>(router_->Destroy().has_value());
+  }
+  static FleetId Web(int n) { return FleetId({"shop", "local"}, "web", "00000000000" + std::to_string(n)); }
+  void Prepare(Topology::Sticky sticky) {
+    Topology topology;
+    topology.services = {{"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, std::move(sticky)}};
+    topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
+    ROUTER_OK(router_->SetTopology({"shop", "local"}, topology));
+    for (const int n : {1, 2}) {
+      const std::string address = "127.0.1." + std::to_string(n);
+      servers_.push_back(std::make_unique<TestServer>(namespace_.get(), address, 8080, std::to_string(n)));
+      ROUTER_OK(router_->SetServers(Web(n), {{InstanceId(Web(n), static_cast<uint64_t>(n)), address}}));
+    }
+  }
+  std::string Listen() const { return "127.0.0.1:" + std::to_string(port_); }
+  void Divide(uint32_t per_mille, uint64_t rollout, uint32_t step) {
+    RouteTable table;
+    table.outside = {{Listen(), Web(1), 8080, platform::Protocol::kHttp, platform::Share{Web(2), per_mille}}};
+    table.rollout = rollout;
+    table.step = step;
+    ROUTER_OK(router_->ApplyRoutes({"shop", "local"}, table, {}));
+  }
+  // Which fleet answers a request with this header.
+  char Side(const std::string& header) {
+    TestClient client("127.0.0.1", port_);
+    client.SetHeader(header);
+    const Answer answer = client.Ask();
+    return answer.body.empty() ? '?' : answer.body[0];
+  }
+  std::set<int> OnTheNewSide(const std::string& header, int users) {
+    std::set<int> out;
+    for (int user = 0; user < users; ++user)
+      if (Side(header + std::to_string(user)) == '2') out.insert(user);
+    return out;
+  }
+
+  // The counters, when so many latencies of the step have been counted: HAProxy counts a moment after a
+  // client has its answer.
+  Result<std::map<FleetId, platform::FleetCounters>> WaitForCounts(uint32_t step, uint64_t wanted) {
+    for (int i = 0;; ++i) {
+      auto counted = router_->CountersOf({Web(1), Web(2)}, 5, step);
+      uint64_t all = 0;
+      if (counted)
+        for (const auto& [ms, count] : counted->at(Web(2)).latency_ms) all += count;
+      if (!counted || all >= wanted || i == 100) return counted;
+      std::this_thread::sleep_for(Milliseconds(20));
+    }
+  }
+
+  std::unique_ptr<TempDirectory> directory_;
+  Fd namespace_;
+  std::unique_ptr<HaproxyRouter> router_;
+  std::vector<std::unique_ptr<TestServer>> servers_;
+  uint16_t port_ = 0;
+};
+
+TEST_F(HaproxySplitTest, AHeaderKeepsAUserOnOneSideAndHeMovesOnlyForward) {
+  Prepare({"", "X-User"});
+  Divide(200, 7, 1);
+  const std::set<int> first = OnTheNewSide("X-User: u", 200);
+  EXPECT_GT(first.size(), 15u);  // 40 are expected, with a standard deviation of 5.7
+  EXPECT_LT(first.size(), 75u);
+  EXPECT_EQ(OnTheNewSide("X-User: u", 200), first);
+  Divide(600, 7, 2);
+  const std::set<int> second = OnTheNewSide("X-User: u", 200);
+  EXPECT_TRUE(std::includes(second.begin(), second.end(), first.begin(), first.end()));
+  EXPECT_GT(second.size(), 85u);
+  // Another rollout begins with other users.
+  Divide(200, 8, 1);
+  EXPECT_NE(OnTheNewSide("X-User: u", 200), first);
+}
+
+TEST_F(HaproxySplitTest, ACookieIsGivenOnceAndKeepsAUserOnOneSide) {
+  Prepare({"side", ""});
+  RouteTable whole;
+  whole.outside = {{Listen(), Web(1), 8080, platform::Protocol::kHttp}};
+  ROUTER_OK(router_->ApplyRoutes({"shop", "local"}, whole, {}));
+  TestClient client("127.0.0.1", port_);
+  EXPECT_EQ(client.Ask().head.find("set-cookie"), std::string::npos) << "nothing is divided";
+  Divide(500, 3, 1);
+  std::set<char> sides;
+  for (int i = 0; i < 40; ++i) {
+    TestClient user("127.0.0.1", port_);
+    const Answer answer = user.Ask();
+    const size_t at = answer.head.find("set-cookie: side=");
+    ASSERT_NE(at, std::string::npos) << answer.head;
+    const std::string cookie = answer.head.substr(at + 12, answer.head.find(';', at) - at - 12);
+    user.SetHeader("Cookie: a=b; " + cookie);
+    for (int k = 0; k < 5; ++k) {
+      const Answer again = user.Ask();
+      EXPECT_EQ(again.body[0], answer.body[0]);
+      EXPECT_EQ(again.head.find("set-cookie"), std::string::npos);
+    }
+    sides.insert(answer.body[0]);
+  }
+  EXPECT_EQ(sides.size(), 2u);
+}
+
+TEST_F(HaproxySplitTest, CountsAnswersErrorsAndLatenciesOfTheStep) {
+  Prepare({});
+  Divide(1000, 5, 1);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Side("X: y"), '2');
+  servers_[1]->delay_ms = 130;
+  servers_[1]->status = 503;
+  for (int i = 0; i < 4; ++i) Side("X: y");
+  auto counted = WaitForCounts(1, 14);
+  ROUTER_OK(counted);
+  const platform::FleetCounters& counters = counted->at(Web(2));
+  EXPECT_EQ(counters.answered, 14u);
+  EXPECT_EQ(counters.errors_5xx, 4u);
+  uint64_t all = 0;
+  uint64_t slow = 0;
+  for (const auto& [ms, count] : counters.latency_ms) {
+    all += count;
+    if (ms >= 130) {
+      slow += count;
+      EXPECT_EQ(ms % 10, 0u) << "in tens from 100 ms on";
+    }
+  }
+  EXPECT_EQ(all, 14u);
+  EXPECT_GE(slow, 4u);
+  EXPECT_EQ(counted->at(Web(1)), platform::FleetCounters{});
+  // The next step counts its own latencies; the totals go on.
+  Divide(1000, 5, 2);
+  Side("X: y");
+  counted = WaitForCounts(2, 1);
+  ROUTER_OK(counted);
+  EXPECT_EQ(counted->at(Web(2)).answered, 15u);
+  EXPECT_EQ(counted->at(Web(2)).latency_ms.size(), 1u);
+  // What the router answers in a fleet's name is its fleet's.
+  ROUTER_OK(router_->SetServers(Web(2), {}));
+  Side("X: y");
+  counted = WaitForCounts(2, 1);
+  ROUTER_OK(counted);
+  EXPECT_EQ(counted->at(Web(2)).errors_5xx, 6u);
+}
+
+TEST_F(HaproxySplitTest, NothingCanBeSmuggledInByANameOfACookieOrHeader) {
+  for (const Topology::Sticky& sticky :
+       {Topology::Sticky{"a b", ""}, Topology::Sticky{"", "X\n  bind *:1"}}) {
+    Topology topology;
+    topology.services = {{"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, sticky}};
+    topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
+    ROUTER_FAILS(Code::kInvalid, router_->SetTopology({"shop", "local"}, topology));
+  }
+}
+
+}  // namespace
+}  // namespace ingot::adapters
