@@ -167,6 +167,15 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
   }
   if (method == "POST" && what == "abort")
     return Change({environment, request.actor, rollout::Abort{}}, request, reply, streamed);
+  if (method == "POST" && what == "pause")
+    return Change({environment, request.actor, rollout::Pause{}}, request, reply, streamed);
+  if (method == "POST" && what == "resume")
+    return Change({environment, request.actor, rollout::Resume{}}, request, reply, streamed);
+  if (method == "POST" && what == "advance")
+    return Change({environment, request.actor, rollout::Advance{}}, request, reply, streamed);
+  if (method == "GET" && what == "rollout")
+    return daemon_.Ask(
+        [&](rollout::Controller& controller) { return controller.RolloutStatus(environment); });
   if (method == "POST" && what == "rollback") {
     rollout::Rollback rollback;
     if (const uint64_t to = TRY(QueryNumber(request, "to", 0)); to != 0) rollback.to = to;

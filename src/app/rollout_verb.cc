@@ -1,5 +1,7 @@
+// ingot rollout: what a person says of the rollout that goes on.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <string>
 
 #include "app/daemon_client.h"
 #include "app/project.h"
@@ -11,29 +13,110 @@ namespace ingot::app {
 
 namespace {
 
-int AbortRollout(Invocation& invocation) {
+// Tells the daemon, and says what follows from it.
+int Tell(Invocation& invocation, const std::string& what, const char* done) {
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
   DaemonClient client(invocation.layout());
-  auto answer = client.Call("POST", EnvironmentPath(*project, invocation.environment, "/abort"));
+  auto answer = client.Call("POST", EnvironmentPath(*project, invocation.environment, "/" + what));
   if (!answer) return Report(invocation, answer.error());
   if (invocation.json)
     PrintJson(*answer);
   else
-    std::puts("it is being reverted; `ingot status` shows when what served before is alone again");
+    std::puts(done);
+  return kDone;
+}
+
+const JsonObject* ObjectOf(const JsonObject& parent, std::string_view key) {
+  const Json* value = parent.if_contains(key);
+  return value != nullptr && value->is_object() ? &value->get_object() : nullptr;
+}
+
+std::string Described(const JsonObject& rollout) {
+  const Json* from = rollout.if_contains("from");
+  const std::string to = "r" + std::to_string(IntOr(rollout, "to", 0));
+  return "rollout " + std::to_string(IntOr(rollout, "id", 0)) + " (" + StringOr(rollout, "kind", "") + ", " +
+         (from != nullptr && !from->is_null() ? "r" + RenderJson(*from) + " to " + to : "to " + to) + ")";
+}
+
+void Show(const JsonObject& status) {
+  const JsonObject* rollout = ObjectOf(status, "rollout");
+  if (rollout == nullptr) {
+    std::puts("no rollout is running");
+    if (const JsonObject* last = ObjectOf(status, "last"); last != nullptr) {
+      const std::string reason = StringOr(*last, "reason", "");
+      std::printf("the last one, %s, %s at %s%s\n", Described(*last).c_str(),
+                  StringOr(*last, "phase", "").c_str(), StringOr(*last, "since", "").c_str(),
+                  reason.empty() ? "" : (": " + reason).c_str());
+    }
+    return;
+  }
+  const std::string phase = StringOr(*rollout, "phase", "");
+  const std::string reason = StringOr(*rollout, "reason", "");
+  std::printf("%s by %s: %s since %s%s\n", Described(*rollout).c_str(),
+              StringOr(*rollout, "actor", "").c_str(),
+              Paint(phase == "reverting" ? Colour::kRed : Colour::kBold, phase).c_str(),
+              StringOr(*rollout, "since", "").c_str(), reason.empty() ? "" : (": " + reason).c_str());
+  const Json* steps = status.if_contains("steps");
+  if (steps != nullptr && steps->is_array() && !steps->get_array().empty()) {
+    size_t number = 0;
+    for (const Json& item : steps->get_array()) {
+      if (!item.is_object()) continue;
+      const std::string state = StringOr(item.get_object(), "state", "");
+      std::printf("  %s %zu. %s%s\n", state == "present" ? "→" : " ", ++number,
+                  StringOr(item.get_object(), "text", "").c_str(), state == "done" ? "  (done)" : "");
+    }
+    std::printf("    %zu. everything\n", ++number);
+  }
+  if (const std::string held = StringOr(*rollout, "held", ""); !held.empty())
+    std::printf("%s %s\n", Paint(Colour::kYellow, "inconclusive:").c_str(), held.c_str());
+  if (const std::string what = StringOr(status, "waits_for", ""); !what.empty())
+    std::printf("it waits for %s\n", what.c_str());
+}
+
+int ShowRollout(Invocation& invocation) {
+  auto project = ProjectName(invocation);
+  if (!project) return Report(invocation, project.error());
+  DaemonClient client(invocation.layout());
+  auto answer = client.Call("GET", EnvironmentPath(*project, invocation.environment, "/rollout"));
+  if (!answer) return Report(invocation, answer.error());
+  if (!answer->is_object())
+    return Report(invocation, Error(Code::kInternal, "the daemon's answer is not an object"));
+  if (invocation.json)
+    PrintJson(*answer);
+  else
+    Show(answer->get_object());
   return kDone;
 }
 
 }  // namespace
 
 void AddRollout(CLI::App& app, Invocation& invocation) {
-  CLI::App* verb = app.add_subcommand("rollout", "act on the rollout that is going on");
+  CLI::App* verb =
+      app.add_subcommand("rollout", "watch, pause, resume, advance or abort the rollout that is going on");
   verb->require_subcommand(1);
-  CLI::App* abort =
-      AddVerb(*verb, invocation, "abort", "take the running rollout back: nothing has changed then",
-              [&invocation] { return AbortRollout(invocation); });
-  AddProjectOptions(*abort, invocation);
-  abort->footer("Possible until traffic has been switched; after that it is `ingot rollback`.");
+  CLI::App* status = AddVerb(*verb, invocation, "status", "where it is, and what it waits for",
+                             [&invocation] { return ShowRollout(invocation); });
+  AddProjectOptions(*status, invocation);
+  const auto add = [&](const char* name, const char* about, const char* done, const char* footer) {
+    CLI::App* added = AddVerb(*verb, invocation, name, about, [&invocation, name = std::string(name), done] {
+      return Tell(invocation, name, done);
+    });
+    AddProjectOptions(*added, invocation);
+    added->footer(footer);
+  };
+  add("pause", "move no further traffic until resume",
+      "it moves no further traffic until `ingot rollout resume`",
+      "What fails meanwhile is taken back all the same.");
+  add("resume", "go on after pause", "it goes on", "");
+  add("advance", "go on from the present step, whatever it waits for",
+      "it goes on from its step; `ingot rollout status` shows where it is",
+      "Ends a pause of the definition (pause: manual), the time of a step, and an analysis that is "
+      "inconclusive.\n"
+      "A pause by `ingot rollout pause` stays: the rollout stops again at the next step.");
+  add("abort", "take the running rollout back: nothing has changed then",
+      "it is being reverted; `ingot status` shows when what served before is alone again",
+      "Possible until all traffic has been switched; after that it is `ingot rollback`.");
 }
 
 }  // namespace ingot::app

@@ -73,8 +73,10 @@ class View {
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin_).count();
     std::string text = kind;
     if (kind.starts_with("rollout.")) text = kind.substr(8);
-    for (const char* key : {"instance", "service", "reason"})
-      if (const std::string value = StringOr(fields, key, ""); !value.empty()) text += " " + value;
+    if (kind == "rollout.step") text.clear();  // its summary says so
+    for (const char* key : {"instance", "service", "summary", "reason"})
+      if (const std::string value = StringOr(fields, key, ""); !value.empty())
+        text += (text.empty() ? "" : " ") + value;
     if (kind.starts_with("instance.")) {
       progress_.Live(text);
     } else {

@@ -39,7 +39,7 @@ class ServiceRules {
       if (service.health->live) Probe(service, path_ + ".health.live", *service.health->live);
     }
     Paths(service);
-    if (service.rollout) Rollout(*service.rollout);
+    if (service.rollout) Rollout(service, *service.rollout);
     if (service.scale) Scale(service, *service.scale);
   }
 
@@ -108,8 +108,33 @@ class ServiceRules {
       claim(path_ + ".volumes[" + std::to_string(i) + "]", (*service.volumes)[i].path);
   }
 
-  void Rollout(const definition::Rollout& rollout) {
+  void Rollout(const Service& service, const definition::Rollout& rollout) {
     const Strategy strategy = rollout.strategy.value_or(Strategy::kBlueGreen);
+    const auto speaks_http = [](const std::pair<const std::string, Port>& port) {
+      return port.second.protocol == Protocol::kHttp;
+    };
+    if (strategy == Strategy::kCanary &&
+        (!service.ports || std::none_of(service.ports->begin(), service.ports->end(), speaks_http)))
+      place_.Fail(
+          path_ + ".rollout.strategy",
+          "a canary is a share of HTTP requests; expected a port with protocol http, or another strategy");
+    const auto only_beside = [&](bool written, const char* key, Strategy wanted) {
+      if (written && strategy != wanted)
+        place_.Fail(path_ + ".rollout." + key,
+                    std::string("only the strategy ") + std::string(NameOf(wanted)) + " has " + key +
+                        "; expected it beside strategy: " + std::string(NameOf(wanted)));
+    };
+    only_beside(rollout.analysis.has_value(), "analysis", Strategy::kCanary);
+    only_beside(rollout.sticky.has_value(), "sticky", Strategy::kCanary);
+    only_beside(rollout.batch.has_value(), "batch", Strategy::kRolling);
+    only_beside(rollout.surge.has_value(), "surge", Strategy::kRolling);
+    const auto count = static_cast<uint32_t>(service.replicas.value_or(1));
+    if (strategy == Strategy::kRolling && rollout.surge == 0u && rollout.batch.value_or(1) >= count &&
+        count > 0)
+      place_.Fail(path_ + ".rollout.surge",
+                  "with surge: 0 a batch of " + std::to_string(rollout.batch.value_or(1)) + " of " +
+                      std::to_string(count) +
+                      " leaves none that serves; expected a smaller batch or a surge");
     if (strategy == Strategy::kCanary && !rollout.steps)
       place_.Fail(path_ + ".rollout.strategy",
                   "a canary needs steps, such as steps: [{ weight: 10%, for: 1m }, { weight: 100% }]");

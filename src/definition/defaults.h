@@ -20,6 +20,10 @@ inline constexpr uint64_t kDefaultScratchBytes = uint64_t{64} << 20;
 inline constexpr Milliseconds kDefaultGrace{10'000};
 inline constexpr Milliseconds kDefaultDrain{5'000};
 inline constexpr Milliseconds kDefaultKeepOld{600'000};
+inline constexpr uint32_t kDefaultBatch = 1;
+inline constexpr uint32_t kDefaultSurge = 1;
+inline constexpr uint32_t kDefaultMinRequests = 50;
+inline constexpr uint32_t kDefaultConfidence = 9'990;       // basis points
 inline constexpr Milliseconds kDefaultTestTimeout{30'000};  // of an image test; applied by who runs it
 
 }  // namespace ingot::definition

@@ -137,12 +137,15 @@ struct Mount {
 
 enum class Strategy { kBlueGreen, kRolling, kCanary, kRecreate };
 
+// A pause that ends when somebody says so (written `pause: manual`).
+inline constexpr Milliseconds kUntilAdvance{0};
+
 // Exactly one of `weight`, `approve` and `pause` is set; `hold` (written `for`) only beside `weight`.
 struct Step {
   std::optional<int> weight;  // percent
   std::optional<Milliseconds> hold;
-  std::string approve;  // a role of `access`
-  std::optional<Milliseconds> pause;
+  std::string approve;                // a role of `access`
+  std::optional<Milliseconds> pause;  // kUntilAdvance: until it is told to go on
   bool operator==(const Step&) const = default;
 };
 
@@ -160,7 +163,15 @@ struct Analysis {
   std::optional<Bound> p95;
   std::optional<Bound> p99;
   std::optional<int> min_requests;
+  std::optional<int64_t> confidence;  // basis points
   bool operator==(const Analysis&) const = default;
+};
+
+// What keeps a user on one side of a canary. Exactly one is set.
+struct Sticky {
+  std::string cookie;  // its name; the router sets it
+  std::string header;  // one that tells users apart
+  bool operator==(const Sticky&) const = default;
 };
 
 struct Rollout {
@@ -169,6 +180,9 @@ struct Rollout {
   std::optional<Milliseconds> drain;
   std::optional<std::vector<Step>> steps;
   std::optional<Analysis> analysis;
+  std::optional<Sticky> sticky;
+  std::optional<uint32_t> batch;  // rolling: new instances at a time
+  std::optional<uint32_t> surge;  // rolling: instances beyond the count
   bool operator==(const Rollout&) const = default;
 };
 

@@ -90,6 +90,12 @@ bool IsHostName(std::string_view text) {
   }
 }
 
+bool IsToken(std::string_view text) {
+  return !text.empty() && text.size() <= 64 &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
+             std::string_view::npos;
+}
+
 bool IsHttpPath(std::string_view text) {
   return !text.empty() && text.size() <= 1024 && text.front() == '/' &&
          All(text, [](char c) { return c > ' ' && c < 0x7f; });

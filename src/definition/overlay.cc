@@ -36,8 +36,19 @@ void SetRollout(Rollout& base, const Rollout& over) {
   Set(base.drain, over.drain);
   Set(base.steps, over.steps);
   Set(base.analysis, over.analysis);
-  // The steps of a canary mean nothing to the strategy that an environment chose instead.
-  if (over.strategy && *over.strategy != Strategy::kCanary && !over.steps) base.steps.reset();
+  Set(base.sticky, over.sticky);
+  Set(base.batch, over.batch);
+  Set(base.surge, over.surge);
+  // What belongs to a strategy means nothing to the one that an environment chose instead.
+  if (over.strategy && *over.strategy != Strategy::kCanary) {
+    base.steps = over.steps;
+    base.analysis = over.analysis;
+    base.sticky = over.sticky;
+  }
+  if (over.strategy && *over.strategy != Strategy::kRolling) {
+    base.batch = over.batch;
+    base.surge = over.surge;
+  }
 }
 
 }  // namespace

@@ -71,6 +71,52 @@ Result<ResolvedEndpoint> ResolveEndpoint(const std::string& name, const Endpoint
   return ResolvedEndpoint{name, endpoint.url, url.host, url.port, url.tls, endpoint.check_tcp};
 }
 
+ResolvedAnalysis ResolveAnalysis(const Analysis& analysis) {
+  ResolvedAnalysis out;
+  out.error_rate = analysis.error_rate;
+  const auto add = [&](uint32_t percentile, const std::optional<Bound>& bound) {
+    if (bound) out.latency[percentile] = *bound;
+  };
+  add(50, analysis.p50);
+  add(90, analysis.p90);
+  add(95, analysis.p95);
+  add(99, analysis.p99);
+  out.min_requests =
+      static_cast<uint32_t>(analysis.min_requests.value_or(static_cast<int>(kDefaultMinRequests)));
+  out.confidence = static_cast<uint32_t>(analysis.confidence.value_or(int64_t{kDefaultConfidence}));
+  return out;
+}
+
+// Pauses belong to the weight before them; the last weight is everything, and so no step to stay at.
+std::vector<ResolvedStep> ResolveSteps(const std::vector<Step>& steps) {
+  std::vector<ResolvedStep> out;
+  for (const Step& step : steps) {
+    if (step.weight) {
+      if (*step.weight < 100)
+        out.push_back({static_cast<uint32_t>(*step.weight), step.hold.value_or(Milliseconds(0)), false});
+      continue;
+    }
+    if (out.empty()) out.emplace_back();
+    if (step.pause == kUntilAdvance)
+      out.back().manual = true;
+    else if (step.pause)
+      out.back().hold += *step.pause;
+  }
+  return out;
+}
+
+void ResolveStrategy(const Rollout& rollout, ResolvedRollout& out) {
+  if (out.strategy == Strategy::kCanary) {
+    out.steps = ResolveSteps(rollout.steps.value_or(std::vector<Step>{}));
+    if (rollout.analysis) out.analysis = ResolveAnalysis(*rollout.analysis);
+    out.sticky = rollout.sticky.value_or(Sticky{});
+  }
+  if (out.strategy == Strategy::kRolling) {
+    out.batch = rollout.batch.value_or(kDefaultBatch);
+    out.surge = rollout.surge.value_or(kDefaultSurge);
+  }
+}
+
 class Resolver {
  public:
   Resolver(const Definition& definition, const ResolveInput& input,
@@ -108,6 +154,7 @@ class Resolver {
     out.drain = rollout.drain.value_or(kDefaultDrain);
     out.rollout.strategy = rollout.strategy.value_or(Strategy::kBlueGreen);
     out.rollout.keep_old = rollout.keep_old.value_or(kDefaultKeepOld);
+    ResolveStrategy(rollout, out.rollout);
     const auto least = static_cast<int>(kDefaultReplicas);
     out.replicas = static_cast<uint32_t>(
         service.replicas.value_or(service.scale ? service.scale->min.value_or(least) : least));

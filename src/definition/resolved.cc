@@ -110,6 +110,37 @@ Json ToJson(const ResolvedEndpoint& endpoint) {
                     {"tls", endpoint.tls},   {"check", endpoint.check_tcp ? "tcp" : "none"}};
 }
 
+Json ToJson(const Bound& bound) {
+  return JsonObject{{"below", bound.value}, {"or_equal", bound.or_equal}};
+}
+
+Json ToJson(const ResolvedAnalysis& analysis) {
+  JsonObject latency;
+  for (const auto& [percentile, bound] : analysis.latency)
+    latency["p" + std::to_string(percentile)] = ToJson(bound);
+  return JsonObject{{"error_rate", analysis.error_rate ? ToJson(*analysis.error_rate) : Json(nullptr)},
+                    {"latency_ms", std::move(latency)},
+                    {"min_requests", analysis.min_requests},
+                    {"confidence", analysis.confidence}};
+}
+
+// What a strategy does not have is left out, so that documents of before it existed are the same.
+Json ToJson(const ResolvedRollout& rollout) {
+  JsonObject out{{"strategy", NameOf(rollout.strategy)}, {"keep_old_ms", rollout.keep_old.count()}};
+  if (rollout.strategy == Strategy::kCanary) {
+    out["steps"] = Array<ResolvedStep>(rollout.steps, [](const ResolvedStep& step) {
+      return JsonObject{{"percent", step.percent}, {"hold_ms", step.hold.count()}, {"manual", step.manual}};
+    });
+    out["analysis"] = rollout.analysis ? ToJson(*rollout.analysis) : Json(nullptr);
+    out["sticky"] = JsonObject{{"cookie", rollout.sticky.cookie}, {"header", rollout.sticky.header}};
+  }
+  if (rollout.strategy == Strategy::kRolling) {
+    out["batch"] = rollout.batch;
+    out["surge"] = rollout.surge;
+  }
+  return out;
+}
+
 // Everything by which a fleet is known.
 JsonObject Identity(const ResolvedService& service) {
   return {{"name", service.name},
@@ -140,8 +171,7 @@ JsonObject Identity(const ResolvedService& service) {
 Json ToJson(const ResolvedService& service) {
   JsonObject out = Identity(service);
   out["replicas"] = service.replicas;
-  out["rollout"] = JsonObject{{"strategy", NameOf(service.rollout.strategy)},
-                              {"keep_old_ms", service.rollout.keep_old.count()}};
+  out["rollout"] = ToJson(service.rollout);
   return out;
 }
 

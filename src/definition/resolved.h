@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,9 +61,32 @@ struct ResolvedLimits {
   bool operator==(const ResolvedLimits&) const = default;
 };
 
+// One step of a canary before the last, which is everything.
+struct ResolvedStep {
+  uint32_t percent = 0;  // of the requests
+  Milliseconds hold{0};  // the least time at this weight
+  bool manual = false;   // and until somebody says to go on
+  bool operator==(const ResolvedStep&) const = default;
+};
+
+struct ResolvedAnalysis {
+  std::optional<Bound> error_rate;
+  std::map<uint32_t, Bound> latency;  // by percentile: 50, 90, 95, 99
+  uint32_t min_requests = 0;
+  uint32_t confidence = 0;  // basis points
+  bool operator==(const ResolvedAnalysis&) const = default;
+};
+
 struct ResolvedRollout {
   Strategy strategy = Strategy::kBlueGreen;
   Milliseconds keep_old{0};
+  // A canary only.
+  std::vector<ResolvedStep> steps{};
+  std::optional<ResolvedAnalysis> analysis{};
+  Sticky sticky{};  // both empty: each request is dealt by chance
+  // Rolling only.
+  uint32_t batch = 0;
+  uint32_t surge = 0;
   bool operator==(const ResolvedRollout&) const = default;
 };
 

@@ -114,6 +114,10 @@ class Reading {
   }
 
   bool Has(std::string_view key) const { return object_.contains(key); }
+  bool IsObject(std::string_view key) const {
+    const Json* value = object_.if_contains(key);
+    return value != nullptr && value->is_object();
+  }
 
  private:
   Reading(const JsonObject& object, std::string path) : object_(object), path_(std::move(path)) {}
@@ -212,6 +216,34 @@ Result<ResolvedLimits> ReadLimits(const Reading& json) {
   return limits;
 }
 
+Result<ResolvedStep> ReadStep(const Reading& json) {
+  ResolvedStep step;
+  step.percent = static_cast<uint32_t>(TRY(json.Int("percent", 0, 99)));
+  step.hold = TRY(json.Ms("hold_ms"));
+  step.manual = TRY(json.Bool("manual"));
+  return step;
+}
+
+Result<Bound> ReadBound(const Reading& json) {
+  Bound bound;
+  bound.value = TRY(json.Int("below", 0, kMostMs));
+  bound.or_equal = TRY(json.Bool("or_equal"));
+  return bound;
+}
+
+Result<ResolvedAnalysis> ReadAnalysis(const Reading& json) {
+  ResolvedAnalysis analysis;
+  if (json.IsObject("error_rate")) analysis.error_rate = TRY(ReadBound(TRY(json.Object("error_rate"))));
+  const Reading latency = TRY(json.Object("latency_ms"));
+  for (const uint32_t percentile : {50u, 90u, 95u, 99u}) {
+    const std::string key = "p" + std::to_string(percentile);
+    if (latency.Has(key)) analysis.latency[percentile] = TRY(ReadBound(TRY(latency.Object(key))));
+  }
+  analysis.min_requests = static_cast<uint32_t>(TRY(json.Int("min_requests", 1, 1'000'000'000)));
+  analysis.confidence = static_cast<uint32_t>(TRY(json.Int("confidence", 5'000, 9'999)));
+  return analysis;
+}
+
 Result<ResolvedRollout> ReadRollout(const Reading& json) {
   ResolvedRollout rollout;
   rollout.strategy = TRY(json.OneOf<Strategy>("strategy", {{"blue-green", Strategy::kBlueGreen},
@@ -219,6 +251,22 @@ Result<ResolvedRollout> ReadRollout(const Reading& json) {
                                                            {"canary", Strategy::kCanary},
                                                            {"recreate", Strategy::kRecreate}}));
   rollout.keep_old = TRY(json.Ms("keep_old_ms"));
+  if (rollout.strategy == Strategy::kCanary) {
+    rollout.steps = TRY(json.List<ResolvedStep>("steps", ReadStep));
+    for (size_t i = 1; i < rollout.steps.size(); ++i)
+      if (rollout.steps[i].percent <= rollout.steps[i - 1].percent)
+        return json.Bad("steps", "weights that rise");
+    if (json.IsObject("analysis")) rollout.analysis = TRY(ReadAnalysis(TRY(json.Object("analysis"))));
+    const Reading sticky = TRY(json.Object("sticky"));
+    rollout.sticky.cookie = TRY(sticky.Text("cookie", OrEmpty<IsToken>));
+    rollout.sticky.header = TRY(sticky.Text("header", OrEmpty<IsToken>));
+    if (!rollout.sticky.cookie.empty() && !rollout.sticky.header.empty())
+      return json.Bad("sticky", "a cookie or a header");
+  }
+  if (rollout.strategy == Strategy::kRolling) {
+    rollout.batch = static_cast<uint32_t>(TRY(json.Int("batch", 1, 1000)));
+    rollout.surge = static_cast<uint32_t>(TRY(json.Int("surge", 0, 1000)));
+  }
   return rollout;
 }
 

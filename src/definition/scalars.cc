@@ -114,6 +114,21 @@ Result<int> ParsePercent(std::string_view text) {
   return static_cast<int>(*share / 100);
 }
 
+Result<int64_t> ParseConfidence(std::string_view text) {
+  const Result<int64_t> share = ParseShare(text);
+  if (!share || *share < 5'000 || *share > 9'999)
+    return Error(Code::kInvalid, "expected a confidence from 50% to 99.99%, not " + Quoted(text));
+  return share;
+}
+
+Result<Milliseconds> ParsePause(std::string_view text) {
+  if (text == "manual") return kUntilAdvance;
+  const Result<Milliseconds> duration = ParseDuration(text);
+  if (!duration || *duration <= Milliseconds(0))
+    return Error(Code::kInvalid, "expected a duration such as 30s, or manual, not " + Quoted(text));
+  return duration;
+}
+
 template <typename V>
 Result<Bound> ParseBound(std::string_view text, V value_of) {
   Bound bound;
@@ -319,6 +334,20 @@ Shape<uint32_t> Cpus() {
 }
 Shape<int> Percent() {
   return ParsedBy<int>("a percentage such as 5%", ParsePercent, PatternSchema("^[0-9]{1,3}%$"));
+}
+Shape<int64_t> Confidence() {
+  return ParsedBy<int64_t>("a confidence such as 99.9%", ParseConfidence,
+                           PatternSchema("^[5-9][0-9](\\.[0-9]{1,2})?%$"));
+}
+Shape<Milliseconds> Pause() {
+  return ParsedBy<Milliseconds>("a duration such as 30s, or manual", ParsePause,
+                                PatternSchema("^(manual|([0-9]+[a-z]+)+)$"));
+}
+Shape<std::string> CookieName() {
+  return TextThat("the name of a cookie", "^[A-Za-z0-9_-]{1,64}$", IsToken);
+}
+Shape<std::string> HeaderName() {
+  return TextThat("the name of a header", "^[A-Za-z0-9_-]{1,64}$", IsToken);
 }
 Shape<Bound> ShareBound() {
   return ParsedBy<Bound>("a bound such as \"< 1%\"", ParseShareBound,

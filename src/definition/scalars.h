@@ -28,6 +28,8 @@ bool IsEnvironmentKey(std::string_view text);
 // "SIGTERM", "SIGRTMIN+3", …
 bool IsSignal(std::string_view text);
 bool IsCapability(std::string_view text);
+// A token of RFC 9110 of at most 64 letters, digits, "-" and "_".
+bool IsToken(std::string_view text);
 
 KeyRule Names();
 KeyRule VariableNames();
@@ -60,8 +62,12 @@ Shape<Milliseconds> Duration(Milliseconds least = Milliseconds(1));  // 0s is re
 Shape<uint64_t> Size();                                              // above zero
 Shape<uint32_t> Cpus();                                              // "0.5" → 500
 Shape<int> Percent();                                                // "5%", 0 to 100
-Shape<Bound> ShareBound();                                           // "< 1%"
-Shape<Bound> DurationBound();                                        // "< 250ms"
+Shape<int64_t> Confidence();                                         // "99.9%": 50% to 99.99%, basis points
+Shape<Milliseconds> Pause();                                         // a duration, or manual: kUntilAdvance
+Shape<std::string> CookieName();
+Shape<std::string> HeaderName();
+Shape<Bound> ShareBound();     // "< 1%"
+Shape<Bound> DurationBound();  // "< 250ms"
 
 // One of a few words.
 template <typename E>

@@ -47,7 +47,7 @@ Shape<Step> StepShape() {
       .Optional("for", &Step::hold, Duration(), "How long to stay at this weight.")
       .Optional("approve", &Step::approve, NameText("a role of `access`"),
                 "Wait until somebody of this role approves.")
-      .Optional("pause", &Step::pause, Duration(), "Wait this long.")
+      .Optional("pause", &Step::pause, Pause(), "Wait this long, or (manual) until `ingot rollout advance`.")
       .ExactlyOneOf({"weight", "approve", "pause"})
       .Check([](Reader& reader, const Node&, Step& step) {
         return !step.hold || step.weight || reader.Fail("for stands beside weight only");
@@ -58,14 +58,29 @@ Shape<Step> StepShape() {
 Shape<Analysis> AnalysisShape() {
   Fields<Analysis> fields("analysis", "What the new revision has to keep to; broken, the rollout reverts.");
   fields
-      .Optional("error_rate", &Analysis::error_rate, ShareBound(),
-                "The share of requests answered 5xx or not at all.")
+      .Optional(
+          "error_rate", &Analysis::error_rate, ShareBound(),
+          "The share of requests answered 5xx or not at all. Without it the new revision is compared with "
+          "the old one only.")
       .Optional("p50", &Analysis::p50, DurationBound(), "The median latency.")
       .Optional("p90", &Analysis::p90, DurationBound(), "The latency that 90 % of requests keep to.")
       .Optional("p95", &Analysis::p95, DurationBound(), "The latency that 95 % of requests keep to.")
       .Optional("p99", &Analysis::p99, DurationBound(), "The latency that 99 % of requests keep to.")
       .Optional("min_requests", &Analysis::min_requests, Integer(1, 1'000'000'000),
-                "With fewer the outcome is inconclusive, never a success.");
+                "Of each side and step. With fewer the outcome is inconclusive, never a success.", "50")
+      .Optional("confidence", &Analysis::confidence, Confidence(),
+                "How sure a failure has to be, over all looks at a step together.", "\"99.9%\"");
+  return fields.ToShape();
+}
+
+Shape<Sticky> StickyShape() {
+  Fields<Sticky> fields("sticky", "What keeps a user on one side while a canary steps.");
+  fields
+      .Optional("cookie", &Sticky::cookie, CookieName(),
+                "A cookie of this name, which the router sets and nobody else uses.")
+      .Optional("header", &Sticky::header, HeaderName(),
+                "The value of this header; requests without it are dealt by chance.")
+      .ExactlyOneOf({"cookie", "header"});
   return fields.ToShape();
 }
 
@@ -82,6 +97,10 @@ bool CheckSteps(Reader& reader, const std::vector<Step>& steps) {
   if (last != 100 || !steps.back().weight)
     return reader.Fail("the steps end at " + std::to_string(last) +
                        "%; expected weight: 100% as the last step");
+  if (steps.back().hold)
+    return reader.Fail(
+        "steps[" + std::to_string(steps.size() - 1) +
+        "].for: with weight: 100% the rollout is over; keep_old says how long the old fleet stays");
   return true;
 }
 
@@ -116,7 +135,13 @@ Shape<Rollout> RolloutShape() {
       .Optional("drain", &Rollout::drain, Duration(Milliseconds(0)),
                 "The longest wait for requests in flight before an instance is stopped.", "\"5s\"")
       .Optional("steps", &Rollout::steps, ListOf(StepShape(), 1), "The steps of a canary.")
-      .Optional("analysis", &Rollout::analysis, AnalysisShape(), "What each step is judged by.")
+      .Optional("analysis", &Rollout::analysis, AnalysisShape(), "What each step of a canary is judged by.")
+      .Optional("sticky", &Rollout::sticky, StickyShape(),
+                "How a user stays on one side of a canary. Without it each request is dealt by chance.")
+      .Optional("batch", &Rollout::batch, Count(1, 1000),
+                "Rolling: how many instances are replaced at a time.", "1")
+      .Optional("surge", &Rollout::surge, Count(0, 1000),
+                "Rolling: how many instances there may be beyond the count.", "1")
       .Check([](Reader& reader, const Node&, Rollout& rollout) {
         return !rollout.steps || CheckSteps(reader, *rollout.steps);
       });

@@ -80,7 +80,7 @@ std::vector<Fleet> Fleets(const definition::Resolved& resolved) {
   for (const auto& service : resolved.services) {
     platform::FleetId id(EnvironmentOf(resolved), service.name,
                          std::string(definition::FleetDigest(service).Short()));
-    out.push_back({SpecOf(std::move(id), service), service.replicas, service.kind, service.rollout.strategy});
+    out.push_back({SpecOf(std::move(id), service), service.replicas, service.kind, service.rollout});
   }
   return out;
 }
@@ -123,6 +123,8 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
         if (!known) entry.ports.push_back({port.name, port.number, Convert(port.protocol)});
       }
       entry.replicas = std::max({entry.replicas, service.replicas, 1u});
+      if (entry.sticky == platform::Topology::Sticky{})
+        entry.sticky = {service.rollout.sticky.cookie, service.rollout.sticky.header};
     }
     for (const auto& endpoint : resolved->endpoints)
       endpoints.try_emplace(endpoint.name,

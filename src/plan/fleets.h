@@ -14,15 +14,15 @@ struct Fleet {
   platform::FleetSpec spec;
   uint32_t replicas = 1;  // as declared
   definition::Kind kind = definition::Kind::kService;
-  definition::Strategy strategy = definition::Strategy::kBlueGreen;
+  definition::ResolvedRollout rollout{};
   bool operator==(const Fleet&) const = default;
 };
 
 // Whether the old fleet of a service has to be gone before the new one starts: when either says `recreate`,
 // since what cannot bear a second one beside it cannot bear a newer one either.
 inline bool StopsFirst(const Fleet& before, const Fleet& after) {
-  return before.strategy == definition::Strategy::kRecreate ||
-         after.strategy == definition::Strategy::kRecreate;
+  return before.rollout.strategy == definition::Strategy::kRecreate ||
+         after.rollout.strategy == definition::Strategy::kRecreate;
 }
 
 platform::EnvironmentId EnvironmentOf(const definition::Resolved& resolved);

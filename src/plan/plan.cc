@@ -113,6 +113,7 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     plan.routes_before = Routes(active->revision.resolved);
   }
   plan.new_revision = !active || active->revision.digest != definition::RevisionDigest(next);
+  if (active) plan.steps = ShiftSteps(active->revision.fleets, fleets);
 
   std::vector<FleetChange> kept;
   std::vector<FleetChange> retired;
@@ -121,7 +122,7 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     const Fleet* same = active ? active->revision.Find(fleet.spec.id) : nullptr;
     const uint32_t count = NextCount(active, fleet);
     if (same == nullptr) {
-      FleetChange change{FleetChange::Action::kStart, fleet.spec.id, count, {}, fleet.strategy};
+      FleetChange change{FleetChange::Action::kStart, fleet.spec.id, count, {}, fleet.rollout.strategy};
       const Fleet* former = active ? active->revision.FleetOf(service) : nullptr;
       if (former != nullptr && StopsFirst(*former, fleet)) change.strategy = definition::Strategy::kRecreate;
       if (active) change.differences = DifferencesOf(active->revision.resolved, next, service);
@@ -198,6 +199,8 @@ Json ToJson(const Plan& plan) {
   JsonArray scales;
   for (const ScaleChange& scale : plan.scales)
     scales.push_back(JsonObject{{"service", scale.service}, {"from", scale.from}, {"to", scale.to}});
+  JsonArray steps;
+  for (const ShiftStep& step : plan.steps) steps.push_back(ToJson(step));
   JsonArray conflicts;
   for (const Conflict& conflict : plan.conflicts)
     conflicts.push_back(JsonObject{{"listen", conflict.listen}, {"owner", conflict.owner}});
@@ -216,6 +219,7 @@ Json ToJson(const Plan& plan) {
                     {"options_changed", plan.options_changed},
                     {"fleets", std::move(fleets)},
                     {"scales", std::move(scales)},
+                    {"steps", std::move(steps)},
                     {"routes_before", routes(plan.routes_before)},
                     {"routes_after", routes(plan.routes_after)},
                     {"peak_memory_bytes", plan.peak_memory_bytes},

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "plan/revision.h"
+#include "plan/shift.h"
 
 namespace ingot::plan {
 
@@ -63,6 +64,7 @@ struct Plan {
   bool new_revision = false;        // fleets or routes differ
   std::vector<FleetChange> fleets;  // starts, keeps, then retires; by service
   std::vector<ScaleChange> scales;  // of fleets that stay
+  std::vector<ShiftStep> steps;     // of canaries, before everything switches
   bool options_changed = false;     // how long old fleets are kept, …: takes effect at once, no revision
   platform::RouteTable routes_before;
   platform::RouteTable routes_after;

@@ -82,6 +82,13 @@ std::string RenderPlan(const Plan& plan) {
                            std::to_string(scale.to));
   if (plan.options_changed) lines += Line('~', "change of how long old fleets are kept");
   if (plan.new_revision) lines += RouteLines(plan);
+  if (!plan.steps.empty()) {
+    size_t number = 0;
+    lines += "\nTraffic moves in steps:\n";
+    for (const ShiftStep& step : plan.steps)
+      lines += "  " + std::to_string(++number) + ". " + Render(step) + "\n";
+    lines += "  " + std::to_string(++number) + ". everything\n";
+  }
 
   out += plan.environment.Render() + ": " +
          (plan.new_revision ? (plan.active ? "a new revision after " + active : "the first revision")

@@ -11,7 +11,8 @@ using platform::InstanceId;
 
 // Traffic is only ever switched to what is ready at that moment.
 bool MaySwitch(Transition& t) {
-  if (!t.next.rollout || t.next.rollout->phase != Phase::kShifting) return true;
+  if (!t.next.rollout) return true;
+  if (t.next.rollout->phase != Phase::kShifting && t.next.rollout->phase != Phase::kStepping) return true;
   return Judge(t.next, t.view).ready;
 }
 

@@ -9,6 +9,8 @@ namespace ingot::rollout {
 
 namespace {
 
+constexpr Milliseconds kResumeLimit{30'000};
+
 std::string Name(uint64_t revision) {
   return "r" + std::to_string(revision);
 }
@@ -167,9 +169,8 @@ Result<void> Do(const Scale& scale, const Command& command, Acceptance& out,
   return {};
 }
 
-Result<void> Do(const Abort&, const Command& command, Acceptance& out, WallTime now,
-                std::vector<audit::Draft>& events) {
-  EnvironmentState& state = *out.state;
+// What goes on and may still be taken back, or why not.
+Result<Rollout*> Movable(EnvironmentState& state) {
   if (!state.rollout) return Error(Code::kNotFound, "no rollout of " + state.id.Render() + " is running");
   switch (state.rollout->phase) {
     case Phase::kBaking:
@@ -179,8 +180,69 @@ Result<void> Do(const Abort&, const Command& command, Acceptance& out, WallTime 
       return Error(Code::kConflict, "rollout " + std::to_string(state.rollout->id) +
                                         " is being reverted: " + state.rollout->reason);
     default:
-      break;
+      return &*state.rollout;
   }
+}
+
+std::string Number(const Rollout& rollout) {
+  return "rollout " + std::to_string(rollout.id);
+}
+
+// Notes a word of somebody's about the rollout that goes on.
+void Heed(Acceptance& out, const std::string& kind, const Command& command, JsonObject detail,
+          std::vector<audit::Draft>& events) {
+  const Rollout& rollout = *out.state->rollout;
+  out.answer = {Accepted::Kind::kRollout, rollout.id, rollout.to};
+  events.push_back(MakeEvent(*out.state, kind, command.actor, std::move(detail)));
+}
+
+Result<void> Do(const Pause&, const Command& command, Acceptance& out, std::vector<audit::Draft>& events) {
+  Rollout& rollout = *TRY(Movable(*out.state));
+  if (!rollout.paused.empty())
+    return Error(Code::kConflict, Number(rollout) + " is paused already, by " + rollout.paused);
+  if (rollout.phase > Phase::kStepping)
+    return Error(Code::kConflict,
+                 Number(rollout) + " is " + std::string(PhaseName(rollout.phase)) +
+                     ", where a pause would leave a service out; wait, or `ingot rollout abort`");
+  rollout.paused = command.actor;
+  Heed(out, "rollout.paused", command, Describe(rollout), events);
+  return {};
+}
+
+Result<void> Do(const Resume&, const Command& command, Acceptance& out, WallTime now,
+                std::vector<audit::Draft>& events) {
+  Rollout& rollout = *TRY(Movable(*out.state));
+  if (rollout.paused.empty())
+    return Error(Code::kConflict,
+                 Number(rollout) + " is not paused; `ingot rollout advance` goes on from a step");
+  rollout.paused.clear();
+  // The deadline of a phase is not that of the person who held it.
+  rollout.deadline = std::max(rollout.deadline, now + kResumeLimit);
+  Heed(out, "rollout.resumed", command, Describe(rollout), events);
+  return {};
+}
+
+Result<void> Do(const Advance&, const Command& command, Acceptance& out, std::vector<audit::Draft>& events) {
+  Rollout& rollout = *TRY(Movable(*out.state));
+  if (rollout.phase != Phase::kStepping)
+    return Error(Code::kConflict,
+                 Number(rollout) + " is " + std::string(PhaseName(rollout.phase)) +
+                     ": it has no step to go on from" +
+                     (rollout.paused.empty() ? "" : "; `ingot rollout resume` ends its pause"));
+  if (rollout.advanced)
+    return Error(Code::kConflict,
+                 Number(rollout) + " goes on from step " + std::to_string(rollout.step) + " already");
+  rollout.advanced = true;
+  JsonObject detail = Describe(rollout);
+  detail["step"] = rollout.step;
+  Heed(out, "rollout.advanced", command, std::move(detail), events);
+  return {};
+}
+
+Result<void> Do(const Abort&, const Command& command, Acceptance& out, WallTime now,
+                std::vector<audit::Draft>& events) {
+  EnvironmentState& state = *out.state;
+  TRY(Movable(state));
   out.answer = {Accepted::Kind::kRollout, state.rollout->id, state.rollout->to};
   BeginRevert(state, "aborted by " + command.actor, now, events);
   return {};
@@ -246,6 +308,12 @@ Result<Acceptance> Accept(const EnvironmentState& state, const Command& command,
     TRY(Do(*scale, command, out, events));
   else if (std::holds_alternative<Abort>(command.what))
     TRY(Do(Abort{}, command, out, now, events));
+  else if (std::holds_alternative<Pause>(command.what))
+    TRY(Do(Pause{}, command, out, events));
+  else if (std::holds_alternative<Resume>(command.what))
+    TRY(Do(Resume{}, command, out, now, events));
+  else if (std::holds_alternative<Advance>(command.what))
+    TRY(Do(Advance{}, command, out, events));
   else
     TRY(Do(Destroy{}, command, out, now, events));
   if (out.state) Seal(*out.state, std::move(events), now);

@@ -22,21 +22,28 @@ struct Scale {
   std::string service;
   uint32_t replicas = 0;
 };
-// Takes a running rollout back; not once traffic has moved (kRefused: use rollback).
+// Takes a running rollout back; not once all traffic has moved (kRefused: use rollback).
 struct Abort {};
+// The running rollout moves no further traffic until Resume; what fails meanwhile reverts all the same.
+struct Pause {};
+struct Resume {};
+// Goes on from the step in which the rollout is, whatever it waits for; a pause stays.
+struct Advance {};
 // Ends everything of the environment; its history stays.
 struct Destroy {};
+
+using Request = std::variant<Apply, Rollback, Scale, Abort, Pause, Resume, Advance, Destroy>;
 
 struct Command {
   platform::EnvironmentId environment;
   std::string actor;
-  std::variant<Apply, Rollback, Scale, Abort, Destroy> what;
+  Request what;
 };
 
 struct Accepted {
   enum class Kind { kNothing, kScaled, kRollout, kDestroying };
   Kind kind = Kind::kNothing;
-  std::optional<uint64_t> rollout;   // kRollout (or the one aborted)
+  std::optional<uint64_t> rollout;   // kRollout (or the one aborted, paused, …)
   std::optional<uint64_t> revision;  // where it leads; for the others the active one
 };
 Json ToJson(const Accepted& accepted);
@@ -56,7 +63,8 @@ Result<uint64_t> RollbackTarget(const EnvironmentState& state, const Rollback& r
 
 // `target` is the revision of RollbackTarget, for a rollback; else null. kConflict: a rollout is running (the
 // message names it) or the environment is being destroyed. kNotFound: no such service, or nothing deployed.
-// kInvalid: too many replicas. kRefused: an abort after the shift.
+// kInvalid: too many replicas. kRefused: an abort or a pause after the shift. kConflict also: it is paused
+// already, or not, or has no step to go on from.
 Result<Acceptance> Accept(const EnvironmentState& state, const Command& command, RevisionPtr target,
                           WallTime now);
 

@@ -190,6 +190,16 @@ Result<Json> Controller::Status(const platform::EnvironmentId& environment) cons
   return StatusOf(runner->state(), runner->desired(), runner->view());
 }
 
+Result<Json> Controller::RolloutStatus(const platform::EnvironmentId& environment) const {
+  const EnvironmentState* state = State(environment);
+  if (state == nullptr) return NotDeployed(environment);
+  if (state->rollout) return RolloutStatusOf(*state);
+  JsonObject none = RolloutStatusOf(*state).as_object();
+  for (const Rollout& rollout : TRY(impl_->journal_.ReadHistory(environment, 1)))
+    none["last"] = ToJson(rollout);
+  return Json(std::move(none));
+}
+
 Result<Json> Controller::History(const platform::EnvironmentId& environment, size_t limit) const {
   const EnvironmentState* state = State(environment);
   if (state == nullptr) return NotDeployed(environment);

@@ -42,6 +42,8 @@ class Controller {
   bool Busy(const platform::EnvironmentId& environment) const;
   // docs/formats/rollout.md, "status". kNotFound when it was never deployed to.
   Result<Json> Status(const platform::EnvironmentId& environment) const;
+  // docs/formats/rollout.md, "rollout status": what goes on, step by step, or what ended last.
+  Result<Json> RolloutStatus(const platform::EnvironmentId& environment) const;
   // docs/formats/rollout.md, "history": revisions and rollouts, the newest first.
   Result<Json> History(const platform::EnvironmentId& environment, size_t limit = 100) const;
   // A rollout by its number, running or ended (the newest 1000).

@@ -40,7 +40,7 @@ class Reaper {
 struct Scenario {
   std::string name;
   std::function<void(World&)> prepare;
-  std::variant<Apply, Rollback, Scale, Abort, Destroy> command;
+  Request command;
   uint64_t serves;
   size_t instances;
 };
@@ -51,6 +51,7 @@ platform::Script BadIsBad(const platform::FleetSpec& spec, const platform::Insta
     script.ready_after.reset();
     script.exits_after = Milliseconds(3);
   }
+  if (spec.environment.at("VERSION") == "late") script.exits_after = Milliseconds(1'500);
   return script;
 }
 
@@ -93,6 +94,10 @@ std::vector<Scenario> Scenarios() {
        6},
       {"one that fails", r1, apply({.web = "2", .api = "bad", .api_recreate = true}), 1, 4},
       {"a rollback to a revision that was stopped first", stopped, Rollback{}, 1, 6},
+      {"a canary", r1, apply({.web = "2", .web_canary = true}), 2, 6},
+      {"a canary beside a service that stops first and a worker", r1,
+       apply({.web = "2", .api = "2", .worker = true, .api_recreate = true, .web_canary = true}), 2, 7},
+      {"a canary that fails in its second step", r1, apply({.web = "late", .web_canary = true}), 1, 4},
       {"an apply that fails", r1, apply({.web = "bad", .api = "2"}), 1, 4},
       {"an apply over a warm revision", r2, apply({.web = "3", .api = "3"}), 3, 8},
       {"an apply while an instance is dead", wounded, apply({.web = "2"}), 2, 6},
@@ -136,7 +141,9 @@ int RunScenario(const Scenario& scenario, int kill_at) {
   std::set<std::string> seen;
   for (const audit::Event& event : events) {
     if (!event.kind.starts_with("rollout.")) continue;
-    const std::string what = event.kind + std::to_string(IntOr(event.detail.get_object(), "rollout", 0));
+    std::string what = event.kind + std::to_string(IntOr(event.detail.get_object(), "rollout", 0));
+    if (event.kind == "rollout.step")
+      what += "." + std::to_string(IntOr(event.detail.get_object(), "step", 0));
     EXPECT_TRUE(seen.insert(what).second) << "recorded twice: " << what;
   }
   for (const Rollout& rollout : world.History(100)) {

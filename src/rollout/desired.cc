@@ -35,12 +35,35 @@ platform::Protocol Convert(definition::Protocol protocol) {
   return protocol == definition::Protocol::kHttp ? platform::Protocol::kHttp : platform::Protocol::kTcp;
 }
 
-void AddOutside(const plan::Revision& revision, platform::RouteTable& table) {
+// The part of what goes to a service that its new fleet takes from what serves, as weights say.
+std::optional<platform::Share> ShareOf(const EnvironmentState& state, const std::string& service) {
+  if (!state.rollout || Leading(state) == state.rollout->to) return std::nullopt;
+  const auto weight = state.rollout->weights.find(service);
+  if (weight == state.rollout->weights.end() || weight->second == 0) return std::nullopt;
+  const plan::Fleet* fleet = state.RevisionOf(state.rollout->to).FleetOf(service);
+  // One that is scaled to nothing takes nothing.
+  if (fleet == nullptr || CountOf(state, fleet->spec.id) == 0) return std::nullopt;
+  return platform::Share{fleet->spec.id, weight->second};
+}
+
+void AddOutside(const EnvironmentState& state, const plan::Revision& revision, platform::RouteTable& table) {
   for (const auto& route : revision.resolved.routes) {
     const plan::Fleet* fleet = revision.FleetOf(route.service);
     if (fleet == nullptr || route.listen.empty()) continue;
-    table.outside.push_back({route.listen, fleet->spec.id, route.port, Convert(route.protocol)});
+    table.outside.push_back(
+        {route.listen, fleet->spec.id, route.port, Convert(route.protocol), ShareOf(state, route.service)});
   }
+}
+
+// Who asks stays within his revision where he can (I5): an old instance of a service that itself has a share
+// gives its neighbours' new fleets nothing, since the requests that are theirs come through its own new
+// fleet.
+std::optional<platform::Share> ShareFor(const EnvironmentState& state, const plan::Revision& revision,
+                                        const plan::Fleet& asker, const std::string& service) {
+  if (Leading(state) != revision.number) return std::nullopt;
+  const auto share = ShareOf(state, service);
+  const bool follows = ShareOf(state, asker.spec.id.service()).has_value();
+  return share && follows ? std::nullopt : share;
 }
 
 // A neighbour that is yet to take the place of the one that serves: until then it is that one.
@@ -61,7 +84,8 @@ void AddInside(const EnvironmentState& state, const plan::Revision& revision, co
     if (use.endpoint)
       table.endpoints.push_back({fleet.spec.id, use.name});
     else if (neighbour != nullptr)
-      table.inside.push_back({fleet.spec.id, use.name, neighbour->spec.id});
+      table.inside.push_back(
+          {fleet.spec.id, use.name, neighbour->spec.id, ShareFor(state, revision, fleet, use.name)});
   }
 }
 
@@ -111,7 +135,7 @@ Desired DesiredOf(const EnvironmentState& state) {
   std::list<definition::Resolved> retiring;  // a list: `resolved` points into it
   std::map<std::string, uint32_t> replicas;
   std::set<platform::FleetId> done;
-  if (const auto leading = Leading(state)) AddOutside(state.RevisionOf(*leading), desired.routes);
+  if (const auto leading = Leading(state)) AddOutside(state, state.RevisionOf(*leading), desired.routes);
   for (const uint64_t number : order) {
     const plan::Revision& revision = state.RevisionOf(number);
     const LiveRevision& live = state.live.at(number);
@@ -132,6 +156,16 @@ Desired DesiredOf(const EnvironmentState& state) {
       if (done.insert(fleet.spec.id).second) AddInside(state, revision, fleet, desired.routes);
     }
   }
+  if (state.rollout && !state.rollout->weights.empty() && Leading(state) != state.rollout->to) {
+    desired.routes.rollout = state.rollout->id;
+    desired.routes.step = state.rollout->step;
+  }
+  // How users are kept on one side is the newer definition's to say, from before it is needed.
+  if (state.rollout && state.live.contains(state.rollout->to) &&
+      state.live.at(state.rollout->to).role == Role::kCandidate)
+    std::stable_partition(resolved.begin(), resolved.end(), [&](const auto* one) {
+      return one == &state.RevisionOf(state.rollout->to).resolved;
+    });
   desired.topology = plan::TopologyOf(resolved, replicas);
   return desired;
 }

@@ -22,6 +22,7 @@ enum class Phase {
   kPreparing,
   kStarting,
   kVerifying,
+  kStepping,
   kStopping,
   kReplacing,
   kShifting,
@@ -50,6 +51,13 @@ struct Rollout {
   std::map<std::string, WallTime> entered;  // by phase name
   // A rollback to a warm revision that fails leaves it warm until then.
   std::optional<WallTime> warm_until;
+  // Where it is on its way (plan::ShiftSteps): the step it is in, from 1 on; 0 before the first.
+  uint32_t step = 0;
+  WallTime step_since{};
+  std::optional<WallTime> step_in_effect;   // when the router had the step's weights
+  bool advanced = false;                    // somebody said to go on from this step
+  std::map<std::string, uint32_t> weights;  // by service: per mille of requests for the new fleet
+  std::string paused;                       // by whom; empty: it is not
   bool operator==(const Rollout&) const = default;
 };
 

@@ -1,9 +1,9 @@
 // The phases of a rollout, one function each. A function returns false when it has to wait for something to
 // be done or seen; what is to be done follows from the state (actions.cc).
+#include "rollout/phases.h"
+
 #include <algorithm>
 #include <set>
-
-#include "rollout/transition.h"
 
 namespace ingot::rollout {
 
@@ -13,44 +13,11 @@ constexpr Milliseconds kPrepareLimit{60'000};
 // Beside the fleets' own readiness deadline: for the queue of starts and the router's former process.
 constexpr Milliseconds kStartSlack{30'000};
 constexpr Milliseconds kStartSlackEach{1'000};
-constexpr Milliseconds kShiftLimit{10'000};
-// How long a shift that was interrupted waits for its candidates to show that they are still ready.
-constexpr Milliseconds kShiftPatience{1'000};
 // Beside drain and grace, for the old instances of a service that stops first to end.
 constexpr Milliseconds kStopSlack{30'000};
 // From the old instances' return until a revert no longer waits for them to be ready: healing goes on.
 constexpr Milliseconds kReturnSlack{30'000};
 constexpr size_t kSlotSets = 3;  // per service, of a router
-
-bool Fail(Transition& t, const std::string& reason) {
-  BeginRevert(t.next, reason, t.now, t.events);
-  t.Changed();
-  return true;
-}
-
-bool Go(Transition& t, Phase phase, Milliseconds limit) {
-  Enter(t.next, phase, t.now, limit, t.events);
-  t.Changed();
-  return true;
-}
-
-bool Late(Transition& t) {
-  t.Wake(t.next.rollout->deadline);
-  return t.now >= t.next.rollout->deadline;
-}
-
-size_t CountReady(const Transition& t, const platform::FleetId& id) {
-  size_t ready = 0;
-  for (const DesiredInstance& instance : t.next.fleets.at(id).instances) {
-    const platform::InstanceStatus* status = t.Observed(platform::InstanceId(id, instance.ordinal));
-    ready += status != nullptr && status->state == platform::InstanceState::kReady ? 1 : 0;
-  }
-  return ready;
-}
-
-const plan::Revision& Target(const EnvironmentState& state) {
-  return state.RevisionOf(state.rollout->to);
-}
 
 // Fleets of the target that the active revision does not have: what has to be proven.
 std::vector<const plan::Fleet*> NewFleets(const EnvironmentState& state) {
@@ -245,8 +212,9 @@ bool Verifying(Transition& t) {
     return Fail(t, "routes inside the new revision cannot be written: " + why);
   const bool written = t.TopologyInEffect() && t.RoutesInEffect();
   if (verdict.ready && written) {
-    if (t.view.settled == true)
-      return ReplacementsOf(t.next).empty() ? Go(t, Phase::kShifting, kShiftLimit) : StopOld(t);
+    // Everything is proven: a pause holds it here for as long as it likes.
+    if (!t.next.rollout->paused.empty()) return false;
+    if (t.view.settled == true) return BeginSteps(t) || AfterSteps(t);
     t.ask_settled = true;
   }
   if (!Late(t)) return false;
@@ -382,6 +350,19 @@ bool Reverting(Transition& t) {
 
 }  // namespace
 
+size_t CountReady(const Transition& t, const platform::FleetId& id) {
+  size_t ready = 0;
+  for (const DesiredInstance& instance : t.next.fleets.at(id).instances) {
+    const platform::InstanceStatus* status = t.Observed(platform::InstanceId(id, instance.ordinal));
+    ready += status != nullptr && status->state == platform::InstanceState::kReady ? 1 : 0;
+  }
+  return ready;
+}
+
+bool AfterSteps(Transition& t) {
+  return ReplacementsOf(t.next).empty() ? Go(t, Phase::kShifting, kShiftLimit) : StopOld(t);
+}
+
 bool Hopeless(const Trouble& trouble) {
   switch (trouble.code) {
     case Code::kInvalid:
@@ -435,7 +416,7 @@ Verdict Judge(const EnvironmentState& state, const View& view) {
   return verdict;
 }
 
-bool Advance(Transition& t) {
+bool Proceed(Transition& t) {
   if (!t.next.rollout) return false;
   switch (t.next.rollout->phase) {
     case Phase::kPlanned:
@@ -446,6 +427,8 @@ bool Advance(Transition& t) {
       return Starting(t);
     case Phase::kVerifying:
       return Verifying(t);
+    case Phase::kStepping:
+      return Stepping(t);
     case Phase::kStopping:
       return Stopping(t);
     case Phase::kReplacing:

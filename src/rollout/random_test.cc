@@ -120,6 +120,11 @@ class Life {
     shop.listen = Chance(90) ? ":8000" : ":8001";
     shop.worker = Chance(20);
     shop.api_recreate = Chance(30);
+    shop.web_canary = Chance(30);
+    shop.api_canary = !shop.api_recreate && Chance(30);
+    shop.steps.clear();
+    for (uint32_t percent = 5; percent < 100 && Chance(70); percent += 1 + random_() % 60)
+      shop.steps.push_back({percent, Milliseconds(random_() % 1'000), false});
     const uint32_t luck = random_() % 100;
     was_destroy_ = false;
     if (luck < 70) {
@@ -161,6 +166,9 @@ class Life {
         }
       }
       if (Chance(4)) (void)world_.Do(Abort{});
+      if (Chance(4)) (void)world_.Do(Pause{});
+      if (Chance(4)) (void)world_.Do(Resume{});
+      if (Chance(4)) (void)world_.Do(rollout::Advance{});
       if (Chance(3)) (void)world_.DoApply({.web = "9"});
     }
   }
@@ -169,6 +177,7 @@ class Life {
   void Calm() {
     weather_ = 0;
     world_.fake.settle_takes = Milliseconds(0);
+    (void)world_.Do(Resume{});
     const auto running = [&] { return world_.Busy(); };
     for (const auto& [id, status] : std::map(world_.fake.instances()))
       if (status.state == InstanceState::kUnknown) {

@@ -39,6 +39,12 @@ Result<WallTime> Time(const JsonObject& object, std::string_view key) {
   return *time;
 }
 
+Result<std::optional<WallTime>> OptionalTime(const JsonObject& object, std::string_view key) {
+  const Json* value = object.if_contains(key);
+  if (value == nullptr || value->is_null()) return std::optional<WallTime>();
+  return std::optional<WallTime>(TRY(Time(object, key)));
+}
+
 Result<uint64_t> ParseNumber(std::string_view text, std::string_view what) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -137,19 +143,27 @@ Result<audit::Draft> DraftFromJson(const Json& json) {
 Json ToJson(const Rollout& rollout) {
   JsonObject entered;
   for (const auto& [phase, time] : rollout.entered) entered[phase] = RenderTime(time);
-  return JsonObject{
-      {"id", rollout.id},
-      {"kind", rollout.kind == RolloutKind::kApply ? "apply" : "rollback"},
-      {"from", Optional(rollout.from)},
-      {"to", rollout.to},
-      {"phase", PhaseName(rollout.phase)},
-      {"actor", rollout.actor},
-      {"reason", rollout.reason},
-      {"created", RenderTime(rollout.created)},
-      {"since", RenderTime(rollout.since)},
-      {"deadline", RenderTime(rollout.deadline)},
-      {"entered", std::move(entered)},
-      {"warm_until", rollout.warm_until ? Json(RenderTime(*rollout.warm_until)) : Json(nullptr)}};
+  const auto time_or_null = [](const std::optional<WallTime>& time) {
+    return time ? Json(RenderTime(*time)) : Json(nullptr);
+  };
+  return JsonObject{{"id", rollout.id},
+                    {"kind", rollout.kind == RolloutKind::kApply ? "apply" : "rollback"},
+                    {"from", Optional(rollout.from)},
+                    {"to", rollout.to},
+                    {"phase", PhaseName(rollout.phase)},
+                    {"actor", rollout.actor},
+                    {"reason", rollout.reason},
+                    {"created", RenderTime(rollout.created)},
+                    {"since", RenderTime(rollout.since)},
+                    {"deadline", RenderTime(rollout.deadline)},
+                    {"entered", std::move(entered)},
+                    {"warm_until", time_or_null(rollout.warm_until)},
+                    {"step", rollout.step},
+                    {"step_since", RenderTime(rollout.step_since)},
+                    {"step_in_effect", time_or_null(rollout.step_in_effect)},
+                    {"advanced", rollout.advanced},
+                    {"weights", Counts(rollout.weights)},
+                    {"paused", rollout.paused}};
 }
 
 Result<Rollout> RolloutFromJson(const Json& json) {
@@ -172,8 +186,14 @@ Result<Rollout> RolloutFromJson(const Json& json) {
     TRY(ParsePhase(member.key()));
     rollout.entered[std::string(member.key())] = TRY(Time(entered, member.key()));
   }
-  const Json* warm = object.if_contains("warm_until");
-  if (warm != nullptr && !warm->is_null()) rollout.warm_until = TRY(Time(object, "warm_until"));
+  rollout.warm_until = TRY(OptionalTime(object, "warm_until"));
+  if (!object.contains("step")) return rollout;  // of before there were steps
+  rollout.step = TRY(Unsigned<uint32_t>(object, "step"));
+  rollout.step_since = TRY(Time(object, "step_since"));
+  rollout.step_in_effect = TRY(OptionalTime(object, "step_in_effect"));
+  rollout.advanced = TRY(GetBool(object, "advanced"));
+  rollout.weights = TRY(CountsFrom(object, "weights"));
+  rollout.paused = TRY(GetString(object, "paused"));
   return rollout;
 }
 

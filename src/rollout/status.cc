@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "platform/fleet_json.h"
+#include "rollout/transition.h"
 
 namespace ingot::rollout {
 
@@ -99,6 +100,19 @@ Json OtherFleets(const EnvironmentState& state, const View& view) {
   return out;
 }
 
+// What a rollout that does not move waits for, for people; empty: for nothing but its own work.
+std::string WaitsFor(const EnvironmentState& state) {
+  const Rollout& rollout = *state.rollout;
+  if (rollout.phase > Phase::kStepping) return "";
+  if (!rollout.paused.empty() && !rollout.advanced)
+    return "`ingot rollout resume`: paused by " + rollout.paused;
+  if (rollout.phase != Phase::kStepping || !rollout.step_in_effect || rollout.advanced) return "";
+  const plan::ShiftStep step = StepsOf(state).at(rollout.step - 1);
+  if (step.manual) return "`ingot rollout advance`";
+  return "the end of step " + std::to_string(rollout.step) + " at " +
+         RenderTime(*rollout.step_in_effect + step.hold);
+}
+
 }  // namespace
 
 Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view) {
@@ -136,6 +150,26 @@ Json StatusOf(const EnvironmentState& state, const Desired& desired, const View&
                     {"routes", std::move(routes)},
                     {"routes_in_effect", view.routes == desired.routes},
                     {"problems", std::move(problems)}};
+}
+
+Json RolloutStatusOf(const EnvironmentState& state) {
+  JsonArray steps;
+  const auto planned = StepsOf(state);
+  for (size_t i = 0; i < planned.size(); ++i) {
+    JsonObject step = plan::ToJson(planned[i]).as_object();
+    const uint32_t present = state.rollout->step;
+    step["state"] = i + 1 < present || state.rollout->phase > Phase::kStepping ? "done"
+                    : i + 1 == present                                         ? "present"
+                                                                               : "ahead";
+    step["text"] = plan::Render(planned[i]);
+    steps.push_back(std::move(step));
+  }
+  return JsonObject{{"version", 1},
+                    {"environment", state.id.Render()},
+                    {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
+                    {"waits_for", state.rollout ? Json(WaitsFor(state)) : Json("")},
+                    {"steps", std::move(steps)},
+                    {"last", nullptr}};
 }
 
 Json Summary(const plan::Revision& revision) {

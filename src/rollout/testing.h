@@ -28,6 +28,10 @@ struct Shop {
   std::string environment = "local";
   bool worker = false;        // with a worker that uses api
   bool api_recreate = false;  // api, and the worker, stop first
+  bool web_canary = false;
+  bool api_canary = false;
+  std::vector<definition::ResolvedStep> steps{{10, Milliseconds(1'000), false},
+                                              {50, Milliseconds(2'000), false}};
   bool operator==(const Shop&) const = default;
 };
 definition::Resolved ResolvedOf(const Shop& shop);
@@ -81,6 +85,10 @@ class WatchedPlatform final : public platform::Platform {
   Result<void> Stop(const platform::InstanceId& id) override;
   Result<platform::Observation> Observe() override { return fake_.Observe(); }
   Result<void> ApplyRoutes(const platform::EnvironmentId& id, const platform::RouteTable& routes) override;
+  Result<std::map<platform::FleetId, platform::FleetCounters>> Counters(
+      const platform::EnvironmentId& id) override {
+    return fake_.Counters(id);
+  }
 
   std::vector<std::string> violations;
   // Instances that the test has hurt: what was once seen as dead may be stopped, whatever it says later.
@@ -88,6 +96,7 @@ class WatchedPlatform final : public platform::Platform {
 
  private:
   void CheckAlone(const platform::InstanceId& id);
+  void CheckRoutes(const platform::EnvironmentId& id, const platform::RouteTable& routes);
   size_t Ready(const platform::FleetId& fleet);
   void Compare(const EnvironmentState& before, const EnvironmentState& next);
   platform::FakePlatform& fake_;
@@ -112,13 +121,13 @@ class World {
   bool RunUntil(const std::function<bool()>& done, Milliseconds limit = Milliseconds(200'000));
   bool RunUntilPhase(Phase phase);
   // Submits, restarting after a kill (the command is then as good as not given, unless it was journalled).
-  Result<Accepted> Do(std::variant<Apply, Rollback, Scale, Abort, Destroy> what);
+  Result<Accepted> Do(Request what);
   Result<Accepted> DoApply(const Shop& shop) { return Do(Apply{ResolvedOf(shop)}); }
 
   const EnvironmentState& state() const { return *controller->State(Local()); }
   bool Busy() const;
-  // Revision that outside traffic reaches by the platform's route table; 0: none. Adds a violation when the
-  // table is no revision's (I3, I4).
+  // Revision that outside traffic, but for the share of canaries, reaches by the platform's route table; 0:
+  // none. Adds a violation when the table is no revision's (I3, I4).
   uint64_t Served();
   // Instances of the platform that carry the name of a service, as "web-3".
   std::vector<std::string> Instances();

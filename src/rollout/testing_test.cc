@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "rollout/transition.h"
+
 namespace ingot::rollout::testing {
 
 using platform::FleetId;
@@ -43,14 +45,20 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   definition::ResolvedService api = Service("api", shop.api, shop.api_replicas, 9000, shop);
   api.uses = {{"db", true, {{"postgres", 5432, definition::Protocol::kTcp}}, "db.internal", false}};
   if (shop.api_recreate) api.rollout.strategy = definition::Strategy::kRecreate;
+  const auto make_canary = [&](definition::ResolvedService& service) {
+    service.rollout.strategy = definition::Strategy::kCanary;
+    service.rollout.steps = shop.steps;
+  };
+  if (shop.api_canary) make_canary(api);
   definition::ResolvedService web = Service("web", shop.web, shop.web_replicas, 8080, shop);
   web.uses = {{"api", false, api.ports, "", false}};
+  if (shop.web_canary) make_canary(web);
   out.services = {api};
   if (shop.worker) {
     definition::ResolvedService worker = Service("mailer", shop.api, 1, 0, shop);
     worker.kind = definition::Kind::kWorker;
     worker.uses = web.uses;
-    worker.rollout.strategy = api.rollout.strategy;
+    if (shop.api_recreate) worker.rollout.strategy = definition::Strategy::kRecreate;
     out.services.push_back(worker);
   }
   out.services.push_back(web);
@@ -97,8 +105,8 @@ void WatchedPlatform::CheckAlone(const InstanceId& id) {
   const plan::Fleet* before = last.RevisionOf(*last.rollout->from).FleetOf(service);
   const plan::Fleet* after = last.RevisionOf(last.rollout->to).FleetOf(service);
   if (before == nullptr || after == nullptr || before->spec.id == after->spec.id) return;
-  if (before->strategy != definition::Strategy::kRecreate &&
-      after->strategy != definition::Strategy::kRecreate)
+  if (before->rollout.strategy != definition::Strategy::kRecreate &&
+      after->rollout.strategy != definition::Strategy::kRecreate)
     return;
   // Until the old ones are told to stop, healing what serves or is warm is neither; nor is it on the way back
   // from there.
@@ -153,7 +161,7 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
     for (const auto& [service, limit] : live.limits) {
       const auto recreates = [&](uint64_t revision) {
         const plan::Fleet* fleet = next.RevisionOf(revision).FleetOf(service);
-        return fleet != nullptr && fleet->strategy == definition::Strategy::kRecreate;
+        return fleet != nullptr && fleet->rollout.strategy == definition::Strategy::kRecreate;
       };
       const bool declared = next.rollout && (recreates(number) || recreates(next.rollout->to));
       if (!declared) violations.push_back("I2: limited though it does not stop first: " + service);
@@ -172,25 +180,45 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
           violations.push_back("I2: gave up fleet " + fleet.spec.id.Render());
 }
 
-Result<void> WatchedPlatform::ApplyRoutes(const platform::EnvironmentId& id,
-                                          const platform::RouteTable& routes) {
-  // I1: a fleet that begins to get traffic has passed its gate whole, at this very moment.
-  const platform::RouteTable before = fake_.Routes(id);
-  std::set<FleetId> had;
-  for (const auto& route : before.outside) had.insert(route.fleet);
+namespace {
+
+platform::RouteTable WithoutShares(platform::RouteTable table) {
+  for (auto& route : table.outside) route.split.reset();
+  for (auto& route : table.inside) route.split.reset();
+  table.rollout = table.step = 0;
+  return table;
+}
+
+// Every fleet that a request from outside may come to.
+std::set<FleetId> Reached(const platform::RouteTable& routes) {
   std::set<FleetId> reached;
   std::vector<FleetId> queue;
-  for (const auto& route : routes.outside) queue.push_back(route.fleet);
-  const bool switches =
-      std::any_of(queue.begin(), queue.end(), [&](const FleetId& fleet) { return !had.contains(fleet); });
+  const auto add = [&](const auto& route) {
+    queue.push_back(route.fleet);
+    if (route.split) queue.push_back(route.split->fleet);
+  };
+  for (const auto& route : routes.outside) add(route);
   while (!queue.empty()) {
     const FleetId fleet = queue.back();
     queue.pop_back();
     if (!reached.insert(fleet).second) continue;
     for (const auto& route : routes.inside)
-      if (route.asker == fleet) queue.push_back(route.fleet);
+      if (route.asker == fleet) add(route);
   }
-  const auto& last = journal_.last;
+  return reached;
+}
+
+}  // namespace
+
+// I1, and of canaries: exactly the share that the journalled step states.
+void WatchedPlatform::CheckRoutes(const platform::EnvironmentId& id, const platform::RouteTable& routes) {
+  const EnvironmentState& last = journal_.last;
+  if (routes != DesiredOf(last).routes) violations.push_back("routes that were not journalled");
+  // A fleet that begins to get traffic has passed its gate whole, at this very moment.
+  const std::set<FleetId> had = Reached(fake_.Routes(id));
+  const std::set<FleetId> reached = Reached(routes);
+  const bool switches =
+      std::any_of(reached.begin(), reached.end(), [&](const FleetId& fleet) { return !had.contains(fleet); });
   for (const FleetId& fleet : reached) {
     const auto desired = last.fleets.find(fleet);
     if (desired == last.fleets.end()) {
@@ -199,9 +227,28 @@ Result<void> WatchedPlatform::ApplyRoutes(const platform::EnvironmentId& id,
     }
     // Going back to what served before needs no gate: it is what served before.
     if (!switches || desired->second.proven) continue;
+    // Until it is there a service that stops first answers nothing.
+    const auto replacements = ReplacementsOf(last);
+    if (std::any_of(replacements.begin(), replacements.end(),
+                    [&](const Replacement& replacement) { return replacement.service == fleet.service(); }) &&
+        last.rollout->phase != Phase::kShifting)
+      continue;
     if (Ready(fleet) < CountOf(last, fleet))
       violations.push_back("I1: traffic to a fleet that is not ready: " + fleet.Render());
   }
+  if (routes.step == 0) return;
+  for (const auto& route : routes.outside) {
+    if (!route.split) continue;
+    const auto steps = StepsOf(last);
+    if (last.rollout->step < 1 || last.rollout->step > steps.size() ||
+        steps[last.rollout->step - 1].percent.at(route.fleet.service()) * 10 != route.split->per_mille)
+      violations.push_back("canary: another share than its step's");
+  }
+}
+
+Result<void> WatchedPlatform::ApplyRoutes(const platform::EnvironmentId& id,
+                                          const platform::RouteTable& routes) {
+  CheckRoutes(id, routes);
   return fake_.ApplyRoutes(id, routes);
 }
 
@@ -282,7 +329,7 @@ void World::Settle(Milliseconds limit) {
   if (!settled) violations_.push_back("does not settle");
 }
 
-Result<Accepted> World::Do(std::variant<Apply, Rollback, Scale, Abort, Destroy> what) {
+Result<Accepted> World::Do(Request what) {
   try {
     return controller->Submit({Local(), "test", std::move(what)});
   } catch (const Killed&) {
@@ -293,7 +340,7 @@ Result<Accepted> World::Do(std::variant<Apply, Rollback, Scale, Abort, Destroy> 
 }
 
 uint64_t World::Served() {
-  const platform::RouteTable table = fake.Routes(Local());
+  const platform::RouteTable table = WithoutShares(fake.Routes(Local()));
   if (table.outside.empty()) return 0;
   const EnvironmentState* now = controller->State(Local());
   uint64_t serves = 0;

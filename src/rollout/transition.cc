@@ -70,6 +70,8 @@ void BeginRevert(EnvironmentState& state, const std::string& reason, WallTime no
                  std::vector<audit::Draft>& events) {
   Rollout& rollout = *state.rollout;
   rollout.reason = reason;
+  rollout.weights.clear();
+  rollout.paused.clear();
   const uint64_t to = rollout.to;
   const auto warm_until = rollout.warm_until;
   const std::vector<Replacement> replacements = ReplacementsOf(state);
@@ -120,7 +122,7 @@ void Seal(EnvironmentState& state, std::vector<audit::Draft> events, WallTime no
 bool Covers(const platform::Topology& has, const platform::Topology& needs) {
   using platform::Topology;
   const auto service = [](const Topology::Service& h, const Topology::Service& n) {
-    return h.name == n.name && h.replicas >= n.replicas &&
+    return h.name == n.name && h.replicas >= n.replicas && h.sticky == n.sticky &&
            AllIn(n.ports, h.ports, [](const platform::Port& a, const platform::Port& b) { return a == b; });
   };
   return AllIn(needs.services, has.services, service) &&

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "plan/shift.h"
 #include "rollout/machine.h"
 
 namespace ingot::rollout {
@@ -82,10 +83,13 @@ bool Covers(const platform::Topology& has, const platform::Topology& needs);
 std::string DeathOf(const DesiredInstance& instance, const platform::InstanceId& name,
                     const platform::InstanceStatus* status, const View& view);
 
+// The steps of the rollout in progress; a rollback has none.
+std::vector<plan::ShiftStep> StepsOf(const EnvironmentState& state);
+
 // Looks after instances: notes what is seen, replaces what died, keeps counts.
 void Heal(Transition& t);
 // One step of the rollout; false when it has to wait.
-bool Advance(Transition& t);
+bool Proceed(Transition& t);
 // Whether the rollout's target can take traffic.
 struct Verdict {
   bool ready = false;

@@ -7,6 +7,8 @@
 //   EXIT_AFTER_MS=0      ends by itself with EXIT_CODE, when not 0
 //   HEALTH=200           the status of /healthz
 //   STATUS=200           the status of everything else
+//   ERRORS_PER_MILLE=0   so many of a thousand of these answers are 500 instead, scattered
+//   DELAY_MS=0           every answer but those of /healthz takes so much longer
 //   UPSTREAM=host:port   asked (GET /) for every request to /; its revision is in the answer as X-Upstream
 //   NEVER_LISTEN=1       runs, and never listens
 //
@@ -21,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -41,6 +44,16 @@ std::string Env(const char* name, const char* otherwise) {
 
 int Number(const char* name, const char* otherwise) {
   return std::atoi(Env(name, otherwise).c_str());
+}
+
+// Whether this answer is one of ERRORS_PER_MILLE.
+bool IsError() {
+  static const auto share = static_cast<uint64_t>(Number("ERRORS_PER_MILLE", "0"));
+  static std::atomic<uint64_t> count{0};
+  if (share == 0) return false;
+  uint64_t mixed = (count++ + 1) * 0x9e3779b97f4a7c15ull;
+  mixed ^= mixed >> 32;
+  return mixed * 0xd6e8feb86659fd93ull % 1000 < share;
 }
 
 // Looks only into /etc/hosts, as an instance has no DNS; a static program has no resolver to load either.
@@ -196,6 +209,11 @@ void Serve(int fd) {
     const std::string argument =
         target.find('?') == std::string::npos ? "" : target.substr(target.find('?') + 1);
     int status = path == "/healthz" ? Number("HEALTH", "200") : Number("STATUS", "200");
+    if (path != "/healthz") {
+      if (IsError()) status = 500;
+      if (const int delay = Number("DELAY_MS", "0"); delay > 0)
+        std::this_thread::sleep_for(std::chrono::milliseconds(delay));
+    }
     std::string extra;
     std::string body = Try(path, argument) + "\n";
     if (path == "/" && !upstream.empty()) {

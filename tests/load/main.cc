@@ -6,8 +6,9 @@
 // Every second request is a POST with a body when --post is given. Nothing is retried: a refused connection,
 // one that closes before the whole answer, a time-out (5 s) and any status but 200 are failures. Ends after S
 // seconds or on SIGTERM/SIGINT and prints one JSON document: totals, failures by kind with the first few in
-// words, latency quantiles, and for each value of the response header (X-Revision) how many answers, and when
-// the first and last such request was sent (nanoseconds since 1970).
+// words, answers with another status than 200 by that header, latency quantiles, and for each value of the
+// response header (X-Revision) how many answers, and when the first and last such request was sent
+// (nanoseconds since 1970).
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -54,6 +55,7 @@ struct Tally {
   uint64_t posts = 0;
   uint64_t connects = 0;
   std::map<std::string, uint64_t> failures;
+  std::map<std::string, uint64_t> failed_by;  // answers with another status than 200, by the header
   std::vector<std::string> examples;
   std::map<std::string, Seen> seen;
   std::vector<uint32_t> latencies_us;
@@ -79,6 +81,7 @@ class Connection {
     if (post) ++tally_.posts;
     if (!failure.empty()) {
       ++tally_.failures[failure];
+      if (failure.starts_with("status ")) ++tally_.failed_by[seen];
       if (tally_.examples.size() < 5)
         tally_.examples.push_back(std::to_string(sent) + " " + (post ? "POST " : "GET ") + failure + " " +
                                   seen);
@@ -210,6 +213,12 @@ void Print(const Tally& tally, double seconds) {
     std::printf("%s%s:%llu", comma, Quote(kind).c_str(), static_cast<unsigned long long>(count));
     comma = ",";
   }
+  std::printf("},\"failed_by\":{");
+  comma = "";
+  for (const auto& [value, count] : tally.failed_by) {
+    std::printf("%s%s:%llu", comma, Quote(value).c_str(), static_cast<unsigned long long>(count));
+    comma = ",";
+  }
   std::printf("},\"examples\":[");
   comma = "";
   for (const std::string& example : tally.examples) {
@@ -296,6 +305,7 @@ int main(int argc, char** argv) {
     total.posts += tally.posts;
     total.connects += tally.connects;
     for (const auto& [kind, count] : tally.failures) total.failures[kind] += count;
+    for (const auto& [value, count] : tally.failed_by) total.failed_by[value] += count;
     total.examples.insert(total.examples.end(), tally.examples.begin(), tally.examples.end());
     total.latencies_us.insert(total.latencies_us.end(), tally.latencies_us.begin(), tally.latencies_us.end());
     for (const auto& [value, seen] : tally.seen) {

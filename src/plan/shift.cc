@@ -1,0 +1,59 @@
+#include "plan/shift.h"
+
+#include <algorithm>
+
+#include "base/units.h"
+
+namespace ingot::plan {
+
+namespace {
+
+const Fleet* FormerOf(const std::vector<Fleet>& before, const Fleet& fleet) {
+  for (const Fleet& former : before)
+    if (former.spec.id.service() == fleet.spec.id.service()) return &former;
+  return nullptr;
+}
+
+}  // namespace
+
+std::vector<ShiftStep> ShiftSteps(const std::vector<Fleet>& before, const std::vector<Fleet>& after) {
+  std::vector<const Fleet*> canaries;
+  size_t count = 0;
+  for (const Fleet& fleet : after) {
+    const Fleet* former = FormerOf(before, fleet);
+    if (fleet.rollout.strategy != definition::Strategy::kCanary || former == nullptr ||
+        former->spec.id == fleet.spec.id || StopsFirst(*former, fleet))
+      continue;
+    canaries.push_back(&fleet);
+    count = std::max(count, fleet.rollout.steps.size());
+  }
+  std::vector<ShiftStep> out(count);
+  for (const Fleet* canary : canaries) {
+    const auto& steps = canary->rollout.steps;
+    for (size_t i = 0; i < count && !steps.empty(); ++i) {
+      out[i].percent[canary->spec.id.service()] = steps[std::min(i, steps.size() - 1)].percent;
+      if (i >= steps.size()) continue;
+      out[i].hold = std::max(out[i].hold, steps[i].hold);
+      out[i].manual = out[i].manual || steps[i].manual;
+    }
+  }
+  return out;
+}
+
+std::string Render(const ShiftStep& step) {
+  std::string out;
+  for (const auto& [service, percent] : step.percent)
+    out += (out.empty() ? "" : ", ") + service + " " + std::to_string(percent) + " %";
+  if (step.hold > Milliseconds(0)) out += " for " + RenderDuration(step.hold);
+  if (step.manual)
+    out += std::string(step.hold > Milliseconds(0) ? ", then" : "") + " until `ingot rollout advance`";
+  return out;
+}
+
+Json ToJson(const ShiftStep& step) {
+  JsonObject percent;
+  for (const auto& [service, share] : step.percent) percent[service] = share;
+  return JsonObject{{"percent", std::move(percent)}, {"hold_ms", step.hold.count()}, {"manual", step.manual}};
+}
+
+}  // namespace ingot::plan

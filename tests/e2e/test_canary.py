@@ -1,0 +1,166 @@
+"""Canaries through the real HAProxy, under load: shares, stickiness, a person's words, kills, failures."""
+import http.client
+import signal
+import time
+
+import pytest
+
+from host import wait_for
+
+STEPS = "{ strategy: canary, steps: [%s], keep_old: 1m, drain: 2s%s }"
+
+
+def canary(steps, more=""):
+    return STEPS % (steps, more)
+
+
+def rollout(host):
+    return host.ok("rollout", "status", "--json").json()
+
+
+def in_step(host, number):
+    def there():
+        now = rollout(host)["rollout"]
+        return now and now["step"] == number and now["step_in_effect"]
+
+    wait_for(f"step {number}", there)
+
+
+class Applying:
+    """An apply in the background: its end is waited for."""
+
+    def __init__(self, host):
+        import threading
+        self.done = None
+        self.thread = threading.Thread(target=self.run, args=(host,))
+        self.thread.start()
+
+    def run(self, host):
+        self.done = host.run("apply", "--yes", "--json", timeout=120)
+
+    def end(self):
+        self.thread.join()
+        return self.done
+
+
+@pytest.fixture
+def served(host):
+    host.one_service()
+    host.start()
+    host.apply()
+    return host
+
+
+def shares(host, requests=400):
+    """How many of so many requests each revision answered, over one connection."""
+    seen = {}
+    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=5)
+    for _ in range(requests):
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+        revision = answer.headers["X-Revision"]
+        seen[revision] = seen.get(revision, 0) + 1
+    connection.close()
+    return seen
+
+
+def test_a_canary_steps_and_nothing_is_lost(served):
+    served.one_service(revision="two", rollout=canary(
+        "{ weight: 20% }, { pause: manual }, { weight: 50%, for: 200ms }, { weight: 100% }"))
+    plan = served.ok("plan").out
+    assert "1. web 20 % until `ingot rollout advance`" in plan and "2. web 50 % for 200ms" in plan, plan
+    with served.load(rate=500) as load:
+        applying = Applying(served)
+        in_step(served, 1)
+        before = served.status()
+        first = shares(served)
+        assert 30 < first["two"] < 150, first  # 80 are expected, with a standard deviation of 8
+        assert served.run("rollout", "status").out.count("`ingot rollout advance`") == 2
+        served.ok("rollout", "advance")
+        done = applying.end()
+        assert done.code == 0, done
+    assert load.result["failed"] == 0, load.result
+    assert load.result["seen"]["two"]["count"] > 0
+    assert shares(served, 50) == {"two": 50}
+    kinds = [event["kind"] for event in map(__import__("json").loads, served.ok("events", "--json").out.splitlines())]
+    assert kinds.count("rollout.step") == 2 and "rollout.advanced" in kinds
+    assert before["active"] == 1
+    assert "no rollout is running" in served.ok("rollout", "status").out or rollout(served)["rollout"]["phase"] == "baking"
+
+
+def test_a_user_stays_on_one_side(served):
+    served.one_service(revision="two", rollout=canary(
+        "{ weight: 40% }, { pause: manual }, { weight: 100% }", ", sticky: { cookie: side }"))
+    applying = Applying(served)
+    in_step(served, 1)
+    sides = set()
+    for _ in range(30):
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=5)
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        answer.read()
+        cookie = answer.headers["Set-Cookie"].split(";")[0]
+        assert cookie.startswith("side=")
+        side = answer.headers["X-Revision"]
+        sides.add(side)
+        for _ in range(5):
+            connection.request("GET", "/", headers={"Cookie": cookie})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.headers["X-Revision"] == side
+        connection.close()
+    assert sides == {"one", "two"}
+    served.ok("rollout", "abort")
+    assert applying.end().code == 5
+    assert shares(served, 50) == {"one": 50}
+
+
+def test_a_word_out_of_place_is_refused_and_says_why(served):
+    refused = served.run("rollout", "pause")
+    assert refused.code == 1 and "no rollout of shop/local is running" in refused.err or refused.code == 4, refused
+    served.one_service(revision="two", rollout=canary("{ weight: 10% }, { pause: manual }, { weight: 100% }"))
+    applying = Applying(served)
+    in_step(served, 1)
+    assert "is not paused" in served.run("rollout", "resume").err
+    served.ok("rollout", "pause")
+    again = served.run("rollout", "pause", "--json")
+    assert again.code == 1 and again.json()["error"]["code"] == "conflict", again
+    assert "paused by" in served.ok("rollout", "status").out
+    served.ok("rollout", "resume")
+    served.ok("rollout", "advance")
+    assert applying.end().code == 0
+
+
+def test_a_daemon_killed_in_a_step_goes_on_with_it(served):
+    served.one_service(revision="two", rollout=canary("{ weight: 30% }, { pause: manual }, { weight: 100% }"))
+    with served.load(rate=500) as load:
+        applying = Applying(served)
+        in_step(served, 1)
+        served.kill_daemon(signal.SIGKILL)
+        applying.end()
+        during = shares(served, 200)
+        served.start()
+        assert rollout(served)["rollout"]["step"] == 1
+        after = shares(served, 200)
+        served.ok("rollout", "advance")
+        wait_for("the switch", lambda: served.status()["active"] == 2)
+    assert load.result["failed"] == 0, load.result
+    for seen in (during, after):
+        assert 20 < seen["two"] < 110, seen
+
+
+def test_a_canary_that_dies_is_taken_back_and_nothing_is_lost(served):
+    served.one_service(revision="two", env="EXIT_AFTER_MS: 1500", rollout=canary(
+        "{ weight: 10%, for: 1m }, { weight: 100% }"))
+    with served.load(rate=500) as load:
+        done = Applying(served).end()
+        assert done.code == 5, done
+        assert "exited with code 1" in done.json()["rollout"]["reason"]
+    # The instance's own end may cut what it was answering; nobody else's.
+    assert load.result["failed"] <= 2, load.result
+    assert load.result["seen"]["one"]["count"] > 500
+    assert shares(served, 50) == {"one": 50}
+    time.sleep(0.1)
+    assert [i["state"] for i in served.instances("web")] == ["ready", "ready"]
