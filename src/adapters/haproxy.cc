@@ -140,6 +140,7 @@ Result<void> HaproxyRouter::Impl::Open() {
       options_.threads != 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
   limits_.hard_stop_after = options_.hard_stop_after;
   limits_.keep_alive_timeout = options_.keep_alive_timeout;
+  limits_.edge = options_.edge;
   struct rlimit files {};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0)
     // Two descriptors per connection, and some for checks and listeners.
@@ -158,6 +159,12 @@ Result<void> HaproxyRouter::Impl::Open() {
   egress_ = TRY(HaproxyProcess::Open(process));
   auto inner = inner_.lock();
   TRY(ReadState(*inner));
+  inner->state.http = limits_.edge.http;
+  inner->state.https = limits_.edge.https;
+  TRY(CheckOwnListeners(inner->state));
+  TRY(NumberSockets(inner->state));
+  TRY(WriteMaintenance());
+  TRY(WriteCertificates(limits_.edge.certificates));
   bool opened_any = false;
   for (const auto& [key, socket] : WantedSockets(inner->state)) {
     HaproxyProcess& holder = socket.kind == RouterSocket::Kind::kEgress ? *egress_ : *router_;
@@ -173,6 +180,8 @@ Result<void> HaproxyRouter::Impl::Open() {
   if (inner->state.numbers.empty()) return {};
   inner->dirty = true;
   TRY(Follow(*inner, nullptr, true));
+  // They may have been renewed while nobody was here to say so.
+  if (UsesTls(inner->state)) TRY(PushCertificates(limits_.edge.certificates));
   std::vector<InstanceId> all;
   for (const auto& [id, environment] : inner->state.environments)
     for (const auto& [name, service] : environment.services)
@@ -283,6 +292,9 @@ Result<std::map<FleetId, platform::FleetCounters>> HaproxyRouter::CountersOf(
 }
 Result<bool> HaproxyRouter::Drain(const InstanceId& instance) {
   return impl_->Drain(instance);
+}
+Result<void> HaproxyRouter::SetCertificates(const std::vector<std::string>& pems) {
+  return impl_->SetCertificates(pems);
 }
 Result<void> HaproxyRouter::Destroy() {
   return impl_->Destroy();

@@ -11,6 +11,7 @@
 
 #include <memory>
 
+#include "adapters/haproxy_edge.h"
 #include "base/file.h"
 #include "platform/router.h"
 
@@ -27,6 +28,7 @@ struct HaproxyOptions {
   Milliseconds hard_stop_after{20000};    // longest life of an old process after a reload
   Milliseconds keep_alive_timeout{5000};  // of idle client connections
   Milliseconds start_timeout{15000};      // for a new process to answer
+  HaproxyEdge edge;
 };
 
 class HaproxyRouter final : public platform::Router {
@@ -61,6 +63,10 @@ class HaproxyRouter final : public platform::Router {
   // True for an instance that has no slot. While a process from before a reload is left, an instance that has
   // a slot is not drained: that process may still send to it.
   Result<bool> Drain(const platform::InstanceId& instance) override;
+
+  // The certificates of HaproxyOptions::edge from now on. As many as before are exchanged in the running
+  // process: no connection notices. kFailed: HAProxy refuses one, and the former ones go on.
+  Result<void> SetCertificates(const std::vector<std::string>& pems);
 
   // Ends every HAProxy of this root at once and removes its state: connections are cut.
   Result<void> Destroy();

@@ -1,5 +1,9 @@
 #include "adapters/haproxy_config.h"
 
+#include <algorithm>
+
+#include "base/sha256.h"
+
 namespace ingot::adapters {
 
 namespace {
@@ -30,14 +34,20 @@ std::string Global(const HaproxyLimits& limits) {
          "  hard-stop-after " +
          Ms(limits.hard_stop_after) +
          "\n"
+         // What browsers since 2014 speak; each of these has forward secrecy.
+         "  ssl-default-bind-options ssl-min-ver TLSv1.2\n"
+         "  ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+         "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:"
+         "ECDHE-RSA-CHACHA20-POLY1305\n"
          "defaults\n"
          "  mode tcp\n"
          "  retries 3\n"
          "  option redispatch 1\n"
          "  timeout connect 2s\n"
-         "  timeout client 5m\n"
-         "  timeout server 5m\n"
-         "  timeout tunnel 1h\n"
+         "  timeout client " +
+         Ms(limits.edge.idle) + "\n  timeout server " + Ms(limits.edge.response) + "\n  timeout tunnel " +
+         Ms(limits.edge.tunnel) +
+         "\n"
          "  timeout client-fin 10s\n"
          "  timeout server-fin 10s\n"
          "  timeout queue 5s\n"
@@ -57,25 +67,44 @@ std::string ChooseBackend(const std::string& rule, const std::string& nothing, c
 
 // A user's number follows from what tells him apart and the rollout: as weights rise he moves at most once,
 // and another rollout has other users first.
-std::string Deal(const platform::Topology::Sticky& sticky, bool outside) {
+std::string Deal(const platform::Topology::Sticky& sticky, bool outside, const std::string& when = "split",
+                 const std::string& suffix = "") {
   const std::string number = ",concat(|,txn.k),crc32(1),mod(1000)";
-  const std::string rollout = "  http-request set-var(txn.k) var(txn.r),field(4,:) if split\n";
+  const std::string rollout = "  http-request set-var(txn.k) var(txn.r),field(4,:) if " + when + "\n";
   if (!sticky.header.empty()) {
     const std::string value = "req.fhdr(" + sticky.header + ")";
-    return rollout + "  http-request set-var(txn.n) " + value + number + " if split { " + value +
+    return rollout + "  http-request set-var(txn.n) " + value + number + " if " + when + " { " + value +
            " -m found }\n";
   }
   if (sticky.cookie.empty() || !outside) return "";
-  return rollout + "  http-request set-var(txn.c) req.cook(" + sticky.cookie +
-         ") if split\n"
-         "  acl known var(txn.c) -m found\n"
-         "  http-request set-var(txn.new) uuid() if split !known\n"
-         "  http-request set-var(txn.c) var(txn.new) if { var(txn.new) -m found }\n"
+  const std::string fresh = "txn.new" + suffix;
+  return rollout + "  http-request set-var(txn.c) req.cook(" + sticky.cookie + ") if " + when +
+         "\n"
+         "  acl known" +
+         suffix + " var(txn.c) -m found\n  http-request set-var(" + fresh + ") uuid() if " + when +
+         " !known" + suffix + "\n  http-request set-var(txn.c) var(" + fresh + ") if { var(" + fresh +
+         ") -m found }\n"
          "  http-request set-var(txn.n) var(txn.c)" +
-         number +
-         " if split\n"
-         "  http-after-response add-header Set-Cookie \"" +
-         sticky.cookie + "=%[var(txn.new)]; Path=/; HttpOnly; SameSite=Lax\" if { var(txn.new) -m found }\n";
+         number + " if " + when + "\n  http-after-response add-header Set-Cookie \"" + sticky.cookie +
+         "=%[var(" + fresh + ")]; Path=/; HttpOnly; SameSite=Lax\" if { var(" + fresh + ") -m found }\n";
+}
+
+// On the host's own listeners the service is known by the backend that was found.
+std::string SharedDeals(const RouterState& state) {
+  std::string out;
+  size_t number = 0;
+  for (const auto& [id, environment] : state.environments)
+    for (const auto& service : environment.topology.services) {
+      const std::string suffix = std::to_string(++number);
+      const std::string deal = Deal(service.sticky, true, "split of" + suffix, suffix);
+      const auto& hosts = environment.topology.hosts;
+      if (deal.empty() || std::none_of(hosts.begin(), hosts.end(),
+                                       [&](const auto& host) { return host.service == service.name; }))
+        continue;
+      out += "  acl of" + suffix + " var(txn.b) -m beg " + id.project() + "." + id.environment() + "." +
+             service.name + ".\n" + deal;
+    }
+  return out;
 }
 
 // Latencies are counted of split requests only: others pay nothing.
@@ -106,44 +135,59 @@ struct Front {
   bool outside = false;
   std::string key;    // an expression that yields the map's key
   std::string about;  // "api of shop/local"
+  bool tls = false;
   platform::Topology::Sticky sticky{};
 };
 
+// Of every HTTP frontend.
+std::string HttpOptions(const HaproxyLimits& limits) {
+  return "  maxconn " + std::to_string(limits.max_connections) +
+         "\n  option http-server-close\n  option idle-close-on-response\n  timeout http-request " +
+         Ms(limits.edge.request_headers) + "\n  timeout http-keep-alive " + Ms(limits.keep_alive_timeout) +
+         "\n";
+}
+
 std::string Frontend(const Front& front, const HaproxyLimits& limits) {
-  std::string out = "frontend " + front.name + "\n  bind fd@" + std::to_string(front.number) + "\n  mode " +
-                    (front.protocol == Protocol::kHttp ? "http" : "tcp") + "\n  maxconn " +
-                    std::to_string(limits.max_connections) + "\n";
+  const bool http = front.protocol == Protocol::kHttp;
+  std::string out =
+      "frontend " + front.name + "\n  bind fd@" + std::to_string(front.number) +
+      (front.tls ? TlsBind(limits.edge, http) : "") + "\n  mode " + (http ? "http\n" : "tcp\n") +
+      (http ? HttpOptions(limits) : "  maxconn " + std::to_string(limits.max_connections) + "\n");
+  if (front.outside) out += OutsideRules(limits.edge, http, front.tls);
   const std::string lookup = " set-var(txn.r) " + front.key + ",map_str(" + kMapPath + ")\n";
-  if (front.protocol == Protocol::kTcp)
+  if (!http)
     return out + "  tcp-request content" + lookup +
            ChooseBackend("tcp-request content", "  tcp-request content reject if !{ var(txn.r) -m found }\n",
                          "");
-  out +=
-      "  option http-server-close\n  option idle-close-on-response\n  timeout http-request 10s\n"
-      "  timeout http-keep-alive " +
-      Ms(limits.keep_alive_timeout) + "\n";
-  if (front.outside) out += "  option forwardfor\n";
+  if (!limits.edge.maintenance.empty())
+    out += MaintenanceError(limits.edge, "no instance of " + front.about + " answers now", !front.outside);
   const std::string nothing =
-      "  http-request return status 503 content-type text/plain hdr Retry-After 1 string \"nothing serves " +
-      front.about +
-      (front.outside ? " now\\n\"" : " to this address; does the service declare that it uses it?\\n\"") +
+      MaintenanceReturn(
+          front.outside ? limits.edge : HaproxyEdge{},
+          "nothing serves " + front.about +
+              (front.outside ? " now" : " to this address; does the service declare that it uses it?")) +
       " if !{ var(txn.r) -m found }\n";
   return out + "  http-request" + lookup +
          ChooseBackend("http-request", nothing, Deal(front.sticky, front.outside)) + CountLatency();
 }
 
 std::string ServiceBackends(const EnvironmentId& id, const platform::Topology::Service& service,
-                            const RouterService& slots, Servers servers) {
+                            const RouterService& slots, Servers servers, const HaproxyEdge& edge) {
   std::string out;
   for (const auto& port : service.ports)
     for (size_t set = 0; set < kSetsPerService; ++set) {
       const bool http = port.protocol == Protocol::kHttp;
       out += "backend " + BackendName(id, service.name, port.number, set) + "\n";
-      out += http ? "  mode http\n  balance roundrobin\n  option http-server-close\n"
-                    "  retry-on conn-failure\n"
-                    "  http-error status 503 content-type text/plain string \"no instance of " +
-                        service.name + " of " + id.Render() + " answers now\\n\"\n"
-                  : "  mode tcp\n  balance leastconn\n";
+      out +=
+          http ? "  mode http\n  balance roundrobin\n  option http-server-close\n"
+                 "  retry-on conn-failure\n" +
+                     // With a page of the host's, the frontends say it: it is not for instances.
+                     (edge.maintenance.empty()
+                          ? MaintenanceError(
+                                {}, "no instance of " + service.name + " of " + id.Render() + " answers now",
+                                true)
+                          : "")
+               : "  mode tcp\n  balance leastconn\n";
       out += "  default-server check inter 1s fall 3 rise 1\n";
       const std::string number = std::to_string(port.number);
       const auto& all = slots.sets[set].slots;
@@ -167,6 +211,10 @@ std::string EgressSocketName(uint32_t number) {
 std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& limits, Servers servers) {
   if (state.numbers.empty()) return "";
   std::string out = Global(limits) + LatencyTable();
+  // A page whose text has changed is read by a new process.
+  if (!limits.edge.maintenance.empty()) out += "# maintenance " + Sha256Hex(limits.edge.maintenance) + "\n";
+  out += SharedFrontends(state, limits.edge, HttpOptions(limits),
+                         ChooseBackend("http-request", "", SharedDeals(state)) + CountLatency());
   for (const auto& [id, environment] : state.environments) {
     const std::string dotted = id.project() + "." + id.environment();
     const auto sticky_of = [&, &topology = environment.topology](const std::string& name) {
@@ -178,19 +226,19 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
       const std::string key = OutsideKey(listener.listen);
       const uint32_t number = state.numbers.at(key);
       out += Frontend({"out." + std::to_string(number), number, listener.protocol, true, "str(" + key + ")",
-                       listener.service + " of " + id.Render(), sticky_of(listener.service)},
+                       listener.service + " of " + id.Render(), listener.tls, sticky_of(listener.service)},
                       limits);
     }
     auto inside = [&, &id = id](const std::string& name, uint16_t port, Protocol protocol) {
       const std::string key = InsideKey(id, name, port);
       return Frontend(
           {"in." + dotted + "." + name + "." + std::to_string(port), state.numbers.at(key), protocol, false,
-           "src,concat(|" + key + ")", name + " of " + id.Render(), sticky_of(name)},
+           "src,concat(|" + key + ")", name + " of " + id.Render(), false, sticky_of(name)},
           limits);
     };
     for (const auto& service : environment.topology.services) {
       for (const auto& port : service.ports) out += inside(service.name, port.number, port.protocol);
-      out += ServiceBackends(id, service, environment.services.at(service.name), servers);
+      out += ServiceBackends(id, service, environment.services.at(service.name), servers, limits.edge);
     }
     for (const auto& endpoint : environment.topology.endpoints) {
       out += inside(endpoint.name, endpoint.port, Protocol::kTcp);
@@ -235,6 +283,15 @@ std::string RenderMap(const RouterState& state) {
   std::string out;
   for (const auto& [id, environment] : state.environments)
     for (const auto& [key, value] : environment.entries) out += key + " " + value + "\n";
+  // Declared, and not led anywhere yet: a client is to come again, and not to be told that it has erred.
+  for (const auto& [id, environment] : state.environments)
+    for (const auto& host : environment.topology.hosts)
+      for (const bool tls : {false, true}) {
+        const std::string key = HostKey(tls, host.host, host.path);
+        const bool led = std::any_of(environment.entries.begin(), environment.entries.end(),
+                                     [&](const auto& entry) { return entry.first == key; });
+        if (!led && (host.tls || !tls)) out += key + " " + (host.tls && !tls ? kRedirect : kNone) + "\n";
+      }
   return out;
 }
 

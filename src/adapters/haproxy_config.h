@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "adapters/haproxy_edge.h"
 #include "adapters/haproxy_state.h"
 
 namespace ingot::adapters {
@@ -13,6 +14,7 @@ struct HaproxyLimits {
   uint32_t max_connections = 4000;
   Milliseconds hard_stop_after{20000};
   Milliseconds keep_alive_timeout{5000};
+  HaproxyEdge edge;
 };
 
 // Descriptors that every HAProxy of ours inherits under the same numbers. Paths go through /proc/self/fd, so

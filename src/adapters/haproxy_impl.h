@@ -41,6 +41,7 @@ class HaproxyRouter::Impl {
   Result<std::map<platform::FleetId, platform::FleetCounters>> CountersOf(
       const std::vector<platform::FleetId>& fleets, uint64_t rollout, uint32_t step);
   Result<bool> Drain(const platform::InstanceId& instance);
+  Result<void> SetCertificates(const std::vector<std::string>& pems);
   Result<void> Destroy();
   std::vector<int64_t> ProcessIds();
 
@@ -55,6 +56,10 @@ class HaproxyRouter::Impl {
 
   Result<void> ReadState(Inner& inner);
   Result<void> WriteState(const RouterState& state, Durability durability);
+  // haproxy_certificates.cc
+  Result<void> WriteCertificates(const std::vector<std::string>& pems);
+  Result<void> PushCertificates(const std::vector<std::string>& pems);
+  Result<void> WriteMaintenance();
   Result<std::shared_ptr<const Fd>> OpenSocket(const RouterSocket& socket);
   HaproxyPlan PlanOf(const RouterState& state, const Sockets& sockets, bool egress) const;
   Result<void> RunPlans(const RouterState& state, const Sockets& sockets, bool force);

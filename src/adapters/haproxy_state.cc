@@ -60,6 +60,26 @@ Result<void> CheckAddress(const std::string& address) {
   return {};
 }
 
+Result<void> CheckHosts(const Topology& topology) {
+  std::set<std::string> keys;
+  for (const auto& host : topology.hosts) {
+    TRY(CheckHost(host.host.starts_with("*.") ? host.host.substr(2) : host.host));
+    const bool plain = std::all_of(host.path.begin(), host.path.end(), [](unsigned char c) {
+      return c > ' ' && c < 0x7f && c != '"' && c != '\\';
+    });
+    if (!plain || !host.path.starts_with('/') || host.path.size() > 1024)
+      return Invalid("\"" + host.path.substr(0, 300) + "\" is not a path");
+    if (!keys.insert(HostKey(false, host.host, host.path)).second)
+      return Invalid("the route of " + host.host + host.path + " is there twice");
+    const bool known = std::any_of(topology.services.begin(), topology.services.end(),
+                                   [&](const auto& service) { return service.name == host.service; });
+    if (!known)
+      return Invalid("the route of " + host.host + " leads to service " + host.service.substr(0, 100) +
+                     ", which is not there");
+  }
+  return {};
+}
+
 Result<void> CheckTopology(const EnvironmentId& environment, const Topology& topology) {
   TRY(CheckEnvironment(environment));
   std::set<std::string> names;
@@ -98,7 +118,7 @@ Result<void> CheckTopology(const EnvironmentId& environment, const Topology& top
       return Invalid("listener " + listener.listen + " leads to service " + listener.service.substr(0, 100) +
                      ", which is not there");
   }
-  return {};
+  return CheckHosts(topology);
 }
 
 Result<void> CheckOtherListeners(const RouterState& state, const EnvironmentId& environment,
@@ -110,8 +130,38 @@ Result<void> CheckOtherListeners(const RouterState& state, const EnvironmentId& 
         if (TRY(ListenAddress::Parse(theirs.listen)).Overlaps(TRY(ListenAddress::Parse(ours.listen))))
           return Error(Code::kConflict, "the listener " + ours.listen + " belongs to " + other.Render() +
                                             "; choose another port or remove it there");
+    for (const auto& theirs : kept.topology.hosts)
+      for (const auto& ours : topology.hosts)
+        if (HostKey(false, theirs.host, theirs.path) == HostKey(false, ours.host, ours.path))
+          return Error(Code::kConflict, "the host name and path " + ours.host + ours.path + " belong to " +
+                                            other.Render() + "; choose another or remove it there");
   }
   return {};
+}
+
+// Which of the host's own listeners are wanted: those somebody's routes by host name need.
+std::vector<std::string> SharedListeners(const RouterState& state) {
+  bool any = false;
+  bool tls = false;
+  for (const auto& [id, environment] : state.environments)
+    for (const auto& host : environment.topology.hosts) {
+      any = true;
+      tls = tls || host.tls;
+    }
+  std::vector<std::string> out;
+  if (any) out = state.http;
+  if (tls) out.insert(out.end(), state.https.begin(), state.https.end());
+  return out;
+}
+
+// The route that an entry of the map is of; also one that is sent on to HTTPS.
+bool EntryOfHosts(const std::string& key, const Topology& topology) {
+  return std::any_of(topology.hosts.begin(), topology.hosts.end(), [&](const auto& host) {
+    return key == HostKey(false, host.host, host.path) || key == HostKey(true, host.host, host.path);
+  });
+}
+bool IsHostKey(const std::string& key) {
+  return key.starts_with("http|") || key.starts_with("https|");
 }
 
 Result<std::string> FreeAddress(RouterState& state) {
@@ -257,11 +307,36 @@ Result<RouterState> WithTopology(RouterState state, const EnvironmentId& environ
       backends.insert(EgressBackendName(environment, endpoint.name));
     for (const auto& listener : topology.listeners) listens.insert(OutsideKey(listener.listen));
     std::erase_if(kept.entries, [&](const auto& entry) {
+      if (IsHostKey(entry.first) && !EntryOfHosts(entry.first, topology)) return true;
+      if (entry.second == kRedirect) return false;
       const std::string active = entry.second.substr(0, entry.second.find(':'));
       return !backends.contains(active) ||
              (entry.first.starts_with("out|") && !listens.contains(entry.first));
     });
   }
+  TRY(CheckOwnListeners(state));
+  TRY(NumberSockets(state));
+  return state;
+}
+
+std::string HostKey(bool tls, const std::string& host, const std::string& path) {
+  return (tls ? "https|" : "http|") + host + path + (path.ends_with('/') ? "" : "/");
+}
+
+Result<void> CheckOwnListeners(const RouterState& state) {
+  for (const std::string& shared : SharedListeners(state)) {
+    const ListenAddress address = TRY(ListenAddress::Parse(shared));
+    for (const auto& [id, environment] : state.environments)
+      for (const auto& listener : environment.topology.listeners)
+        if (TRY(ListenAddress::Parse(listener.listen)).Overlaps(address))
+          return Error(Code::kConflict, "the listener " + listener.listen + " of " + id.Render() +
+                                            " is this host's own for routes by host name (" + shared +
+                                            "); choose another port, or change router in host.yaml");
+  }
+  return {};
+}
+
+Result<void> NumberSockets(RouterState& state) {
   const auto wanted = WantedSockets(state);
   std::erase_if(state.numbers, [&](const auto& entry) { return !wanted.contains(entry.first); });
   std::set<uint32_t> used;
@@ -277,7 +352,7 @@ Result<RouterState> WithTopology(RouterState state, const EnvironmentId& environ
     used.insert(next);
     state.numbers[key] = next;
   }
-  return state;
+  return {};
 }
 
 Result<void> AssignServers(RouterState& state, const FleetId& fleet,
@@ -387,6 +462,23 @@ Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
   };
   for (const auto& route : routes.outside) {
     TRY(set_of(route.fleet));
+    if (route.listen.empty()) {
+      const Topology::Service* service = FindService(topology, route.fleet.service());
+      const bool known = std::any_of(topology.hosts.begin(), topology.hosts.end(), [&](const auto& host) {
+        return host.host == route.host && host.path == route.path;
+      });
+      const bool http = std::any_of(service->ports.begin(), service->ports.end(), [&](const auto& port) {
+        return port.number == route.port && port.protocol == Protocol::kHttp;
+      });
+      if (!known || !http)
+        return Error(Code::kNotFound,
+                     known ? "service " + service->name + " has no HTTP port " + std::to_string(route.port)
+                           : "the router has no route by host name " + route.host.substr(0, 260) + " for " +
+                                 environment.Render());
+      entries[HostKey(route.tls, route.host, route.path)] = TRY(value_of(route, service->name, route.port));
+      if (route.tls) entries[HostKey(false, route.host, route.path)] = kRedirect;
+      continue;
+    }
     const auto listener = std::find_if(topology.listeners.begin(), topology.listeners.end(),
                                        [&](const auto& known) { return known.listen == route.listen; });
     if (listener == topology.listeners.end())
@@ -468,6 +560,8 @@ std::map<std::string, RouterSocket> WantedSockets(const RouterState& state) {
       add(EgressKey(id, endpoint.name), RouterSocket::Kind::kEgress, "");
     }
   }
+  for (const std::string& listen : SharedListeners(state))
+    add(OutsideKey(listen), RouterSocket::Kind::kOutside, listen);
   return wanted;
 }
 

@@ -58,6 +58,10 @@ struct RouterSocket {
 struct RouterState {
   std::map<platform::EnvironmentId, RouterEnvironment> environments;
   std::map<std::string, uint32_t> numbers;  // socket key → descriptor number in HAProxy
+  // The host's own listeners, open while somebody has a route by host name. Not part of the file: of the
+  // options of who opens the router.
+  std::vector<std::string> http;
+  std::vector<std::string> https;
   uint64_t sequence = 0;
   uint32_t last_address = 0;  // of the addresses given out: the next is after it, so that none is reused soon
   bool operator==(const RouterState&) const = default;
@@ -79,6 +83,16 @@ std::string EgressBackendName(const platform::EnvironmentId& environment, const 
 // what stays are kept. kInvalid, kConflict, kNoSpace as Router::SetTopology.
 Result<RouterState> WithTopology(RouterState state, const platform::EnvironmentId& environment,
                                  const platform::Topology& topology);
+
+// Gives a descriptor number to every socket that is wanted and has none. kNoSpace.
+Result<void> NumberSockets(RouterState& state);
+// kConflict: the host's own listeners and one of an environment.
+Result<void> CheckOwnListeners(const RouterState& state);
+// "http|shop.example/api/": the map's key of a route by host name.
+std::string HostKey(bool tls, const std::string& host, const std::string& path);
+// Values of the map that are no backend: a client is sent on to HTTPS; declared, and nothing serves.
+constexpr const char* kRedirect = "redirect";
+constexpr const char* kNone = "none";
 
 // Gives the fleet these servers; see Router::SetServers. `added` receives the instances that got a new slot.
 Result<void> AssignServers(RouterState& state, const platform::FleetId& fleet,

@@ -40,8 +40,13 @@ Json TopologyJson(const platform::Topology& topology) {
   for (const auto& listener : topology.listeners)
     listeners.push_back({{"listen", listener.listen},
                          {"service", listener.service},
-                         {"protocol", ProtocolName(listener.protocol)}});
-  return JsonObject{{"services", services}, {"endpoints", endpoints}, {"listeners", listeners}};
+                         {"protocol", ProtocolName(listener.protocol)},
+                         {"tls", listener.tls}});
+  JsonArray hosts;
+  for (const auto& host : topology.hosts)
+    hosts.push_back({{"host", host.host}, {"path", host.path}, {"service", host.service}, {"tls", host.tls}});
+  return JsonObject{
+      {"services", services}, {"endpoints", endpoints}, {"listeners", listeners}, {"hosts", hosts}};
 }
 
 Result<const JsonObject*> AsObject(const Json& json, std::string_view what) {
@@ -86,7 +91,15 @@ Result<platform::Topology> TopologyFromJson(const JsonObject& json) {
   for (const Json& item : *TRY(GetArray(json, "listeners"))) {
     const JsonObject& object = *TRY(AsObject(item, "listeners"));
     topology.listeners.push_back({TRY(GetString(object, "listen")), TRY(GetString(object, "service")),
-                                  TRY(ParseProtocol(TRY(GetString(object, "protocol"))))});
+                                  TRY(ParseProtocol(TRY(GetString(object, "protocol")))),
+                                  BoolOr(object, "tls", false)});
+  }
+  // Not in the file of an Ingot without routes by host name.
+  if (!json.contains("hosts")) return topology;
+  for (const Json& item : *TRY(GetArray(json, "hosts"))) {
+    const JsonObject& object = *TRY(AsObject(item, "hosts"));
+    topology.hosts.push_back({TRY(GetString(object, "host")), TRY(GetString(object, "path")),
+                              TRY(GetString(object, "service")), TRY(GetBool(object, "tls"))});
   }
   return topology;
 }

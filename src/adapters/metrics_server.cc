@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "adapters/http_head.h"
+#include "base/clock.h"
 
 namespace ingot::adapters {
 namespace {

@@ -52,7 +52,8 @@ Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Env
     plan::HostCapacity capacity;
     capacity.memory_bytes = MemoryForInstances();
     capacity.millicpus = std::thread::hardware_concurrency() * 1000;
-    capacity.listeners = controller.ListenersOfOthers(environment);
+    capacity.edge = daemon_.edge();
+    capacity.claims = controller.ClaimsOfOthers(environment);
     for (const Environment& other : controller.Environments()) {
       const auto active = controller.Active(other);
       if (other == environment || !active) continue;

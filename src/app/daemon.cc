@@ -15,6 +15,7 @@ namespace {
 constexpr uint64_t kLogLimitBytes = uint64_t{64} << 20;
 constexpr int kLogsKept = 3;
 constexpr auto kHousekeeping = std::chrono::seconds(30);
+constexpr auto kCertificates = std::chrono::seconds(1);
 // Revisions whose images stay: the default of `policy.retention`, and the most that is looked at.
 constexpr size_t kRevisionsKept = 10;
 constexpr size_t kRevisionsLookedAt = 10'000;
@@ -28,8 +29,8 @@ platform::RootFs RootOf(const store::Store& store, const store::Image& image, co
 
 }  // namespace
 
-Result<std::unique_ptr<Daemon>> Daemon::Open(const Layout& layout) {
-  std::unique_ptr<Daemon> daemon(new Daemon(layout));
+Result<std::unique_ptr<Daemon>> Daemon::Open(const Layout& layout, const definition::Host& host) {
+  std::unique_ptr<Daemon> daemon(new Daemon(layout, host));
   TRY(daemon->Wire());
   return daemon;
 }
@@ -62,6 +63,10 @@ Result<void> Daemon::Wire() {
   haproxy.directory = layout_.run() / "router";
   haproxy.root_key = layout_.key();
   haproxy.router_namespace = network_->router_namespace();
+  edge_files_.Load();
+  haproxy.edge = edge_files_.Options();
+  *edge_.lock() = edge_files_.Edge();
+  SayEdgeProblems();
   router_ = TRY(adapters::HaproxyRouter::Open(haproxy));
   adapters::IdRanges::Options ids;
   ids.root_key = layout_.key();
@@ -89,7 +94,7 @@ Result<void> Daemon::Wire() {
   auto opened = adapters::LocalPlatform::Open(std::move(platform), *runtime_, *network_, *router_, *ids_);
   SetExitTarget(opened ? opened->get() : nullptr);
   platform_ = TRY(std::move(opened));
-  controller_ = TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_));
+  controller_ = TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_, edge()));
   control_ = std::thread([this] { ControlLoop(); });
   housekeeping_ = std::thread([this] { HousekeepingLoop(); });
   collector_ = std::thread([this] { CollectorLoop(); });
@@ -177,8 +182,9 @@ void Daemon::HousekeepingLoop() {
     std::vector<store::Proof> proofs;
     {
       auto queue = queue_.lock();
-      while (!queue->closing && queue->proofs.empty() && clock_.Steady() < due)
-        queue.WaitFor(queue_changed_, due - clock_.Steady());
+      const auto wake = std::min<SteadyTime>(due, clock_.Steady() + kCertificates);
+      while (!queue->closing && queue->proofs.empty() && clock_.Steady() < wake)
+        queue.WaitFor(queue_changed_, wake - clock_.Steady());
       // What has been proven is recorded even while closing.
       if (queue->closing && queue->proofs.empty()) return;
       proofs.swap(queue->proofs);
@@ -188,10 +194,41 @@ void Daemon::HousekeepingLoop() {
         LogToStderr("cannot record what has been proven: " + recorded.error().Render());
       continue;
     }
+    RefreshCertificates();
+    if (clock_.Steady() < due) continue;
     due = clock_.Steady() + kHousekeeping;
     // A failure (a full disk) is met again at the next turn; the log itself is never lost by it.
     static_cast<void>(runtime_->RotateLogs(kLogLimitBytes, kLogsKept).has_value());
   }
+}
+
+void Daemon::SayEdgeProblems() {
+  for (const std::string& problem : edge_files_.TakeProblems()) {
+    LogToStderr(problem);
+    if (auto put =
+            events_->Append({{"", "", "certificate.refused", "ingot", JsonObject{{"reason", problem}}}});
+        !put)
+      LogToStderr("cannot record certificate.refused: " + put.error().Render());
+  }
+}
+
+void Daemon::RefreshCertificates() {
+  if (edge_files_.Refresh()) certificates_due_ = true;
+  SayEdgeProblems();
+  if (!certificates_due_) return;
+  auto set = router_->SetCertificates(edge_files_.Pems());
+  certificates_due_ = false;
+  const std::string outcome = set ? "" : set.error().Render();
+  // One that HAProxy refuses is not tried again; what could not be said to it is.
+  if (!set && set.error().code() != Code::kFailed) certificates_due_ = true;
+  *edge_.lock() = edge_files_.Edge();
+  JsonObject detail;
+  if (!set) detail["reason"] = outcome;
+  if (!set) LogToStderr("certificates: " + outcome);
+  if (auto put = events_->Append(
+          {{"", "", set ? "certificate.renewed" : "certificate.refused", "ingot", std::move(detail)}});
+      !put)
+    LogToStderr("cannot record a change of certificates: " + put.error().Render());
 }
 
 Result<void> Daemon::Pin(const platform::EnvironmentId& environment, const definition::Resolved* next) {

@@ -20,6 +20,7 @@
 #include "adapters/local_platform.h"
 #include "adapters/sqlite_events.h"
 #include "adapters/sqlite_journal.h"
+#include "app/host_edge.h"
 #include "app/layout.h"
 #include "app/open_store.h"
 #include "app/secret_files.h"
@@ -31,7 +32,7 @@ namespace ingot::app {
 class Daemon {
  public:
   // Wires everything and resumes what the journal says. kConflict when another daemon has this root.
-  static Result<std::unique_ptr<Daemon>> Open(const Layout& layout);
+  static Result<std::unique_ptr<Daemon>> Open(const Layout& layout, const definition::Host& host);
   // Ends its threads; what runs goes on.
   ~Daemon();
 
@@ -56,6 +57,9 @@ class Daemon {
   const SecretFiles& secrets() const { return *secrets_; }
   // Images that may be started again: kept from collection until Pin is called anew for the environment.
   Result<void> Pin(const platform::EnvironmentId& environment, const definition::Resolved* next);
+
+  // How the outside reaches this host, with the certificates of now.
+  plan::HostEdge edge() { return *edge_.lock(); }
 
   // Removes every namespace, mount and process of this root. Every environment must have been destroyed.
   Result<void> Teardown();
@@ -82,12 +86,15 @@ class Daemon {
     return value.get();
   }
 
-  explicit Daemon(Layout layout) : layout_(std::move(layout)) {}
+  Daemon(Layout layout, const definition::Host& host) : layout_(std::move(layout)), edge_files_(host) {}
   Result<void> Wire();
   void Enqueue(Task task);
   void Poke();
   void ControlLoop();
   void HousekeepingLoop();
+  // Gives certificates that were renewed to the router. Of the housekeeping thread.
+  void RefreshCertificates();
+  void SayEdgeProblems();
   // daemon_collect.cc: what the store needs now and then, on a thread of its own.
   void CollectorLoop();
   void Collect();
@@ -123,6 +130,9 @@ class Daemon {
   std::condition_variable queue_changed_;
   Sync<uint64_t> changes_{1};
   std::condition_variable changed_;
+  HostEdgeFiles edge_files_;       // of Wire, then of the housekeeping thread
+  bool certificates_due_ = false;  // the router does not have the present ones
+  Sync<plan::HostEdge> edge_;
   std::thread control_;
   std::thread housekeeping_;
   std::thread collector_;

@@ -1,7 +1,9 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "adapters/certificate.h"
 #include "adapters/host_facts.h"
+#include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/lost_things.h"
 #include "app/scrub.h"
@@ -52,10 +54,43 @@ adapters::HostFact ScrubFact(const Layout& layout) {
   return {"scrub", adapters::FactState::kOk, seen, "", ""};
 }
 
+constexpr auto kRenewBefore = std::chrono::hours(24 * 14);
+
+adapters::HostFact CertificateFact(const Invocation& invocation) {
+  const auto host = LoadHost(invocation);
+  if (!host)
+    return {"certificates", adapters::FactState::kUnknown, "host.yaml cannot be read",
+            "the daemon will not start again", "run: ingot validate --host"};
+  std::string bad;
+  std::string soon;
+  const WallTime now = SystemClock().Now();
+  for (const auto& files : host->router.certificates) {
+    const auto loaded =
+        adapters::LoadCertificate(HostFile(*host, files.certificate), HostFile(*host, files.key));
+    if (!loaded)
+      bad += (bad.empty() ? "" : "; ") + loaded.error().Render();
+    else if (loaded->ends < now)
+      bad += (bad.empty() ? "" : "; ") + files.certificate + " expired at " + RenderTime(loaded->ends);
+    else if (loaded->ends - now < kRenewBefore)
+      soon += (soon.empty() ? "" : "; ") + files.certificate + " ends at " + RenderTime(loaded->ends);
+  }
+  if (!bad.empty())
+    return {"certificates", adapters::FactState::kMissing, bad, "clients refuse the routes that need it",
+            "renew the files; a running daemon takes them within a second or two"};
+  if (!soon.empty())
+    return {"certificates", adapters::FactState::kDegraded, soon,
+            "clients will refuse the routes that need it",
+            "renew the files; a running daemon takes them within a second or two"};
+  return {"certificates", adapters::FactState::kOk,
+          std::to_string(host->router.certificates.size()) + " of host.yaml, none ends within two weeks", "",
+          ""};
+}
+
 int Doctor(Invocation& invocation) {
   std::vector<adapters::HostFact> facts = adapters::LookAtHost(invocation.layout().root);
   facts.push_back(StoreFact(invocation.layout()));
   facts.push_back(ScrubFact(invocation.layout()));
+  facts.push_back(CertificateFact(invocation));
   int missing = 0;
   int unknown = 0;
   JsonArray rows;
@@ -94,8 +129,10 @@ int Doctor(Invocation& invocation) {
 }  // namespace
 
 void AddDoctor(CLI::App& app, Invocation& invocation) {
-  AddVerb(app, invocation, "doctor", "what this host gives, what is missing, and which guarantee that costs",
-          [&invocation] { return Doctor(invocation); });
+  CLI::App* verb = AddVerb(app, invocation, "doctor",
+                           "what this host gives, what is missing, and which guarantee that costs",
+                           [&invocation] { return Doctor(invocation); });
+  AddHostOption(*verb, invocation);
 }
 
 }  // namespace ingot::app

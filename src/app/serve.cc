@@ -56,7 +56,9 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
   auto signals = WatchSignals();
   if (!signals) return Report(invocation, signals.error());
   const Layout layout = invocation.layout();
-  auto daemon = Daemon::Open(layout);
+  auto host = LoadHost(invocation);
+  if (!host) return Report(invocation, host.error());
+  auto daemon = Daemon::Open(layout, *host);
   if (!daemon) return Report(invocation, std::move(daemon).error().While("starting the daemon"));
   Api api(**daemon, [] { ::kill(::getpid(), SIGUSR1); });
   auto server = adapters::HttpServer::Listen(
@@ -65,8 +67,6 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
       });
   if (!server) return Report(invocation, server.error());
   std::unique_ptr<RegistryService> registry_service;
-  auto host = LoadHost(invocation);
-  if (!host) return Report(invocation, host.error());
   RegistryService::Options registry = options;
   registry.events = &(*daemon)->events();
   if (!registry.listen.empty() || !host->registry.listen.empty()) {

@@ -69,8 +69,11 @@ void ShowEnvironment(const JsonObject& status) {
     const JsonObject& route = item.get_object();
     const std::string listen = StringOr(route, "listen", "");
     const bool http = StringOr(route, "protocol", "") == "http";
-    std::printf("%s%s → %s\n", http ? "http://" : "tcp ",
-                (listen.starts_with(":") ? "127.0.0.1" + listen : listen).c_str(),
+    const bool tls = BoolOr(route, "tls", false);
+    const std::string scheme = http ? (tls ? "https://" : "http://") : (tls ? "tls " : "tcp ");
+    const std::string at = listen.starts_with(":") ? "127.0.0.1" + listen : listen;
+    std::printf("%s%s → %s\n", scheme.c_str(),
+                (listen.empty() ? StringOr(route, "host", "") + StringOr(route, "path", "") : at).c_str(),
                 StringOr(route, "service", "").c_str());
   }
   std::vector<std::vector<std::string>> table = {

@@ -11,6 +11,12 @@ std::string Item(size_t index) {
   return "routes[" + std::to_string(index) + "]";
 }
 
+// "/api" and "/api/" are one path.
+std::string PathKey(std::string path) {
+  if (!path.ends_with('/')) path += '/';
+  return path;
+}
+
 // Two routes cannot claim the same listener, or the same host name and path.
 void CheckConflicts(const Definition& definition, const Place& place) {
   std::map<uint16_t, std::map<std::string, size_t>> listeners;  // port → address → route
@@ -19,7 +25,7 @@ void CheckConflicts(const Definition& definition, const Place& place) {
     const Route& route = definition.routes[i];
     if (route.listen.empty()) {
       const std::string path = route.path.empty() ? "/" : route.path;
-      const auto [first, is_new] = hosts.emplace(std::pair(route.host, path), i);
+      const auto [first, is_new] = hosts.emplace(std::pair(route.host, PathKey(path)), i);
       if (!is_new)
         place.Fail(Item(i) + ".host",
                    route.host + path + " is routed by " + Item(first->second) + " already");

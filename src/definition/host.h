@@ -91,10 +91,32 @@ struct Scrub {
   bool operator==(const Scrub&) const = default;
 };
 
+// How the outside reaches services: docs/formats/host.md, "router".
+struct HostRouter {
+  struct Certificate {
+    std::string certificate;  // files, as written
+    std::string key;
+    bool operator==(const Certificate&) const = default;
+  };
+  std::vector<std::string> http{":80"};          // listeners of routes by host name
+  std::vector<std::string> https{":443"};        // the same with TLS
+  std::vector<Certificate> certificates;         // the first is for clients that name no host
+  std::vector<std::string> proxy_protocol_from;  // "10.0.0.0/8"
+  std::vector<std::string> trusted_proxies;
+  std::string maintenance;  // a file; empty: a line of text
+  std::optional<uint64_t> request_body_bytes;
+  Milliseconds request_headers = std::chrono::seconds(10);
+  Milliseconds response = std::chrono::minutes(5);
+  Milliseconds idle = std::chrono::minutes(5);
+  Milliseconds tunnel = std::chrono::hours(1);
+  bool operator==(const HostRouter&) const = default;
+};
+
 struct Host {
   std::string file;                          // as named
   std::optional<uint64_t> disk_limit_bytes;  // of the store
   HostRegistry registry;
+  HostRouter router;
   std::optional<Scrub> scrub;
   std::string metrics;  // where they are served: "127.0.0.1:9464"; empty: nowhere
   std::vector<Written> written;

@@ -126,6 +126,40 @@ TEST(Host, WhomNobodyCanBeIsRefused) {
                           "cert:NAME, anonymous or authenticated, not \"a b\""));
 }
 
+TEST(Host, TheRouterHasDefaultsAndLimits) {
+  const ParsedHost plain = ParseHost("version: 1\n", "host.yaml");
+  ASSERT_TRUE(plain.host);
+  EXPECT_EQ(plain.host->router, HostRouter{});
+  EXPECT_THAT(plain.host->router.https, ElementsAre(":443"));
+  const ParsedHost full = ParseHost(
+      "version: 1\nrouter:\n  http: []\n  https: [\":8443\", \"127.0.0.1:9443\"]\n"
+      "  certificates: [{ certificate: a.crt, key: a.key }]\n  proxy_protocol_from: [10.0.0.0/8, \"::1\"]\n"
+      "  trusted_proxies: [192.0.2.7]\n  maintenance: 503.html\n"
+      "  limits: { request_body: 10MiB, request_headers: 2s, response: 1m, idle: 1m, tunnel: 2h }\n",
+      "host.yaml");
+  ASSERT_TRUE(full.host);
+  const HostRouter& router = full.host->router;
+  EXPECT_THAT(router.http, IsEmpty());
+  EXPECT_THAT(router.https, ElementsAre(":8443", "127.0.0.1:9443"));
+  EXPECT_THAT(router.certificates, ElementsAre(HostRouter::Certificate{"a.crt", "a.key"}));
+  EXPECT_EQ(router.request_body_bytes, 10u << 20);
+  EXPECT_EQ(router.request_headers, Milliseconds(2000));
+  EXPECT_EQ(router.tunnel, std::chrono::hours(2));
+}
+
+TEST(Host, WhatTheRouterCannotDoIsRefused) {
+  EXPECT_THAT(HostProblems("version: 1\nrouter: { http: [\":80\"], https: [\"127.0.0.1:80\"] }\n"),
+              ElementsAre("host.yaml:2:1: router: the listener 127.0.0.1:80 is there twice"));
+  EXPECT_THAT(HostProblems("version: 1\nrouter: { https: [\"[::1]:443\"] }\n"),
+              ElementsAre("host.yaml:2:19: router.https[0]: IPv6 listeners are not yet supported"));
+  for (const char* bad : {"10.0.0.0/33", "10.0.0/8", "example", "10.0.0.0/", "::/129"})
+    EXPECT_THAT(
+        HostProblems("version: 1\nrouter: { trusted_proxies: [\"" + std::string(bad) + "\"] }\n"),
+        ElementsAre("host.yaml:2:29: router.trusted_proxies[0]: expected an address or network such as "
+                    "10.0.0.0/8, not \"" +
+                    std::string(bad) + "\""));
+}
+
 // docs/formats/host.md has a table for every block, with a row for every key and its description.
 TEST(Host, TheSchemaIsWhatTheDocumentSays) {
   const char* source = std::getenv("INGOT_SOURCE_DIR");
@@ -149,7 +183,7 @@ TEST(Host, TheSchemaIsWhatTheDocumentSays) {
       EXPECT_TRUE(line.ends_with("| " + meaning + " |")) << line << " should mean: " << meaning;
     }
   }
-  EXPECT_EQ(keys, 32u);
+  EXPECT_EQ(keys, 47u);
 }
 
 }  // namespace

@@ -200,6 +200,7 @@ const Shape<Host>& HostShape() {
         .Optional("registry", &Host::registry, HostRegistryShape(), "The registry of this host.")
         .Optional("metrics", &Host::metrics, RegistryListen(),
                   "Address and port where GET /metrics is answered, for Prometheus; without a log-in.")
+        .Optional("router", &Host::router, HostRouterShape(), "How the outside reaches services.")
         .Optional("scrub", &Host::scrub, ScrubShape(),
                   "The check of everything stored; none in the background if not given.");
     return fields.ToShape();

@@ -8,5 +8,7 @@ namespace ingot::definition {
 
 // The whole; made when it is first asked for, and never changed.
 const Shape<Host>& HostShape();
+// Its block `router`.
+Shape<HostRouter> HostRouterShape();
 
 }  // namespace ingot::definition

@@ -17,21 +17,24 @@ Shape<Route> RouteShape() {
       .Optional("listen", &Route::listen, Listen(),
                 "An address and port of the host: \":8000\", \"127.0.0.1:8000\".")
       .Optional("host", &Route::host, HostName(),
-                "A host name, on the host's own HTTP listeners; *. in front is any.")
-      .Optional("path", &Route::path, HttpPath(), "Only paths that begin with it; beside host.", "\"/\"")
+                "A host name, on the host's own listeners; *. in front is any one label.")
+      .Optional("path", &Route::path, HttpPath(), "Only this path and those below it; beside host.", "\"/\"")
       .Required("to", &Route::to, NameText("the name of a service"), "The service.")
       .Optional("port", &Route::port, NameText("the name of a port of the service"),
                 "The service's port, by name; needed when it has several.")
       .Optional("protocol", &Route::protocol,
                 Choice<Protocol>({{"http", Protocol::kHttp}, {"tcp", Protocol::kTcp}}),
                 "What is carried; that of the service's port if not given.")
-      .Optional("tls", &Route::tls, Truth(), "Whether clients speak TLS to it.", "false")
+      .Optional("tls", &Route::tls, Truth(), "Whether clients speak TLS to it, by a certificate of the host.",
+                "false")
       .ExactlyOneOf({"listen", "host"})
       .Check([](Reader& reader, const Node&, Route& route) {
         if (!route.path.empty() && route.host.empty())
           return reader.Fail("path stands beside host only; a listener carries everything");
         if (!route.host.empty() && route.protocol == Protocol::kTcp)
           return reader.Fail("a route by host name is HTTP; expected listen beside protocol: tcp");
+        if (route.path.find_first_of("?#%") != std::string::npos)
+          return reader.Fail("path is a path alone; expected no ?, # or % in it");
         return true;
       });
   return fields.ToShape();

@@ -13,9 +13,6 @@ struct Block {
   std::string_view why;
 };
 
-bool IsTrue(std::string_view text) {
-  return text == "true";
-}
 bool IsNotNone(std::string_view text) {
   return text != "none";
 }
@@ -53,8 +50,6 @@ constexpr std::array kNotYet = {
     Block{"services.*.scale", nullptr, "autoscaling"},
     Block{"services.*.max_age", nullptr, "replacement by age"},
     Block{"routes[].listen", IsIpv6, "IPv6 listeners"},
-    Block{"routes[].host", nullptr, "routes by host name"},
-    Block{"routes[].tls", IsTrue, "TLS"},
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},
     Block{"volumes.*", nullptr, "volumes"},
     Block{"secrets.*.from", nullptr, "the encrypted secret store"},

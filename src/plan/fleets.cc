@@ -85,6 +85,11 @@ std::vector<Fleet> Fleets(const definition::Resolved& resolved) {
   return out;
 }
 
+platform::RouteTable::Outside OutsideOf(const definition::ResolvedRoute& route,
+                                        const platform::FleetId& fleet) {
+  return {route.listen, fleet, route.port, Convert(route.protocol), {}, route.host, route.path, route.tls};
+}
+
 platform::RouteTable Routes(const definition::Resolved& resolved) {
   platform::RouteTable table;
   std::map<std::string, platform::FleetId> ids;
@@ -93,8 +98,7 @@ platform::RouteTable Routes(const definition::Resolved& resolved) {
   // Names that dangle were refused when the definition was read; here they lead nowhere.
   for (const auto& route : resolved.routes) {
     const auto target = ids.find(route.service);
-    if (!route.listen.empty() && target != ids.end())
-      table.outside.push_back({route.listen, target->second, route.port, Convert(route.protocol)});
+    if (target != ids.end()) table.outside.push_back(OutsideOf(route, target->second));
   }
   for (const Fleet& fleet : fleets) {
     for (const auto& use : fleet.spec.uses) {
@@ -113,6 +117,7 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
   std::map<std::string, platform::Topology::Service> services;
   std::map<std::string, platform::Topology::Endpoint> endpoints;
   std::map<std::string, platform::Topology::Listener> listeners;
+  std::map<std::pair<std::string, std::string>, platform::Topology::Host> hosts;
   for (const definition::Resolved* resolved : live) {
     for (const auto& service : resolved->services) {
       auto& entry = services[service.name];
@@ -129,10 +134,14 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
     for (const auto& endpoint : resolved->endpoints)
       endpoints.try_emplace(endpoint.name,
                             platform::Topology::Endpoint{endpoint.name, endpoint.host, endpoint.port});
-    for (const auto& route : resolved->routes)
+    for (const auto& route : resolved->routes) {
       if (!route.listen.empty())
-        listeners.try_emplace(
-            route.listen, platform::Topology::Listener{route.listen, route.service, Convert(route.protocol)});
+        listeners.try_emplace(route.listen, platform::Topology::Listener{route.listen, route.service,
+                                                                         Convert(route.protocol), route.tls});
+      else
+        hosts.try_emplace(std::pair(route.host, route.path),
+                          platform::Topology::Host{route.host, route.path, route.service, route.tls});
+    }
   }
   platform::Topology out;
   for (auto& [name, service] : services) {
@@ -145,6 +154,7 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
   }
   for (auto& [name, endpoint] : endpoints) out.endpoints.push_back(std::move(endpoint));
   for (auto& [listen, listener] : listeners) out.listeners.push_back(std::move(listener));
+  for (auto& [name, host] : hosts) out.hosts.push_back(std::move(host));
   return out;
 }
 

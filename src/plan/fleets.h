@@ -31,6 +31,10 @@ platform::EnvironmentId EnvironmentOf(const definition::Resolved& resolved);
 // definition::FleetDigest.
 std::vector<Fleet> Fleets(const definition::Resolved& resolved);
 
+// A route from outside that leads to `fleet`.
+platform::RouteTable::Outside OutsideOf(const definition::ResolvedRoute& route,
+                                        const platform::FleetId& fleet);
+
 // The route table of a revision that is alone: its outside routes, and for every fleet what it may reach.
 platform::RouteTable Routes(const definition::Resolved& resolved);
 

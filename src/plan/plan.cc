@@ -158,11 +158,9 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
   plan.fleets.insert(plan.fleets.end(), kept.begin(), kept.end());
   plan.fleets.insert(plan.fleets.end(), retired.begin(), retired.end());
 
-  for (const auto& route : next.routes) {
-    const auto owner = capacity.listeners.find(route.listen);
-    if (!route.listen.empty() && owner != capacity.listeners.end())
-      plan.conflicts.push_back({route.listen, owner->second});
-  }
+  const platform::Topology topology = TopologyOf({&next});
+  plan.conflicts = ConflictsOf(topology, capacity.edge, capacity.claims);
+  plan.unreachable = Unreachable(topology, capacity.edge);
   if (capacity.memory_bytes > 0)
     plan.memory_free_bytes =
         capacity.memory_bytes - std::min(capacity.memory_bytes, capacity.memory_used_bytes);
@@ -170,11 +168,8 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
 }
 
 Result<void> Check(const Plan& plan) {
-  if (!plan.conflicts.empty()) {
-    const Conflict& conflict = plan.conflicts.front();
-    return Error(Code::kConflict, "listener " + conflict.listen + " belongs to " + conflict.owner +
-                                      "; choose another port in `routes`, or destroy that environment");
-  }
+  if (!plan.conflicts.empty()) return RefusalOf(plan.conflicts.front());
+  if (!plan.unreachable.empty()) return Error(Code::kRefused, plan.unreachable.front());
   if (plan.memory_free_bytes && plan.peak_memory_bytes > *plan.memory_free_bytes)
     return Error(Code::kNoSpace, "old and new fleets together may use " + RenderSize(plan.peak_memory_bytes) +
                                      ", but this host has " + RenderSize(*plan.memory_free_bytes) +
@@ -203,12 +198,22 @@ Json ToJson(const Plan& plan) {
   for (const ShiftStep& step : plan.steps) steps.push_back(ToJson(step));
   JsonArray conflicts;
   for (const Conflict& conflict : plan.conflicts)
-    conflicts.push_back(JsonObject{{"listen", conflict.listen}, {"owner", conflict.owner}});
+    conflicts.push_back(
+        JsonObject{{conflict.by_host ? "host" : "listen", conflict.what}, {"owner", conflict.owner}});
+  JsonArray unreachable;
+  for (const std::string& why : plan.unreachable) unreachable.emplace_back(why);
   const auto routes = [](const platform::RouteTable& table) {
     JsonArray out;
-    for (const auto& route : table.outside)
-      out.push_back(
-          JsonObject{{"listen", route.listen}, {"fleet", route.fleet.Render()}, {"port", route.port}});
+    for (const auto& route : table.outside) {
+      JsonObject item{{"fleet", route.fleet.Render()}, {"port", route.port}, {"tls", route.tls}};
+      if (route.listen.empty()) {
+        item["host"] = route.host;
+        item["path"] = route.path;
+      } else {
+        item["listen"] = route.listen;
+      }
+      out.push_back(std::move(item));
+    }
     return out;
   };
   return JsonObject{{"version", 1},
@@ -225,7 +230,8 @@ Json ToJson(const Plan& plan) {
                     {"peak_memory_bytes", plan.peak_memory_bytes},
                     {"peak_millicpus", plan.peak_millicpus},
                     {"peak_unbounded", plan.peak_unbounded},
-                    {"conflicts", std::move(conflicts)}};
+                    {"conflicts", std::move(conflicts)},
+                    {"unreachable", std::move(unreachable)}};
 }
 
 }  // namespace ingot::plan

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "plan/claims.h"
 #include "plan/revision.h"
 #include "plan/shift.h"
 
@@ -20,8 +21,8 @@ struct HostCapacity {
   // What the other environments' instances are allowed to take.
   uint64_t memory_used_bytes = 0;
   uint32_t millicpus_used = 0;
-  // Listeners of other environments: ":8000" → "shop/staging".
-  std::map<std::string, std::string> listeners;
+  HostEdge edge;
+  Claims claims;  // of the other environments
 };
 
 // What serves now.
@@ -52,12 +53,6 @@ struct ScaleChange {
   bool operator==(const ScaleChange&) const = default;
 };
 
-struct Conflict {
-  std::string listen;
-  std::string owner;  // the other environment
-  bool operator==(const Conflict&) const = default;
-};
-
 struct Plan {
   platform::EnvironmentId environment;
   std::optional<uint64_t> active;   // the revision that serves now
@@ -73,6 +68,7 @@ struct Plan {
   bool peak_unbounded = false;                // a service without a memory limit: the peak is a lower bound
   std::optional<uint64_t> memory_free_bytes;  // of the host, when it is known
   std::vector<Conflict> conflicts;
+  std::vector<std::string> unreachable;  // routes that this host cannot carry, and why
 
   bool NothingToDo() const { return !new_revision && scales.empty() && !options_changed; }
   bool operator==(const Plan&) const = default;
@@ -81,8 +77,9 @@ struct Plan {
 Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& next,
               const HostCapacity& capacity);
 
-// Why the plan cannot be carried out: kConflict for a listener that another environment holds, kNoSpace when
-// the peak exceeds the host's memory.
+// Why the plan cannot be carried out: kConflict for a listener or host name that another environment holds,
+// kRefused for a route that needs what host.yaml does not give (a certificate, a listener), kNoSpace when the
+// peak exceeds the host's memory.
 Result<void> Check(const Plan& plan);
 
 // Plain text of several lines, marks as they are known from terraform: + start, = keep, - retire, ~ change.

@@ -199,7 +199,7 @@ TEST(Plan, ASecretsVersionIsShownAndItsValueIsNot) {
 
 TEST(Plan, AListenerOfAnotherEnvironmentIsAConflict) {
   HostCapacity capacity;
-  capacity.listeners[":8000"] = "blog/local";
+  capacity.claims.listeners[":8000"] = "blog/local";
   const Plan plan = MakePlan(std::nullopt, Shop("info", "1"), capacity);
   EXPECT_THAT(plan.conflicts, ElementsAre(Conflict{":8000", "blog/local"}));
   auto checked = Check(plan);

@@ -42,8 +42,12 @@ std::string RouteLines(const Plan& plan) {
   const auto shown = [](const platform::RouteTable::Outside& route) {
     return route.fleet.service() + ":" + std::to_string(route.port);
   };
-  for (const auto& route : plan.routes_before.outside) before[route.listen] = shown(route);
-  for (const auto& route : plan.routes_after.outside) after[route.listen] = shown(route);
+  const auto from = [](const platform::RouteTable::Outside& route) {
+    const std::string tls = route.tls ? " (TLS)" : "";
+    return (route.listen.empty() ? route.host + route.path : route.listen) + tls;
+  };
+  for (const auto& route : plan.routes_before.outside) before[from(route)] = shown(route);
+  for (const auto& route : plan.routes_after.outside) after[from(route)] = shown(route);
   std::string out;
   for (const auto& [listen, target] : after) {
     const auto former = before.find(listen);
@@ -62,7 +66,9 @@ std::string RouteLines(const Plan& plan) {
 std::string RenderPlan(const Plan& plan) {
   std::string out;
   for (const Conflict& conflict : plan.conflicts)
-    out += Line('!', "listener " + conflict.listen + " belongs to " + conflict.owner);
+    out += Line('!', std::string(conflict.by_host ? "host name " : "listener ") + conflict.what +
+                         " belongs to " + conflict.owner);
+  for (const std::string& why : plan.unreachable) out += Line('!', why);
   const std::string active = plan.active ? "r" + std::to_string(*plan.active) : "";
   if (plan.NothingToDo())
     return out + "Nothing to do: " + plan.environment.Render() + " is as declared (" + active + ").\n";

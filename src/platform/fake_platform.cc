@@ -17,8 +17,13 @@ std::string Missing(const Topology& topology, const RouteTable& routes) {
     return Has(topology.services, [&](const Topology::Service& s) { return s.name == name; });
   };
   for (const auto& route : routes.outside) {
-    if (!Has(topology.listeners, [&](const Topology::Listener& l) { return l.listen == route.listen; }))
+    if (!route.listen.empty() &&
+        !Has(topology.listeners, [&](const Topology::Listener& l) { return l.listen == route.listen; }))
       return "listener " + route.listen;
+    if (route.listen.empty() && !Has(topology.hosts, [&](const Topology::Host& h) {
+          return h.host == route.host && h.path == route.path;
+        }))
+      return "host " + route.host + route.path;
     if (!service(route.fleet.service())) return "service " + route.fleet.service();
   }
   for (const auto& route : routes.inside)
@@ -47,6 +52,10 @@ Result<void> FakePlatform::SetTopology(const EnvironmentId& environment, const T
     for (const auto& listener : topology.listeners)
       if (Has(theirs.listeners, [&](const Topology::Listener& l) { return l.listen == listener.listen; }))
         return Error(Code::kConflict, "listener " + listener.listen + " belongs to " + other.Render());
+    for (const auto& host : topology.hosts)
+      if (Has(theirs.hosts,
+              [&](const Topology::Host& h) { return h.host == host.host && h.path == host.path; }))
+        return Error(Code::kConflict, "host " + host.host + host.path + " belongs to " + other.Render());
   }
   if (topologies_[environment] != topology) settles_[environment] = clock_.Steady() + settle_takes;
   topologies_[environment] = topology;

@@ -150,9 +150,14 @@ Result<void> FakeRouter::ApplyRoutes(const EnvironmentId& environment, const Rou
   for (const auto& route : routes.outside) {
     TRY(known(route.fleet));
     if (route.split) TRY(known(route.split->fleet));
-    if (std::none_of(topology.listeners.begin(), topology.listeners.end(),
+    if (!route.listen.empty() &&
+        std::none_of(topology.listeners.begin(), topology.listeners.end(),
                      [&](const auto& listener) { return listener.listen == route.listen; }))
       return Error(Code::kNotFound, "the router has no listener " + route.listen);
+    if (route.listen.empty() &&
+        std::none_of(topology.hosts.begin(), topology.hosts.end(),
+                     [&](const auto& named) { return named.host == route.host && named.path == route.path; }))
+      return Error(Code::kNotFound, "the router has no route by host name " + route.host + route.path);
   }
   for (const auto& route : routes.inside) {
     TRY(known(route.fleet));

@@ -121,13 +121,16 @@ struct Share {
 
 // Where connections go. Complete: what is not named here goes nowhere.
 struct RouteTable {
-  // A host-owned address and port → a port of a fleet.
+  // A host-owned address and port, or a host name and path on the host's own listeners → a port of a fleet.
   struct Outside {
-    std::string listen;  // ":8000" or "127.0.0.1:8000"
+    std::string listen;  // ":8000" or "127.0.0.1:8000"; empty: by host name
     FleetId fleet;
     uint16_t port = 0;
     Protocol protocol = Protocol::kHttp;
     std::optional<Share> split{};
+    std::string host{};  // "shop.example", "*.shop.example" (one label); empty: by listener
+    std::string path{};  // "/", "/api": it and what is below it
+    bool tls = false;
     bool operator==(const Outside&) const = default;
   };
   // What instances of `asker` reach under the name `service`.
@@ -191,11 +194,21 @@ struct Topology {
     std::string listen;
     std::string service;
     Protocol protocol = Protocol::kHttp;
+    bool tls = false;
     bool operator==(const Listener&) const = default;
+  };
+  // A host name and path on the listeners that belong to the host.
+  struct Host {
+    std::string host;  // as RouteTable::Outside
+    std::string path;
+    std::string service;
+    bool tls = false;  // also: plain HTTP is sent there
+    bool operator==(const Host&) const = default;
   };
   std::vector<Service> services;
   std::vector<Endpoint> endpoints;
   std::vector<Listener> listeners;
+  std::vector<Host> hosts;
   bool operator==(const Topology&) const = default;
 };
 

@@ -37,8 +37,13 @@ Error NotDeployed(const platform::EnvironmentId& environment) {
 
 class Controller::Impl {
  public:
-  Impl(platform::Platform& platform, Journal& journal, audit::Sink& sink, Clock& clock)
-      : platform_(platform), journal_(journal), sink_(sink), clock_(clock), steady_(clock.Steady()) {
+  Impl(platform::Platform& platform, Journal& journal, audit::Sink& sink, Clock& clock, plan::HostEdge edge)
+      : platform_(platform),
+        journal_(journal),
+        sink_(sink),
+        edge_(std::move(edge)),
+        clock_(clock),
+        steady_(clock.Steady()) {
     wall_ = clock.Now();
   }
 
@@ -114,18 +119,17 @@ class Controller::Impl {
     return found == runners_.end() ? nullptr : found->second.get();
   }
 
-  std::map<std::string, std::string> ListenersOfOthers(const platform::EnvironmentId& environment) const {
-    std::map<std::string, std::string> out;
-    for (const auto& [id, runner] : runners_) {
-      if (id == environment) continue;
-      for (const auto& listener : runner->desired().topology.listeners) out[listener.listen] = id.Render();
-    }
-    return out;
+  plan::Claims ClaimsOfOthers(const platform::EnvironmentId& environment) const {
+    plan::Claims claims;
+    for (const auto& [id, runner] : runners_)
+      if (id != environment) claims.Add(runner->desired().topology, id.Render());
+    return claims;
   }
 
   platform::Platform& platform_;
   Journal& journal_;
   audit::Sink& sink_;
+  const plan::HostEdge edge_;
   std::map<platform::EnvironmentId, std::unique_ptr<EnvironmentRunner>> runners_;
 
  private:
@@ -135,13 +139,9 @@ class Controller::Impl {
 
   Result<void> CheckListeners(const platform::EnvironmentId& environment,
                               const definition::Resolved& resolved) const {
-    const auto others = ListenersOfOthers(environment);
-    for (const auto& route : resolved.routes) {
-      const auto owner = others.find(route.listen);
-      if (!route.listen.empty() && owner != others.end())
-        return Error(Code::kConflict, "listener " + route.listen + " belongs to " + owner->second +
-                                          "; choose another port in `routes`, or destroy that environment");
-    }
+    const auto conflicts =
+        plan::ConflictsOf(plan::TopologyOf({&resolved}), edge_, ClaimsOfOthers(environment));
+    if (!conflicts.empty()) return plan::RefusalOf(conflicts.front());
     return {};
   }
 
@@ -154,8 +154,8 @@ Controller::Controller(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Controller::~Controller() = default;
 
 Result<std::unique_ptr<Controller>> Controller::Open(platform::Platform& platform, Journal& journal,
-                                                     audit::Sink& sink, Clock& clock) {
-  auto impl = std::make_unique<Impl>(platform, journal, sink, clock);
+                                                     audit::Sink& sink, Clock& clock, plan::HostEdge edge) {
+  auto impl = std::make_unique<Impl>(platform, journal, sink, clock, std::move(edge));
   TRY(impl->Load());
   return std::unique_ptr<Controller>(new Controller(std::move(impl)));
 }
@@ -237,9 +237,8 @@ std::optional<plan::Active> Controller::Active(const platform::EnvironmentId& en
   return plan::Active{state->RevisionOf(*state->active), live.declared, live.replicas, live.keep_old};
 }
 
-std::map<std::string, std::string> Controller::ListenersOfOthers(
-    const platform::EnvironmentId& environment) const {
-  return impl_->ListenersOfOthers(environment);
+plan::Claims Controller::ClaimsOfOthers(const platform::EnvironmentId& environment) const {
+  return impl_->ClaimsOfOthers(environment);
 }
 
 std::vector<oci::Digest> Controller::ImagesInUse() const {

@@ -23,7 +23,7 @@ class Controller {
   // Finds every environment of the journal; its first Tick resumes what was going on. All references outlive
   // the controller. The codes of Journal::Load.
   static Result<std::unique_ptr<Controller>> Open(platform::Platform& platform, Journal& journal,
-                                                  audit::Sink& sink, Clock& clock);
+                                                  audit::Sink& sink, Clock& clock, plan::HostEdge edge = {});
   ~Controller();
 
   // Journals the command and answers; Tick carries it out. The codes of Accept, or of the journal (then
@@ -50,8 +50,8 @@ class Controller {
   Result<Rollout> FindRollout(const platform::EnvironmentId& environment, uint64_t id) const;
   // What serves, for plan::MakePlan.
   std::optional<plan::Active> Active(const platform::EnvironmentId& environment) const;
-  // Listeners held by environments other than this one: ":8000" → "shop/staging".
-  std::map<std::string, std::string> ListenersOfOthers(const platform::EnvironmentId& environment) const;
+  // What environments other than this one take of the host.
+  plan::Claims ClaimsOfOthers(const platform::EnvironmentId& environment) const;
   // Images of everything running, warm, or being rolled out: what must not be collected.
   std::vector<oci::Digest> ImagesInUse() const;
 

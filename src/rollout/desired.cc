@@ -31,10 +31,6 @@ std::vector<uint64_t> ByPrecedence(const EnvironmentState& state) {
   return out;
 }
 
-platform::Protocol Convert(definition::Protocol protocol) {
-  return protocol == definition::Protocol::kHttp ? platform::Protocol::kHttp : platform::Protocol::kTcp;
-}
-
 // The part of what goes to a service that its new fleet takes from what serves, as weights say.
 std::optional<platform::Share> ShareOf(const EnvironmentState& state, const std::string& service) {
   if (!state.rollout || Leading(state) == state.rollout->to) return std::nullopt;
@@ -49,9 +45,9 @@ std::optional<platform::Share> ShareOf(const EnvironmentState& state, const std:
 void AddOutside(const EnvironmentState& state, const plan::Revision& revision, platform::RouteTable& table) {
   for (const auto& route : revision.resolved.routes) {
     const plan::Fleet* fleet = revision.FleetOf(route.service);
-    if (fleet == nullptr || route.listen.empty()) continue;
-    table.outside.push_back(
-        {route.listen, fleet->spec.id, route.port, Convert(route.protocol), ShareOf(state, route.service)});
+    if (fleet == nullptr) continue;
+    table.outside.push_back(plan::OutsideOf(route, fleet->spec.id));
+    table.outside.back().split = ShareOf(state, route.service);
   }
 }
 

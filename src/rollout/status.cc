@@ -126,13 +126,21 @@ Json StatusOf(const EnvironmentState& state, const Desired& desired, const View&
     revisions.push_back(std::move(revision));
   }
   JsonArray routes;
-  for (const auto& route : desired.routes.outside)
-    routes.push_back(JsonObject{{"listen", route.listen},
-                                {"service", route.fleet.service()},
-                                {"fleet", route.fleet.Render()},
-                                {"revision", Number(Leading(state))},
-                                {"port", route.port},
-                                {"protocol", route.protocol == platform::Protocol::kHttp ? "http" : "tcp"}});
+  for (const auto& route : desired.routes.outside) {
+    JsonObject item{{"service", route.fleet.service()},
+                    {"fleet", route.fleet.Render()},
+                    {"revision", Number(Leading(state))},
+                    {"port", route.port},
+                    {"protocol", route.protocol == platform::Protocol::kHttp ? "http" : "tcp"},
+                    {"tls", route.tls}};
+    if (route.listen.empty()) {
+      item["host"] = route.host;
+      item["path"] = route.path;
+    } else {
+      item["listen"] = route.listen;
+    }
+    routes.push_back(std::move(item));
+  }
   JsonArray problems;
   if (!view.looked) problems.emplace_back("the platform cannot be observed: " + view.look_error);
   if (view.topology_trouble)

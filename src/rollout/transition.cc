@@ -129,7 +129,9 @@ bool Covers(const platform::Topology& has, const platform::Topology& needs) {
          AllIn(needs.endpoints, has.endpoints,
                [](const Topology::Endpoint& h, const Topology::Endpoint& n) { return h == n; }) &&
          AllIn(needs.listeners, has.listeners,
-               [](const Topology::Listener& h, const Topology::Listener& n) { return h == n; });
+               [](const Topology::Listener& h, const Topology::Listener& n) { return h == n; }) &&
+         AllIn(needs.hosts, has.hosts,
+               [](const Topology::Host& h, const Topology::Host& n) { return h == n; });
 }
 
 const Desired& Transition::Wanted() {

@@ -13,8 +13,9 @@
 //   NEVER_LISTEN=1       runs, and never listens
 //
 // GET /write?PATH tries to write there, /read?PATH reads, /connect?HOST:PORT connects, /id tells uid, gid,
-// capabilities and seccomp mode, /eat?MIB takes memory, /slow?MS answers after that time. Answers in plain
-// text.
+// capabilities and seccomp mode, /eat?MIB takes memory, /slow?MS answers after that time, /headers gives the
+// request's head back. Answers in plain text. /events?MS is a stream of server-sent events, one each MS; /ws
+// becomes a WebSocket that answers each text with the revision and that text.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -34,6 +35,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "websocket.h"
 
 namespace {
 
@@ -174,6 +177,17 @@ std::string Try(const std::string& path, const std::string& argument) {
   return "ok";
 }
 
+void StreamEvents(int fd, const std::string& revision, int every_ms) {
+  std::string out =
+      "HTTP/1.1 200 x\r\nContent-Type: text/event-stream\r\nConnection: close\r\nX-Revision: " + revision +
+      "\r\n\r\n";
+  for (int i = 0; ::send(fd, out.data(), out.size(), MSG_NOSIGNAL) >= 0; ++i) {
+    out = "data: " + revision + " " + std::to_string(i) + "\n\n";
+    std::this_thread::sleep_for(std::chrono::milliseconds(std::max(every_ms, 1)));
+  }
+  ::close(fd);
+}
+
 void Serve(int fd) {
   int one = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -208,6 +222,14 @@ void Serve(int fd) {
     const std::string path = target.substr(0, target.find('?'));
     const std::string argument =
         target.find('?') == std::string::npos ? "" : target.substr(target.find('?') + 1);
+    if (path == "/events") {
+      StreamEvents(fd, revision, std::atoi(argument.c_str()));
+      return;
+    }
+    if (path == "/ws") {
+      test_app::EchoWebSocket(fd, heads, revision, pending);
+      return;
+    }
     int status = path == "/healthz" ? Number("HEALTH", "200") : Number("STATUS", "200");
     if (path != "/healthz") {
       if (IsError()) status = 500;
@@ -215,7 +237,7 @@ void Serve(int fd) {
         std::this_thread::sleep_for(std::chrono::milliseconds(delay));
     }
     std::string extra;
-    std::string body = Try(path, argument) + "\n";
+    std::string body = (path == "/headers" ? heads : Try(path, argument)) + "\n";
     if (path == "/" && !upstream.empty()) {
       std::string error;
       const std::string other = AskUpstream(upstream, error);
