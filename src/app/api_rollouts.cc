@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "app/api.h"
+#include "app/channels.h"
 #include "app/daemon_client.h"
 
 namespace ingot::app {
@@ -44,6 +45,7 @@ Result<definition::Resolved> Api::ReadResolved(const Request& request, const Env
       return Error(Code::kRefused, "the image " + service.image.Render() + " of service " + service.name +
                                        " is not golden: its tests have not passed");
   }
+  TRY(CheckChannels(daemon_.store(), resolved));
   return resolved;
 }
 

@@ -1,25 +1,38 @@
 #include "app/channels.h"
 
-#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "policy/promotion.h"
 
 namespace ingot::app {
 
-Result<void> CheckChannels(store::Store& store, const definition::Definition& definition,
-                           const std::string& environment, const std::map<std::string, oci::Digest>& images) {
-  const auto found = definition.environments.find(environment);
-  if (found == definition.environments.end() || found->second.promote_from.empty()) return {};
-  const std::string& from = found->second.promote_from;
+Result<void> CheckChannels(store::Store& store, const definition::Resolved& resolved) {
+  if (resolved.promote_from.empty()) return {};
+  const std::string prefix = resolved.project + "/";
   std::vector<policy::ChannelFacts> facts;
   TRY(store.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
-    for (const auto& [name, digest] : images) {
-      const std::string repository = definition.project + "/" + name;
-      policy::ChannelFacts image{name, digest, environment, from, std::nullopt, false};
-      if (TRY(rows.IsChannel(repository, environment)))
-        if (const auto tag = TRY(rows.FindTag(repository, environment))) image.held = tag->digest;
-      for (const store::Proof& proof : TRY(rows.ListProofs(digest)))
-        image.verified = image.verified || proof.environment == definition.project + "/" + from;
+    std::map<oci::Digest, std::vector<std::string>> names;  // of the project's repositories
+    for (const store::NamedImage& named : TRY(rows.ListNamedImages()))
+      if (named.repository.starts_with(prefix)) names[named.digest].push_back(named.repository);
+    for (const definition::ResolvedService& service : resolved.services) {
+      policy::ChannelFacts image;
+      image.image = service.name;
+      image.digest = service.image;
+      image.environment = resolved.environment;
+      image.from = resolved.promote_from;
+      const auto found = names.find(service.image);
+      image.from_elsewhere = found == names.end();
+      for (const std::string& repository :
+           image.from_elsewhere ? std::vector<std::string>() : found->second) {
+        if (image.held == image.digest) break;
+        image.image = repository.substr(prefix.size());
+        if (!TRY(rows.IsChannel(repository, resolved.environment))) continue;
+        if (const auto tag = TRY(rows.FindTag(repository, resolved.environment))) image.held = tag->digest;
+      }
+      for (const store::Proof& proof : TRY(rows.ListProofs(service.image)))
+        image.verified = image.verified || proof.environment == prefix + resolved.promote_from;
       facts.push_back(std::move(image));
     }
     return {};

@@ -1,21 +1,17 @@
 // Channels as the verbs see them: what a promotion needs to know, and what an environment may deploy.
 #pragma once
 
-#include <map>
-#include <string>
-
-#include "app/project.h"
 #include "base/json.h"
 #include "base/result.h"
-#include "oci/digest.h"
+#include "definition/resolved.h"
 #include "store/store.h"
 
 namespace ingot::app {
 
-// The images of a project by their names in the definition, for an environment with `promote_from`: kRefused
-// with the promotions that are missing, when its channel does not hold them all. Others may deploy anything.
-Result<void> CheckChannels(store::Store& store, const definition::Definition& definition,
-                           const std::string& environment, const std::map<std::string, oci::Digest>& images);
+// kRefused with what is missing, when the environment deploys only what was promoted and something was not:
+// an image that was built here must be what its channel holds, one from elsewhere must have been rolled out
+// in `promote_from`.
+Result<void> CheckChannels(store::Store& store, const definition::Resolved& resolved);
 
 Json ToJson(const store::Promotion& promotion);
 

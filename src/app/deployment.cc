@@ -4,8 +4,6 @@
 #include <future>
 
 #include "app/build_images.h"
-#include "app/channels.h"
-#include "app/open_store.h"
 #include "definition/resolve.h"
 #include "definition/unsupported.h"
 
@@ -37,15 +35,6 @@ Result<std::string> ReadSecret(const Project& project, const std::string& name) 
   return bytes;
 }
 
-// Of an environment that deploys only what was promoted.
-Result<void> CheckPromoted(const Invocation& invocation, const definition::Definition& definition,
-                           const std::map<std::string, oci::Digest>& images) {
-  const auto found = definition.environments.find(invocation.environment);
-  if (found == definition.environments.end() || found->second.promote_from.empty()) return {};
-  const OpenedStore opened = TRY(OpenExistingStore(invocation.layout()));
-  return CheckChannels(*opened.store, definition, invocation.environment, images);
-}
-
 }  // namespace
 
 Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty,
@@ -69,7 +58,6 @@ Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient&
   request.locked = locked;
   for (const auto& [name, image] : TRY(BuildImages(invocation, project, request)))
     input.image_digests[name] = image.manifest;
-  TRY(CheckPromoted(invocation, project.definition, input.image_digests));
   for (const std::string& name : TRY(definition::SecretsNeeded(project.definition, environment))) {
     const std::string bytes = TRY(ReadSecret(project, name));
     const std::string answer = TRY(client.CallRaw(

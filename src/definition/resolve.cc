@@ -267,6 +267,8 @@ Result<Resolved> Resolve(const Definition& definition, const ResolveInput& input
   out.environment = input.environment;
   out.commit = input.commit;
   out.dirty = input.dirty;
+  const auto environment = definition.environments.find(input.environment);
+  if (environment != definition.environments.end()) out.promote_from = environment->second.promote_from;
   const Resolver resolver(definition, input, services);
   for (const auto& [name, service] : services) out.services.push_back(TRY(resolver.Resolve(name, service)));
   for (const Route& route : definition.routes) out.routes.push_back(resolver.Resolve(route));

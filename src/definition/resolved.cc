@@ -176,7 +176,7 @@ Json ToJson(const ResolvedService& service) {
 }
 
 Json ToJson(const Resolved& resolved) {
-  return JsonObject{
+  JsonObject out{
       {"version", 1},
       {"project", resolved.project},
       {"environment", resolved.environment},
@@ -185,6 +185,8 @@ Json ToJson(const Resolved& resolved) {
       {"services", Array<ResolvedService>(resolved.services, [](const auto& s) { return ToJson(s); })},
       {"routes", Array<ResolvedRoute>(resolved.routes, [](const auto& route) { return ToJson(route); })},
       {"endpoints", Array<ResolvedEndpoint>(resolved.endpoints, [](const auto& e) { return ToJson(e); })}};
+  if (!resolved.promote_from.empty()) out["promote_from"] = resolved.promote_from;
+  return out;
 }
 
 oci::Digest FleetDigest(const ResolvedService& service) {

@@ -144,6 +144,7 @@ struct Resolved {
   std::string environment;
   std::string commit;                       // empty: not in a git work tree
   bool dirty = false;                       // the work tree differed from the commit
+  std::string promote_from;                 // it deploys only what its channel holds; empty: anything
   std::vector<ResolvedService> services;    // sorted by name
   std::vector<ResolvedRoute> routes;        // sorted by listener, host, path
   std::vector<ResolvedEndpoint> endpoints;  // sorted by name

@@ -373,6 +373,8 @@ Result<Resolved> ResolvedFromJson(const Json& document) {
   out.environment = TRY(json.Text("environment", IsName));
   out.commit = TRY(json.Text("commit"));
   out.dirty = TRY(json.Bool("dirty"));
+  if (document.as_object().contains("promote_from"))
+    out.promote_from = TRY(json.Text("promote_from", IsName));
   out.services = TRY(json.List<ResolvedService>("services", ReadService));
   out.routes = TRY(json.List<ResolvedRoute>("routes", ReadRoute));
   out.endpoints = TRY(json.List<ResolvedEndpoint>("endpoints", ReadEndpoint));

@@ -17,7 +17,13 @@ Verdict JudgePromotion(const PromotionFacts& facts) {
 Verdict JudgeChannels(const std::vector<ChannelFacts>& images) {
   Verdict verdict;
   for (const ChannelFacts& image : images) {
-    if (image.held == image.digest) continue;
+    if (image.held == image.digest || (image.from_elsewhere && image.verified)) continue;
+    if (image.from_elsewhere) {
+      verdict.reasons.push_back("the image of " + image.image + " (" + std::string(image.digest.Short()) +
+                                ") was not verified in " + image.from + "; missing: `ingot apply -e " +
+                                image.from + "`");
+      continue;
+    }
     std::string reason =
         image.environment + " deploys only what its channel holds, and that is " +
         (image.held ? "another " + image.image + " (" + std::string(image.held->Short()) + ")"

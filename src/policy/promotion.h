@@ -30,6 +30,7 @@ struct ChannelFacts {
   std::string from;
   std::optional<oci::Digest> held;  // by the environment's channel
   bool verified = false;            // in `from`
+  bool from_elsewhere = false;      // it was not built here, and has no channel: to be verified is enough
 };
 
 // Against it: each image that the channel does not hold, with the command that is missing.

@@ -37,5 +37,13 @@ TEST(PromotionTest, WhatTheChannelDoesNotHoldIsNamedWithTheCommand) {
                             two.Render())));
 }
 
+TEST(PromotionTest, WhatWasNotBuiltHereIsToBeVerifiedBefore) {
+  const auto redis = oci::Digest::Of("redis");
+  EXPECT_THAT(JudgeChannels({{"cache", redis, "production", "staging", std::nullopt, true, true}}).reasons,
+              IsEmpty());
+  EXPECT_THAT(JudgeChannels({{"cache", redis, "production", "staging", std::nullopt, false, true}}).reasons,
+              ElementsAre(HasSubstr("was not verified in staging; missing: `ingot apply -e staging`")));
+}
+
 }  // namespace
 }  // namespace ingot::policy
