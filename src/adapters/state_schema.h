@@ -35,6 +35,15 @@ inline const std::vector<std::string>& StateSchema() {
     );
     CREATE UNIQUE INDEX events_by_key ON events (environment, key) WHERE key IS NOT NULL;
     CREATE INDEX events_by_environment ON events (environment, sequence);
+  )",
+                                                 R"(
+    CREATE TABLE subscribers (
+      environment TEXT NOT NULL,
+      id TEXT NOT NULL,
+      document TEXT NOT NULL,
+      delivered INTEGER NOT NULL,
+      PRIMARY KEY (environment, id)
+    ) WITHOUT ROWID;
   )"};
   return steps;
 }

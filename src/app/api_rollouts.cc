@@ -87,6 +87,8 @@ Result<Json> Api::Apply(const Request& request, Reply& reply, const Environment&
   TRY(plan::Check(plan));
   // Before the journal names them: from then on they must not be collected.
   TRY(daemon_.Pin(environment, &resolved));
+  // Also when this is to fail: that is what they want to hear of.
+  TRY(daemon_.notifier().Subscribe(environment.Render(), resolved.notify));
   return Change({environment, request.actor, rollout::Apply{resolved}}, request, reply, streamed);
 }
 

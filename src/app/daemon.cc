@@ -57,6 +57,7 @@ Result<void> Daemon::Wire() {
   opened_ = TRY(OpenStore(layout_));
   secrets_ = std::make_unique<SecretFiles>(TRY(SecretFiles::Open(layout_.secrets())));
   events_ = TRY(adapters::SqliteEvents::Open(layout_.state_db(), clock_));
+  notices_ = TRY(Notices::Start(layout_, *events_, *secrets_, clock_));
   journal_ = TRY(adapters::SqliteJournal::Open(layout_.state_db()));
   network_ = TRY(adapters::LinuxNetwork::Open({.run_dir = layout_.run()}));
   adapters::HaproxyOptions haproxy;
@@ -162,6 +163,7 @@ void Daemon::ControlLoop() {
     NoteProofs();
     ++*changes_.lock();
     changed_.notify_all();
+    notices_->notifier().Poke();
   }
 }
 

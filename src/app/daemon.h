@@ -22,6 +22,7 @@
 #include "adapters/sqlite_journal.h"
 #include "app/host_edge.h"
 #include "app/layout.h"
+#include "app/notices.h"
 #include "app/open_store.h"
 #include "app/secret_files.h"
 #include "base/sync.h"
@@ -54,6 +55,7 @@ class Daemon {
   const Layout& layout() const { return layout_; }
   store::Store& store() { return *opened_.store; }
   audit::Sink& events() { return *events_; }
+  observe::Notifier& notifier() { return notices_->notifier(); }
   const SecretFiles& secrets() const { return *secrets_; }
   // Images that may be started again: kept from collection until Pin is called anew for the environment.
   Result<void> Pin(const platform::EnvironmentId& environment, const definition::Resolved* next);
@@ -109,6 +111,7 @@ class Daemon {
   OpenedStore opened_;
   std::unique_ptr<SecretFiles> secrets_;
   std::unique_ptr<adapters::SqliteEvents> events_;
+  std::unique_ptr<Notices> notices_;
   std::unique_ptr<adapters::SqliteJournal> journal_;
   std::unique_ptr<adapters::LinuxNetwork> network_;
   std::unique_ptr<adapters::HaproxyRouter> router_;

@@ -102,6 +102,9 @@ class Checker {
     Environments();
     for (const auto& [name, role] : definition_.access)
       Each("access." + name + ".in", role.in, definition_.environments, "environment");
+    for (size_t i = 0; i < definition_.notify.size(); ++i)
+      Need("notify[" + std::to_string(i) + "].secret", definition_.notify[i].secret, definition_.secrets,
+           "secret");
     if (definition_.pipeline)
       Need("pipeline.deploy", definition_.pipeline->deploy, definition_.environments, "environment");
   }

@@ -320,7 +320,8 @@ struct Policy {
 struct Notify {
   std::string webhook;
   std::vector<std::string> run;
-  std::vector<std::string> on;  // events
+  std::vector<std::string> on;  // events, or what their names begin with (event_names.h)
+  std::string secret;           // of `webhook`: what it is signed with; empty: not signed
   bool operator==(const Notify&) const = default;
 };
 

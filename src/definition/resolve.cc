@@ -254,6 +254,8 @@ Result<std::set<std::string>> SecretsNeeded(const Definition& definition, const 
   for (const auto& service : TRY(ServicesOf(definition, environment)))
     if (service.second.secrets)
       secrets.insert(service.second.secrets->begin(), service.second.secrets->end());
+  for (const Notify& notify : definition.notify)
+    if (!notify.secret.empty()) secrets.insert(notify.secret);
   return secrets;
 }
 
@@ -279,6 +281,17 @@ Result<Resolved> Resolve(const Definition& definition, const ResolveInput& input
   });
   for (const auto& [name, endpoint] : definition.endpoints)
     out.endpoints.push_back(TRY(ResolveEndpoint(name, endpoint)));
+  for (const Notify& notify : definition.notify) {
+    ResolvedNotify told{notify.webhook, notify.run, notify.on, notify.secret, ""};
+    std::sort(told.on.begin(), told.on.end());
+    if (!notify.secret.empty()) {
+      const auto version = input.secret_versions.find(notify.secret);
+      if (version == input.secret_versions.end())
+        return Error(Code::kInternal, "no version of the secret " + Quoted(notify.secret) + " was given");
+      told.secret_version = version->second;
+    }
+    out.notify.push_back(std::move(told));
+  }
   return out;
 }
 

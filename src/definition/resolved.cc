@@ -175,6 +175,17 @@ Json ToJson(const ResolvedService& service) {
   return out;
 }
 
+Json ToJson(const ResolvedNotify& notify) {
+  JsonObject out{{"on", Texts(notify.on)}};
+  if (notify.webhook.empty()) {
+    out["command"] = Texts(notify.command);
+  } else {
+    out["webhook"] = notify.webhook;
+  }
+  if (!notify.secret.empty()) out["secret"] = JsonObject{{notify.secret, notify.secret_version}};
+  return out;
+}
+
 Json ToJson(const Resolved& resolved) {
   JsonObject out{
       {"version", 1},
@@ -185,6 +196,9 @@ Json ToJson(const Resolved& resolved) {
       {"services", Array<ResolvedService>(resolved.services, [](const auto& s) { return ToJson(s); })},
       {"routes", Array<ResolvedRoute>(resolved.routes, [](const auto& route) { return ToJson(route); })},
       {"endpoints", Array<ResolvedEndpoint>(resolved.endpoints, [](const auto& e) { return ToJson(e); })}};
+  // Not written when there is none, so that documents of before this was known are as they were.
+  if (!resolved.notify.empty())
+    out["notify"] = Array<ResolvedNotify>(resolved.notify, [](const auto& notify) { return ToJson(notify); });
   if (!resolved.promote_from.empty()) out["promote_from"] = resolved.promote_from;
   return out;
 }

@@ -139,6 +139,16 @@ struct ResolvedEndpoint {
   bool operator==(const ResolvedEndpoint&) const = default;
 };
 
+// Who is told of events. Exactly one of `webhook` and `command` is set.
+struct ResolvedNotify {
+  std::string webhook;
+  std::vector<std::string> command;
+  std::vector<std::string> on;  // sorted; names of events, or what they begin with
+  std::string secret;           // what webhooks are signed with; empty: not signed
+  std::string secret_version;
+  bool operator==(const ResolvedNotify&) const = default;
+};
+
 struct Resolved {
   std::string project;
   std::string environment;
@@ -148,6 +158,7 @@ struct Resolved {
   std::vector<ResolvedService> services;    // sorted by name
   std::vector<ResolvedRoute> routes;        // sorted by listener, host, path
   std::vector<ResolvedEndpoint> endpoints;  // sorted by name
+  std::vector<ResolvedNotify> notify;       // in the order of the definition
   bool operator==(const Resolved&) const = default;
 };
 
@@ -155,6 +166,8 @@ struct Resolved {
 // it is its identity.
 Json ToJson(const Resolved& resolved);
 Json ToJson(const ResolvedService& service);
+Json ToJson(const ResolvedNotify& notify);
+Result<ResolvedNotify> NotifyFromJson(const Json& json);
 // kInvalid naming the member ("services[0].image: …"); kUnsupported for another version. The input may be
 // hostile: names, ports and sizes are checked as Parse checks them.
 Result<Resolved> ResolvedFromJson(const Json& json);

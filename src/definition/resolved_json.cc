@@ -3,6 +3,7 @@
 #include <set>
 
 #include "definition/endpoint_url.h"
+#include "definition/event_names.h"
 #include "definition/listener.h"
 #include "definition/problem.h"
 #include "definition/resolved.h"
@@ -334,6 +335,28 @@ Result<ResolvedEndpoint> ReadEndpoint(const Reading& json) {
   return endpoint;
 }
 
+Result<ResolvedNotify> ReadNotify(const Reading& json) {
+  ResolvedNotify notify;
+  notify.on =
+      TRY(json.Texts("on", [](std::string_view text) { return text == "drift" || IsEventName(text); }));
+  if (json.Has("webhook")) {
+    notify.webhook = TRY(json.Text("webhook"));
+    const Result<EndpointUrl> url = EndpointUrl::Parse(notify.webhook);
+    if (!url || (url->scheme != "http" && url->scheme != "https"))
+      return json.Bad("webhook", "a URL of http or https");
+  } else {
+    notify.command = TRY(json.Texts("command"));
+    if (notify.command.empty()) return json.Bad("command", "a program");
+  }
+  if (json.Has("secret")) {
+    const auto secret = TRY(json.Map("secret", IsSecretName));
+    if (secret.size() != 1) return json.Bad("secret", "one name with its version");
+    notify.secret = secret.begin()->first;
+    notify.secret_version = secret.begin()->second;
+  }
+  return notify;
+}
+
 // What the parts promise each other.
 Result<void> CheckReferences(const Resolved& resolved) {
   std::map<std::string_view, const ResolvedService*> services;
@@ -373,6 +396,8 @@ Result<Resolved> ResolvedFromJson(const Json& document) {
   out.environment = TRY(json.Text("environment", IsName));
   out.commit = TRY(json.Text("commit"));
   out.dirty = TRY(json.Bool("dirty"));
+  if (document.as_object().contains("notify"))
+    out.notify = TRY(json.List<ResolvedNotify>("notify", ReadNotify));
   if (document.as_object().contains("promote_from"))
     out.promote_from = TRY(json.Text("promote_from", IsName));
   out.services = TRY(json.List<ResolvedService>("services", ReadService));
@@ -383,6 +408,10 @@ Result<Resolved> ResolvedFromJson(const Json& document) {
   if (RenderCanonical(ToJson(out)) != RenderCanonical(document))
     return Error(Code::kInvalid, "a resolved definition with members that version 1 does not have");
   return out;
+}
+
+Result<ResolvedNotify> NotifyFromJson(const Json& json) {
+  return ReadNotify(TRY(Reading::Of(json, "notify")));
 }
 
 }  // namespace ingot::definition

@@ -1,5 +1,6 @@
 // The top of a definition, and everything around its services.
 #include "definition/endpoint_url.h"
+#include "definition/event_names.h"
 #include "definition/scalars.h"
 #include "definition/shapes.h"
 
@@ -174,18 +175,24 @@ Shape<Policy> PolicyShape() {
 }
 
 Shape<Notify> NotifyShape() {
-  const Shape<std::string> event =
-      TextThat("the name of an event such as rollout.reverted or drift", "^[a-z_]+(\\.[a-z_]+)*$",
-               [](std::string_view text) {
-                 return !text.empty() && text.size() <= 64 && text.front() != '.' && text.back() != '.' &&
-                        text.find("..") == std::string_view::npos &&
-                        text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_.") == std::string_view::npos;
-               });
+  // Of drift one can be told once it is watched for (unsupported.cc).
+  const Shape<std::string> event = TextThat(
+      "the name of an event such as rollout.reverted, or rollout for all of them", "^[a-z_]+(\\.[a-z_]+)?$",
+      [](std::string_view text) { return text == "drift" || IsEventName(text); });
   Fields<Notify> fields("notify", "Who hears of events.");
   fields.Optional("webhook", &Notify::webhook, EndpointUrlText(), "A URL that each event is sent to.")
       .Optional("run", &Notify::run, CommandLine(), "A command that gets each event on standard input.")
-      .Required("on", &Notify::on, ListOf(event, 1), "The events.")
-      .ExactlyOneOf({"webhook", "run"});
+      .Required("on", &Notify::on, ListOf(event, 1), "The events; rollout is all rollout.….")
+      .Optional("secret", &Notify::secret, NameText("the name of a secret"),
+                "A secret that webhooks are signed with (Standard Webhooks).")
+      .ExactlyOneOf({"webhook", "run"})
+      .Check([](Reader& reader, const Node&, Notify& notify) {
+        const auto url = EndpointUrl::Parse(notify.webhook);
+        if (!notify.webhook.empty() && url && url->scheme != "https" && url->scheme != "http")
+          return reader.Fail("webhook: expected a URL of https or http");
+        return notify.secret.empty() || !notify.webhook.empty() ||
+               reader.Fail("secret signs webhooks; a command is not signed");
+      });
   return fields.ToShape();
 }
 

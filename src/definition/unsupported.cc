@@ -28,6 +28,9 @@ bool IsNotDebian(std::string_view text) {
 bool IsIpv6(std::string_view text) {
   return text.starts_with('[');
 }
+bool IsDrift(std::string_view text) {
+  return text == "drift";
+}
 bool IsNotLocal(std::string_view text) {
   return text != "local";
 }
@@ -64,7 +67,7 @@ constexpr std::array kNotYet = {
     Block{"access", nullptr, "access control"},
     Block{"policy.images", nullptr, "signatures"},
     Block{"policy.drift", nullptr, "watching for drift"},
-    Block{"notify", nullptr, "notification"},
+    Block{"notify[].on[]", IsDrift, "watching for drift"},
     Block{"pipeline", nullptr, "pipelines"},
 };
 

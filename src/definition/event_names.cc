@@ -1,0 +1,31 @@
+#include "definition/event_names.h"
+
+#include <algorithm>
+
+namespace ingot::definition {
+
+const std::vector<std::string>& EventNames() {
+  static const std::vector<std::string> names = {
+      "environment.destroyed", "environment.destroying", "image.promoted",    "image.tagged",
+      "instance.lost",         "instance.ready",         "instance.starting", "instance.stopping",
+      "notify.failed",         "registry.blob_deleted",  "registry.deleted",  "registry.pushed",
+      "registry.untagged",     "revision.created",       "revision.keep_old", "revision.retired",
+      "revision.retiring",     "rollout.baking",         "rollout.completed", "rollout.planned",
+      "rollout.preparing",     "rollout.reverted",       "rollout.reverting", "rollout.shifting",
+      "rollout.starting",      "rollout.verifying",      "service.degraded",  "service.recovered",
+      "service.scaled",        "store.collected",        "store.damaged",     "store.lost",
+      "store.repaired",        "store.unknown",
+  };
+  return names;
+}
+
+bool IsAskedFor(std::string_view asked, std::string_view kind) {
+  return kind.starts_with(asked) && (kind.size() == asked.size() || kind[asked.size()] == '.');
+}
+
+bool IsEventName(std::string_view text) {
+  return !text.empty() && std::any_of(EventNames().begin(), EventNames().end(),
+                                      [&](const std::string& name) { return IsAskedFor(text, name); });
+}
+
+}  // namespace ingot::definition
