@@ -10,11 +10,13 @@ const std::vector<std::string>& EventNames() {
       "instance.lost",         "instance.ready",         "instance.starting", "instance.stopping",
       "notify.failed",         "registry.blob_deleted",  "registry.deleted",  "registry.pushed",
       "registry.untagged",     "revision.created",       "revision.keep_old", "revision.retired",
-      "revision.retiring",     "rollout.baking",         "rollout.completed", "rollout.planned",
-      "rollout.preparing",     "rollout.reverted",       "rollout.reverting", "rollout.shifting",
-      "rollout.starting",      "rollout.verifying",      "service.degraded",  "service.recovered",
-      "service.scaled",        "store.collected",        "store.damaged",     "store.lost",
-      "store.repaired",        "store.unknown",
+      "revision.retiring",     "rollout.advanced",       "rollout.baking",    "rollout.completed",
+      "rollout.paused",        "rollout.planned",        "rollout.preparing", "rollout.replacing",
+      "rollout.resumed",       "rollout.reverted",       "rollout.reverting", "rollout.shifting",
+      "rollout.starting",      "rollout.step",           "rollout.stepping",  "rollout.stopping",
+      "rollout.verifying",     "service.degraded",       "service.recovered", "service.scaled",
+      "store.collected",       "store.damaged",          "store.lost",        "store.repaired",
+      "store.unknown",
   };
   return names;
 }
