@@ -6,6 +6,8 @@ namespace ingot::definition {
 
 const std::vector<std::string>& EventNames() {
   static const std::vector<std::string> names = {
+      "certificate.refused",
+      "certificate.renewed",
       "environment.destroyed", "environment.destroying", "image.promoted",    "image.tagged",
       "instance.lost",         "instance.ready",         "instance.starting", "instance.stopping",
       "notify.failed",         "registry.blob_deleted",  "registry.deleted",  "registry.pushed",
