@@ -16,9 +16,6 @@ struct Block {
 bool IsNotNone(std::string_view text) {
   return text != "none";
 }
-bool IsRolling(std::string_view text) {
-  return text == "rolling";
-}
 bool IsStateful(std::string_view text) {
   return text == "stateful";
 }
@@ -45,10 +42,6 @@ constexpr std::array kNotYet = {
     Block{"services.*.kind", IsStateful, "stateful services"},
     Block{"services.*.volumes", nullptr, "volumes"},
     Block{"services.*.keepalive_timeout", nullptr, "reuse of connections to instances"},
-    Block{"services.*.rollout.strategy", IsRolling, "the strategy rolling"},
-    Block{"services.*.rollout.batch", nullptr, "the strategy rolling"},
-    Block{"services.*.rollout.surge", nullptr, "the strategy rolling"},
-    Block{"services.*.rollout.analysis", nullptr, "analysis"},
     Block{"services.*.rollout.steps[].approve", nullptr, "approval"},
     Block{"services.*.scale", nullptr, "autoscaling"},
     Block{"services.*.max_age", nullptr, "replacement by age"},

@@ -25,6 +25,12 @@ inline bool StopsFirst(const Fleet& before, const Fleet& after) {
          after.rollout.strategy == definition::Strategy::kRecreate;
 }
 
+// Whether the new fleet takes the place of the old one in batches, as the newer of the two definitions says.
+inline bool Rolls(const Fleet& before, const Fleet& after, const Fleet& newer) {
+  return newer.rollout.strategy == definition::Strategy::kRolling && before.spec.id != after.spec.id &&
+         !StopsFirst(before, after);
+}
+
 platform::EnvironmentId EnvironmentOf(const definition::Resolved& resolved);
 
 // One fleet per service, in the order of the services. Its id has the first 12 digits of

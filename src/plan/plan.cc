@@ -67,6 +67,17 @@ void AddPeak(Plan& plan, const Fleet& fleet, uint32_t count) {
   if (count > 0 && fleet.spec.limits.memory_bytes == 0) plan.peak_unbounded = true;
 }
 
+// Of two fleets that roll: the larger count and the surge, of the larger instances.
+void AddRolling(Plan& plan, const Fleet& before, uint32_t count_before, const Fleet& after,
+                uint32_t count_after) {
+  const platform::Limits& a = before.spec.limits;
+  const platform::Limits& b = after.spec.limits;
+  const uint32_t count = std::max(count_before, count_after) + after.rollout.surge;
+  plan.peak_memory_bytes += count * std::max(a.memory_bytes, b.memory_bytes);
+  plan.peak_millicpus += count * std::max(a.millicpus, b.millicpus);
+  if (a.memory_bytes == 0 || b.memory_bytes == 0) plan.peak_unbounded = true;
+}
+
 // Of two fleets that never run together, what the larger of them takes.
 void AddLarger(Plan& plan, const Fleet& before, uint32_t count_before, const Fleet& after,
                uint32_t count_after) {
@@ -122,13 +133,16 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     const Fleet* same = active ? active->revision.Find(fleet.spec.id) : nullptr;
     const uint32_t count = NextCount(active, fleet);
     if (same == nullptr) {
-      FleetChange change{FleetChange::Action::kStart, fleet.spec.id, count, {}, fleet.rollout.strategy};
+      FleetChange change{FleetChange::Action::kStart, fleet.spec.id,      count, {}, fleet.rollout.strategy,
+                         fleet.rollout.batch,         fleet.rollout.surge};
       const Fleet* former = active ? active->revision.FleetOf(service) : nullptr;
       if (former != nullptr && StopsFirst(*former, fleet)) change.strategy = definition::Strategy::kRecreate;
       if (active) change.differences = DifferencesOf(active->revision.resolved, next, service);
       // The old instances of a service that stops first have left before the new ones come.
       if (former != nullptr && StopsFirst(*former, fleet))
         AddLarger(plan, *former, InEffect(active->replicas, *former), fleet, count);
+      else if (former != nullptr && Rolls(*former, fleet, fleet))
+        AddRolling(plan, *former, InEffect(active->replicas, *former), fleet, count);
       else
         AddPeak(plan, fleet, count);
       plan.fleets.push_back(std::move(change));
@@ -149,7 +163,10 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
       const auto next_one = std::find_if(fleets.begin(), fleets.end(), [&](const Fleet& f) {
         return f.spec.id.service() == fleet.spec.id.service();
       });
-      if (next_one == fleets.end() || !StopsFirst(fleet, *next_one)) AddPeak(plan, fleet, count);
+      // What replaces it has counted it already.
+      const bool counted =
+          next_one != fleets.end() && (StopsFirst(fleet, *next_one) || Rolls(fleet, *next_one, *next_one));
+      if (!counted) AddPeak(plan, fleet, count);
     }
     Milliseconds keep_old{0};
     for (const auto& service : next.services) keep_old = std::max(keep_old, service.rollout.keep_old);
@@ -189,6 +206,8 @@ Json ToJson(const Plan& plan) {
         {"replicas", change.replicas},
         {"strategy", change.action == FleetChange::Action::kStart ? Json(definition::NameOf(change.strategy))
                                                                   : Json(nullptr)},
+        {"batch", change.batch},
+        {"surge", change.surge},
         {"differences", std::move(differences)}});
   }
   JsonArray scales;

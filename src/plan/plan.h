@@ -43,6 +43,8 @@ struct FleetChange {
   std::vector<std::string> differences;
   // How a fleet of the service that is there already is replaced; kStart only.
   definition::Strategy strategy = definition::Strategy::kBlueGreen;
+  uint32_t batch = 0;  // rolling: how many at a time
+  uint32_t surge = 0;  // rolling: how many beyond the count
   bool operator==(const FleetChange&) const = default;
 };
 

@@ -21,10 +21,14 @@ std::string FleetLine(const FleetChange& change) {
   const std::string name = change.fleet.service() + "@" + change.fleet.digest();
   switch (change.action) {
     case FleetChange::Action::kStart: {
-      std::string out = Line('+', "start  " + name + ", " + Instances(change.replicas) +
-                                      (change.strategy == definition::Strategy::kRecreate
-                                           ? " (recreate: after the old ones have ended)"
-                                           : ""));
+      std::string out =
+          Line('+', "start  " + name + ", " + Instances(change.replicas) +
+                        (change.strategy == definition::Strategy::kRecreate
+                             ? std::string(" (recreate: after the old ones have ended)")
+                         : change.strategy == definition::Strategy::kRolling
+                             ? " (rolling: " + std::to_string(change.batch) + " at a time, at most " +
+                                   std::to_string(change.surge) + " beyond the count)"
+                             : ""));
       for (const std::string& difference : change.differences) out += "             " + difference + "\n";
       return out;
     }

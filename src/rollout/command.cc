@@ -200,7 +200,7 @@ Result<void> Do(const Pause&, const Command& command, Acceptance& out, std::vect
   Rollout& rollout = *TRY(Movable(*out.state));
   if (!rollout.paused.empty())
     return Error(Code::kConflict, Number(rollout) + " is paused already, by " + rollout.paused);
-  if (rollout.phase > Phase::kStepping)
+  if (rollout.phase > Phase::kRolling)
     return Error(Code::kConflict,
                  Number(rollout) + " is " + std::string(PhaseName(rollout.phase)) +
                      ", where a pause would leave a service out; wait, or `ingot rollout abort`");

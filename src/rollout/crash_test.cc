@@ -45,12 +45,13 @@ struct Scenario {
   size_t instances;
 };
 
-platform::Script BadIsBad(const platform::FleetSpec& spec, const platform::InstanceId&) {
+platform::Script BadIsBad(const platform::FleetSpec& spec, const platform::InstanceId& id) {
   platform::Script script;
   if (spec.environment.at("VERSION") == "bad") {
     script.ready_after.reset();
     script.exits_after = Milliseconds(3);
   }
+  if (spec.environment.at("VERSION") == "second" && id.ordinal() > 5) script.exits_after = Milliseconds(3);
   if (spec.environment.at("VERSION") == "late") script.exits_after = Milliseconds(1'500);
   return script;
 }
@@ -94,6 +95,16 @@ std::vector<Scenario> Scenarios() {
        6},
       {"one that fails", r1, apply({.web = "2", .api = "bad", .api_recreate = true}), 1, 4},
       {"a rollback to a revision that was stopped first", stopped, Rollback{}, 1, 6},
+      {"a rolling one", r1,
+       apply({.web = "2", .api = "2", .web_replicas = 3, .api_rolling = true, .web_rolling = true}), 2, 5},
+      {"a rolling one without a surge", r1, apply({.web = "2", .web_rolling = true, .surge = 0}), 2, 4},
+      {"a rolling one whose second batch fails", r1, apply({.web = "second", .web_rolling = true}), 1, 4},
+      {"a rollback of a rolling one",
+       [](World& world) {
+         Deploy(world, {});
+         Deploy(world, {.web = "2", .web_rolling = true});
+       },
+       Rollback{}, 1, 4},
       {"a canary", r1, apply({.web = "2", .web_canary = true}), 2, 6},
       {"a canary beside a service that stops first and a worker", r1,
        apply({.web = "2", .api = "2", .worker = true, .api_recreate = true, .web_canary = true}), 2, 7},
@@ -142,8 +153,9 @@ int RunScenario(const Scenario& scenario, int kill_at) {
   for (const audit::Event& event : events) {
     if (!event.kind.starts_with("rollout.")) continue;
     std::string what = event.kind + std::to_string(IntOr(event.detail.get_object(), "rollout", 0));
-    if (event.kind == "rollout.step")
-      what += "." + std::to_string(IntOr(event.detail.get_object(), "step", 0));
+    // These are many of one kind; each says which.
+    what += StringOr(event.detail.get_object(), "service", "") +
+            StringOr(event.detail.get_object(), "summary", "");
     EXPECT_TRUE(seen.insert(what).second) << "recorded twice: " << what;
   }
   for (const Rollout& rollout : world.History(100)) {

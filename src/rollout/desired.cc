@@ -4,6 +4,8 @@
 #include <list>
 #include <set>
 
+#include "rollout/transition.h"
+
 namespace ingot::rollout {
 
 namespace {
@@ -59,7 +61,14 @@ std::optional<platform::Share> ShareFor(const EnvironmentState& state, const pla
   if (Leading(state) != revision.number) return std::nullopt;
   const auto share = ShareOf(state, service);
   const bool follows = ShareOf(state, asker.spec.id.service()).has_value();
-  return share && follows ? std::nullopt : share;
+  // With the whole share there is soon no old one to ask.
+  return share && follows && share->per_mille < 1000 ? std::nullopt : share;
+}
+
+bool IsRolling(const EnvironmentState& state, const std::string& service) {
+  const std::vector<RollingService> rolling = RollingOf(state);
+  return std::any_of(rolling.begin(), rolling.end(),
+                     [&](const RollingService& one) { return one.service == service; });
 }
 
 // A neighbour that is yet to take the place of the one that serves: until then it is that one.
@@ -67,8 +76,13 @@ const plan::Fleet* Neighbour(const EnvironmentState& state, const plan::Revision
                              const std::string& service) {
   const plan::Fleet* own = revision.FleetOf(service);
   const LiveRevision& live = state.live.at(revision.number);
-  if (own == nullptr || live.role != Role::kCandidate || !live.limits.contains(service) || !state.active)
-    return own;
+  if (own == nullptr || live.role != Role::kCandidate || !state.active || !state.rollout) return own;
+  const auto limit = live.limits.find(service);
+  // Of one that rolls the first batch may be starting while canaries have requests already.
+  const auto& weights = state.rollout->weights;
+  const auto weight = weights.find(service);
+  const bool begins = weight != weights.end() && weight->second == 0 && IsRolling(state, service);
+  if (!begins && (limit == live.limits.end() || limit->second > 0)) return own;
   const plan::Fleet* serving = state.RevisionOf(*state.active).FleetOf(service);
   return serving == nullptr ? own : serving;
 }

@@ -10,6 +10,8 @@ constexpr Milliseconds kFirstRetry{50};
 constexpr Milliseconds kLongestRetry{1'000};
 // A stop that was accepted is asked again after so long: nobody else remembers it.
 constexpr Milliseconds kAskAgain{5'000};
+// How often the router's counters are read while a canary is analysed.
+constexpr Milliseconds kCountersEach{40};
 constexpr int kMostPasses = 64;
 
 Trouble TroubleOf(const Error& error, int attempts) {
@@ -84,6 +86,7 @@ bool EnvironmentRunner::Commit(Decision& decision, WallTime now) {
 
 void EnvironmentRunner::Run(WallTime now) {
   view_.settled.reset();
+  view_.counters.reset();
   bool asked = false;
   for (int pass = 0; pass < kMostPasses; ++pass) {
     wake_.reset();
@@ -101,6 +104,13 @@ void EnvironmentRunner::Run(WallTime now) {
       // An error is "could not look": not settled, and not a failure.
       if (auto settled = platform_.TopologySettled(state_.id)) view_.settled = *settled;
       tried = tried || view_.settled == true;
+    }
+    if (decision.ask_counters && now >= counters_asked_ + kCountersEach) {
+      counters_asked_ = now;
+      auto counters = platform_.Counters(state_.id);
+      view_.counters_error = counters ? "" : counters.error().Render();
+      if (counters) view_.counters = std::move(*counters);
+      tried = true;
     }
     if (!changed && !tried) break;
   }

@@ -72,6 +72,7 @@ class EnvironmentRunner {
   std::map<platform::InstanceId, Retry> starts_;
   std::map<platform::InstanceId, Retry> stops_;
   std::optional<WallTime> wake_;
+  WallTime counters_asked_{};
   bool waiting_for_router_ = false;
 };
 

@@ -23,6 +23,7 @@ enum class Phase {
   kStarting,
   kVerifying,
   kStepping,
+  kRolling,
   kStopping,
   kReplacing,
   kShifting,
@@ -35,6 +36,16 @@ std::string_view PhaseName(Phase phase);
 Result<Phase> ParsePhase(std::string_view name);
 
 enum class RolloutKind { kApply, kRollback };
+
+// What is known of a canary in the present step.
+struct Judgement {
+  // What the router had counted when the step began.
+  uint64_t canary_answered = 0;
+  uint64_t canary_errors = 0;
+  uint64_t baseline_answered = 0;
+  uint64_t baseline_errors = 0;
+  bool operator==(const Judgement&) const = default;
+};
 
 // The journalled passage from one revision to another.
 struct Rollout {
@@ -58,6 +69,9 @@ struct Rollout {
   bool advanced = false;                    // somebody said to go on from this step
   std::map<std::string, uint32_t> weights;  // by service: per mille of requests for the new fleet
   std::string paused;                       // by whom; empty: it is not
+  std::map<std::string, Judgement> judged;  // by canary that is analysed: in this step
+  std::string held;                         // why a step whose time is over is not left; empty: it is not
+  WallTime held_at{};                       // when that was found
   bool operator==(const Rollout&) const = default;
 };
 

@@ -16,6 +16,7 @@ Decision Decide(const EnvironmentState& state, const Desired& desired, const Vie
   decision.actions = ActionsOf(t);
   decision.finished = std::move(t.finished);
   decision.ask_settled = t.ask_settled;
+  decision.ask_counters = t.ask_counters;
   decision.wake = t.wake;
   if (t.changed) {
     Seal(t.next, std::move(t.events), now);

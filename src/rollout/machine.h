@@ -50,6 +50,9 @@ struct View {
   std::optional<platform::RouteTable> routes_tried;  // what `routes_trouble` is about
   std::optional<Trouble> routes_trouble;
   std::map<platform::InstanceId, Trouble> start_trouble;
+  // The router's counters, just read; unset: not asked, or (with `counters_error`) could not look.
+  std::optional<std::map<platform::FleetId, platform::FleetCounters>> counters;
+  std::string counters_error;
 };
 
 struct SetTopology {
@@ -73,6 +76,7 @@ struct Decision {
   std::vector<Rollout> finished;
   std::vector<Action> actions;   // in this order; those after one that failed may still be tried
   bool ask_settled = false;      // the next decision needs View::settled
+  bool ask_counters = false;     // the next decision wants View::counters anew
   std::optional<WallTime> wake;  // when time alone changes something
 };
 

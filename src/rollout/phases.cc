@@ -46,18 +46,6 @@ void MakeLive(EnvironmentState& state) {
   state.live[revision.number] = std::move(live);
 }
 
-// New instances of a fleet, as many as it shall have.
-uint32_t AddInstances(Transition& t, const platform::FleetId& id) {
-  FleetState& state = t.next.fleets[id];
-  const uint32_t count = CountOf(t.next, id);
-  for (uint32_t i = static_cast<uint32_t>(state.instances.size()); i < count; ++i) {
-    const uint64_t ordinal = t.next.next_ordinal++;
-    state.instances.push_back({.ordinal = ordinal, .asked = t.now, .since = t.now});
-    t.Record("instance.starting", {{"instance", platform::InstanceId(id, ordinal).Render()}});
-  }
-  return count;
-}
-
 // An instance of the service in another fleet than this one is still there, or may be.
 bool OthersLeft(const Transition& t, const platform::FleetId& fleet) {
   if (!t.view.looked || t.view.stale) return true;
@@ -82,6 +70,9 @@ bool Planned(Transition& t) {
   auto& limits = t.next.live.at(rollout.to).limits;
   limits.clear();
   for (const Replacement& replacement : ReplacementsOf(t.next)) limits[replacement.service] = 0;
+  // The first batch, as far as there may be more than the count: with it the new revision is proven.
+  for (const RollingService& service : RollingOf(t.next))
+    limits[service.service] = std::min(service.batch, service.surge);
   return Go(t, Phase::kPreparing, kPrepareLimit);
 }
 
@@ -240,6 +231,8 @@ void Switch(Transition& t) {
   }
   LiveRevision& target = state.live.at(to);
   target.role = Role::kActive;
+  // A first batch may have been all there are.
+  target.limits.clear();
   // Traffic first: what a warm revision lacks of the counts that `scale` has set is started now.
   for (const auto& [service, count] : state.overrides)
     if (target.replicas.contains(service)) target.replicas[service] = count;
@@ -293,6 +286,9 @@ void SwitchBack(Transition& t, uint64_t former, const std::string& reason) {
   state.live.at(state.rollout->to).role = Role::kCandidate;
   state.live.at(former).role = Role::kActive;
   state.active = former;
+  // Of a service that was rolled nothing old is left: its new instances serve until there is.
+  state.rollout->weights.clear();
+  for (const RollingService& service : RollingOf(state)) state.rollout->weights[service.service] = 1000;
   Fail(t, reason);
 }
 
@@ -339,7 +335,7 @@ bool Restored(Transition& t) {
 
 // Reverted when everything is as it was: routes, instances, and none of the candidate left.
 bool Reverting(Transition& t) {
-  if (!Restored(t) || !t.RoutesInEffect()) return false;
+  if (!Unroll(t) || !Restored(t) || !t.RoutesInEffect()) return false;
   const auto live = t.next.live.find(t.next.rollout->to);
   const bool left = live != t.next.live.end() && live->second.role == Role::kRetiring;
   if (left && !Late(t)) return false;
@@ -359,7 +355,26 @@ size_t CountReady(const Transition& t, const platform::FleetId& id) {
   return ready;
 }
 
+Milliseconds StartLimit(const plan::Fleet& fleet, uint32_t count) {
+  return kStartSlack + kStartSlackEach * count + fleet.spec.ready.deadline;
+}
+
+uint32_t AddInstances(Transition& t, const platform::FleetId& id) {
+  FleetState& state = t.next.fleets[id];
+  const uint32_t count = CountOf(t.next, id);
+  for (uint32_t i = static_cast<uint32_t>(state.instances.size()); i < count; ++i) {
+    const uint64_t ordinal = t.next.next_ordinal++;
+    state.instances.push_back({.ordinal = ordinal, .asked = t.now, .since = t.now});
+    t.Record("instance.starting", {{"instance", platform::InstanceId(id, ordinal).Render()}});
+  }
+  return count;
+}
+
 bool AfterSteps(Transition& t) {
+  return RollingOf(t.next).empty() ? AfterRolling(t) : Go(t, Phase::kRolling, kShiftLimit);
+}
+
+bool AfterRolling(Transition& t) {
   return ReplacementsOf(t.next).empty() ? Go(t, Phase::kShifting, kShiftLimit) : StopOld(t);
 }
 
@@ -429,6 +444,8 @@ bool Proceed(Transition& t) {
       return Verifying(t);
     case Phase::kStepping:
       return Stepping(t);
+    case Phase::kRolling:
+      return Rolling(t);
     case Phase::kStopping:
       return Stopping(t);
     case Phase::kReplacing:

@@ -36,7 +36,25 @@ size_t CountReady(const Transition& t, const platform::FleetId& id);
 // Begins the first step; false when there is none.
 bool BeginSteps(Transition& t);
 bool Stepping(Transition& t);
-// What follows the last step: the old instances of services that stop first, or the switch.
+// What the router's counters say of the present step.
+struct StepFinding {
+  bool failed = false;       // the rollout reverts
+  bool passed = false;       // every canary that is analysed keeps to what it has to
+  std::string inconclusive;  // why neither; empty as well: they were not read just now
+};
+StepFinding AnalyseStep(Transition& t, const plan::ShiftStep& step);
+// Adds instances to the fleet until it has as many as it shall have, and returns that number.
+uint32_t AddInstances(Transition& t, const platform::FleetId& id);
+// For new instances of the fleet to be ready: since the start of `count` of them.
+Milliseconds StartLimit(const plan::Fleet& fleet, uint32_t count);
+
+bool Rolling(Transition& t);
+// A revert: old instances come back, their share with them, then the new ones may go. False while they are
+// not.
+bool Unroll(Transition& t);
+// What follows the last batch.
+bool AfterRolling(Transition& t);
+// What follows the last step: batches, the old instances of services that stop first, or the switch.
 bool AfterSteps(Transition& t);
 
 }  // namespace ingot::rollout

@@ -122,6 +122,11 @@ class Life {
     shop.api_recreate = Chance(30);
     shop.web_canary = Chance(30);
     shop.api_canary = !shop.api_recreate && Chance(30);
+    shop.web_rolling = !shop.web_canary && Chance(40);
+    shop.api_rolling = !shop.api_recreate && !shop.api_canary && Chance(40);
+    shop.batch = 1 + random_() % 3;
+    shop.surge = random_() % 3;
+    if (Chance(40)) shop.analysis = definition::ResolvedAnalysis{{}, {}, 50, 9'990};
     shop.steps.clear();
     for (uint32_t percent = 5; percent < 100 && Chance(70); percent += 1 + random_() % 60)
       shop.steps.push_back({percent, Milliseconds(random_() % 1'000), false});
@@ -146,7 +151,9 @@ class Life {
   void Disturb() {
     const int ticks = static_cast<int>(random_() % 12);
     disturbed_ = false;
+    const uint64_t errors = Chance(20) ? 20 : 0;
     for (int i = 0; i < ticks; ++i) {
+      Count(errors);
       const Milliseconds next = world_.Tick();
       world_.clock.Advance(std::clamp(next, Milliseconds(1), Milliseconds(100)));
       if (weather_ > 0 && Chance(6)) {
@@ -173,11 +180,35 @@ class Life {
     }
   }
 
+  // Requests are answered by every fleet; of a hundred from a new one so many are errors.
+  void Count(uint64_t errors) {
+    const EnvironmentState* state = world_.controller->State(World::Local());
+    if (state == nullptr) return;
+    for (const auto& [id, fleet] : state->fleets) {
+      platform::FleetCounters& counters = world_.fake.counters()[id];
+      counters.answered += 100;
+      if (!fleet.proven) counters.errors_5xx += errors;
+    }
+    if (weather_ == 3 && Chance(2)) world_.fake.counters().clear();  // the router was started anew
+  }
+
   // No new faults; everything that goes on must come to its end.
   void Calm() {
     weather_ = 0;
     world_.fake.settle_takes = Milliseconds(0);
     (void)world_.Do(Resume{});
+    // Somebody decides what an analysis without requests cannot.
+    for (int i = 0; i < 8; ++i) {
+      (void)world_.Do(rollout::Advance{});
+      world_.Tick();
+      world_.clock.Advance(Milliseconds(1));
+    }
+    world_.RunUntil(
+        [&] {
+          Count(0);
+          return !world_.Busy();
+        },
+        Milliseconds(60'000));
     const auto running = [&] { return world_.Busy(); };
     for (const auto& [id, status] : std::map(world_.fake.instances()))
       if (status.state == InstanceState::kUnknown) {

@@ -119,6 +119,23 @@ Result<FleetState> FleetFromJson(const Json& json) {
   return fleet;
 }
 
+Json JudgementToJson(const Judgement& judgement) {
+  return JsonObject{{"canary_answered", judgement.canary_answered},
+                    {"canary_errors", judgement.canary_errors},
+                    {"baseline_answered", judgement.baseline_answered},
+                    {"baseline_errors", judgement.baseline_errors}};
+}
+
+Result<Judgement> JudgementFromJson(const Json& json) {
+  const JsonObject& object = *TRY(Object(json, "analysis"));
+  Judgement judgement;
+  judgement.canary_answered = TRY(Unsigned<uint64_t>(object, "canary_answered"));
+  judgement.canary_errors = TRY(Unsigned<uint64_t>(object, "canary_errors"));
+  judgement.baseline_answered = TRY(Unsigned<uint64_t>(object, "baseline_answered"));
+  judgement.baseline_errors = TRY(Unsigned<uint64_t>(object, "baseline_errors"));
+  return judgement;
+}
+
 Json DraftToJson(const audit::Draft& draft) {
   return JsonObject{{"key", draft.key},
                     {"environment", draft.environment},
@@ -143,6 +160,8 @@ Result<audit::Draft> DraftFromJson(const Json& json) {
 Json ToJson(const Rollout& rollout) {
   JsonObject entered;
   for (const auto& [phase, time] : rollout.entered) entered[phase] = RenderTime(time);
+  JsonObject judged;
+  for (const auto& [service, judgement] : rollout.judged) judged[service] = JudgementToJson(judgement);
   const auto time_or_null = [](const std::optional<WallTime>& time) {
     return time ? Json(RenderTime(*time)) : Json(nullptr);
   };
@@ -163,7 +182,10 @@ Json ToJson(const Rollout& rollout) {
                     {"step_in_effect", time_or_null(rollout.step_in_effect)},
                     {"advanced", rollout.advanced},
                     {"weights", Counts(rollout.weights)},
-                    {"paused", rollout.paused}};
+                    {"paused", rollout.paused},
+                    {"analysis", std::move(judged)},
+                    {"held", rollout.held},
+                    {"held_at", RenderTime(rollout.held_at)}};
 }
 
 Result<Rollout> RolloutFromJson(const Json& json) {
@@ -194,6 +216,11 @@ Result<Rollout> RolloutFromJson(const Json& json) {
   rollout.advanced = TRY(GetBool(object, "advanced"));
   rollout.weights = TRY(CountsFrom(object, "weights"));
   rollout.paused = TRY(GetString(object, "paused"));
+  if (!object.contains("analysis")) return rollout;
+  rollout.held = TRY(GetString(object, "held"));
+  rollout.held_at = TRY(Time(object, "held_at"));
+  for (const auto& member : *TRY(GetObject(object, "analysis")))
+    rollout.judged[std::string(member.key())] = TRY(JudgementFromJson(member.value()));
   return rollout;
 }
 

@@ -103,12 +103,13 @@ Json OtherFleets(const EnvironmentState& state, const View& view) {
 // What a rollout that does not move waits for, for people; empty: for nothing but its own work.
 std::string WaitsFor(const EnvironmentState& state) {
   const Rollout& rollout = *state.rollout;
-  if (rollout.phase > Phase::kStepping) return "";
+  if (rollout.phase > Phase::kRolling) return "";
   if (!rollout.paused.empty() && !rollout.advanced)
     return "`ingot rollout resume`: paused by " + rollout.paused;
   if (rollout.phase != Phase::kStepping || !rollout.step_in_effect || rollout.advanced) return "";
   const plan::ShiftStep step = StepsOf(state).at(rollout.step - 1);
   if (step.manual) return "`ingot rollout advance`";
+  if (!rollout.held.empty()) return "a conclusive analysis, or `ingot rollout advance`";
   return "the end of step " + std::to_string(rollout.step) + " at " +
          RenderTime(*rollout.step_in_effect + step.hold);
 }

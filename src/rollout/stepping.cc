@@ -5,6 +5,8 @@ namespace ingot::rollout {
 
 namespace {
 
+constexpr Milliseconds kHeldEach{10'000};
+
 bool EnterStep(Transition& t, const std::vector<plan::ShiftStep>& steps, uint32_t number) {
   Rollout& rollout = *t.next.rollout;
   const plan::ShiftStep& step = steps[number - 1];
@@ -12,6 +14,8 @@ bool EnterStep(Transition& t, const std::vector<plan::ShiftStep>& steps, uint32_
   rollout.step_since = t.now;
   rollout.step_in_effect.reset();
   rollout.advanced = false;
+  rollout.judged.clear();
+  rollout.held.clear();
   rollout.deadline = t.now + kShiftLimit;
   for (const auto& [service, percent] : step.percent) rollout.weights[service] = percent * 10;
   JsonObject detail = Describe(rollout);
@@ -37,6 +41,23 @@ bool Unwritten(Transition& t, const Verdict& verdict) {
       return Fail(t, "it was no longer ready when traffic was to be shifted: " + verdict.waiting);
   }
   return Late(t) && Fail(t, "traffic could not be shifted in time");
+}
+
+// The step is not left. Numbers that grow are not a journal step each.
+bool Hold(Transition& t, const std::string& why) {
+  Rollout& rollout = *t.next.rollout;
+  if (why.empty() || rollout.held == why || (!rollout.held.empty() && t.now < rollout.held_at + kHeldEach))
+    return false;
+  if (rollout.held.empty()) {
+    JsonObject detail = Describe(rollout);
+    detail["step"] = rollout.step;
+    detail["reason"] = why;
+    t.Record("rollout.held", std::move(detail));
+  }
+  rollout.held = why;
+  rollout.held_at = t.now;
+  t.changed = true;
+  return false;
 }
 
 }  // namespace
@@ -70,6 +91,8 @@ bool Stepping(Transition& t) {
   }
   const auto steps = StepsOf(t.next);
   const plan::ShiftStep& step = steps.at(rollout.step - 1);
+  const StepFinding finding = AnalyseStep(t, step);
+  if (finding.failed) return true;
   if (!rollout.advanced) {
     if (step.manual || !rollout.paused.empty()) return false;
     const WallTime over = *rollout.step_in_effect + step.hold;
@@ -79,6 +102,7 @@ bool Stepping(Transition& t) {
     }
     // What cannot be seen is not known to be well.
     if (!verdict.ready) return false;
+    if (!finding.passed) return Hold(t, finding.inconclusive);
   }
   if (rollout.step < steps.size()) return EnterStep(t, steps, rollout.step + 1);
   return AfterSteps(t);

@@ -11,6 +11,7 @@
 
 #include "platform/fake_platform.h"
 #include "rollout/controller.h"
+#include "rollout/transition.h"
 
 namespace ingot::rollout::testing {
 
@@ -28,8 +29,13 @@ struct Shop {
   std::string environment = "local";
   bool worker = false;        // with a worker that uses api
   bool api_recreate = false;  // api, and the worker, stop first
+  bool api_rolling = false;
+  bool web_rolling = false;
+  uint32_t batch = 1;
+  uint32_t surge = 1;
   bool web_canary = false;
   bool api_canary = false;
+  std::optional<definition::ResolvedAnalysis> analysis;  // of canaries
   std::vector<definition::ResolvedStep> steps{{10, Milliseconds(1'000), false},
                                               {50, Milliseconds(2'000), false}};
   bool operator==(const Shop&) const = default;
@@ -96,6 +102,8 @@ class WatchedPlatform final : public platform::Platform {
 
  private:
   void CheckAlone(const platform::InstanceId& id);
+  void CheckBatch(const EnvironmentState& before, const EnvironmentState& next, const RollingService& rolls,
+                  uint32_t limit);
   void CheckRoutes(const platform::EnvironmentId& id, const platform::RouteTable& routes);
   size_t Ready(const platform::FleetId& fleet);
   void Compare(const EnvironmentState& before, const EnvironmentState& next);

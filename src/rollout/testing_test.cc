@@ -48,11 +48,19 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   const auto make_canary = [&](definition::ResolvedService& service) {
     service.rollout.strategy = definition::Strategy::kCanary;
     service.rollout.steps = shop.steps;
+    service.rollout.analysis = shop.analysis;
   };
   if (shop.api_canary) make_canary(api);
+  const auto make_rolling = [&](definition::ResolvedService& service) {
+    service.rollout.strategy = definition::Strategy::kRolling;
+    service.rollout.batch = shop.batch;
+    service.rollout.surge = shop.surge;
+  };
+  if (shop.api_rolling) make_rolling(api);
   definition::ResolvedService web = Service("web", shop.web, shop.web_replicas, 8080, shop);
   web.uses = {{"api", false, api.ports, "", false}};
   if (shop.web_canary) make_canary(web);
+  if (shop.web_rolling) make_rolling(web);
   out.services = {api};
   if (shop.worker) {
     definition::ResolvedService worker = Service("mailer", shop.api, 1, 0, shop);
@@ -163,12 +171,18 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
         const plan::Fleet* fleet = next.RevisionOf(revision).FleetOf(service);
         return fleet != nullptr && fleet->rollout.strategy == definition::Strategy::kRecreate;
       };
-      const bool declared = next.rollout && (recreates(number) || recreates(next.rollout->to));
+      const std::vector<RollingService> rolling = RollingOf(next);
+      const auto rolls = std::find_if(rolling.begin(), rolling.end(),
+                                      [&](const RollingService& one) { return one.service == service; });
+      const bool declared =
+          rolls != rolling.end() || (next.rollout && (recreates(number) || recreates(next.rollout->to)));
+      if (rolls != rolling.end()) CheckBatch(before, next, *rolls, limit);
       if (!declared) violations.push_back("I2: limited though it does not stop first: " + service);
       const bool moving =
           next.rollout &&
-          (next.rollout->phase == Phase::kStopping || next.rollout->phase == Phase::kReplacing ||
-           next.rollout->phase == Phase::kShifting || next.rollout->phase == Phase::kReverting);
+          (next.rollout->phase == Phase::kRolling || next.rollout->phase == Phase::kStopping ||
+           next.rollout->phase == Phase::kReplacing || next.rollout->phase == Phase::kShifting ||
+           next.rollout->phase == Phase::kReverting);
       if (!moving) violations.push_back("I2: limited outside its rollout: " + service);
     }
   }
@@ -233,17 +247,42 @@ void WatchedPlatform::CheckRoutes(const platform::EnvironmentId& id, const platf
                     [&](const Replacement& replacement) { return replacement.service == fleet.service(); }) &&
         last.rollout->phase != Phase::kShifting)
       continue;
-    if (Ready(fleet) < CountOf(last, fleet))
+    // Of a service that rolls the next batch may be starting; the router has those that are ready.
+    const auto rolling = RollingOf(last);
+    const bool rolls = last.rollout &&
+                       (last.rollout->phase == Phase::kRolling || last.rollout->phase == Phase::kReverting) &&
+                       std::any_of(rolling.begin(), rolling.end(),
+                                   [&](const RollingService& one) { return one.after == fleet; });
+    if (Ready(fleet) < (rolls ? std::min(1u, CountOf(last, fleet)) : CountOf(last, fleet)))
       violations.push_back("I1: traffic to a fleet that is not ready: " + fleet.Render());
   }
   if (routes.step == 0) return;
   for (const auto& route : routes.outside) {
-    if (!route.split) continue;
+    if (!route.split || last.rollout->phase != Phase::kStepping) continue;
     const auto steps = StepsOf(last);
     if (last.rollout->step < 1 || last.rollout->step > steps.size() ||
         steps[last.rollout->step - 1].percent.at(route.fleet.service()) * 10 != route.split->per_mille)
       violations.push_back("canary: another share than its step's");
   }
+}
+
+// Rolling, within its stated surge: old instances are given up only as far as others can carry the traffic.
+void WatchedPlatform::CheckBatch(const EnvironmentState& before, const EnvironmentState& next,
+                                 const RollingService& rolls, uint32_t limit) {
+  if (before.rollout != next.rollout && !before.rollout) return;
+  const auto count = [&](const EnvironmentState& state, uint64_t revision) {
+    const auto& live = state.live.at(revision);
+    return live.replicas.at(rolls.service);
+  };
+  const auto& former = before.live.find(*next.rollout->from);
+  if (former == before.live.end()) return;
+  const auto had = former->second.limits.find(rolls.service);
+  if (had != former->second.limits.end() && had->second <= limit) return;  // not in this step
+  const uint32_t least = std::min(count(next, *next.rollout->from), count(next, next.rollout->to));
+  const uint32_t missing = rolls.batch > rolls.surge ? rolls.batch - rolls.surge : 0;
+  if (Ready(rolls.after) + limit + missing < least)
+    violations.push_back("rolling: only " + std::to_string(Ready(rolls.after)) + " new and " +
+                         std::to_string(limit) + " old ones of " + rolls.service);
 }
 
 Result<void> WatchedPlatform::ApplyRoutes(const platform::EnvironmentId& id,

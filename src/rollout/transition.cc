@@ -1,6 +1,7 @@
 #include "rollout/transition.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace ingot::rollout {
@@ -70,21 +71,46 @@ void BeginRevert(EnvironmentState& state, const std::string& reason, WallTime no
                  std::vector<audit::Draft>& events) {
   Rollout& rollout = *state.rollout;
   rollout.reason = reason;
-  rollout.weights.clear();
   rollout.paused.clear();
-  const uint64_t to = rollout.to;
-  const auto warm_until = rollout.warm_until;
-  const std::vector<Replacement> replacements = ReplacementsOf(state);
-  Enter(state, Phase::kReverting, now, Milliseconds(60'000), events);
-  const auto live = state.live.find(to);
-  if (live == state.live.end() || live->second.role != Role::kCandidate) return;
-  if (warm_until) {
-    live->second.role = Role::kWarm;
-    live->second.until = *warm_until;
-    for (const Replacement& replacement : replacements) live->second.limits[replacement.service] = 0;
-  } else {
-    BeginRetiring(state, to, now, events);
+  rollout.held.clear();
+  // Of a service that rolls the old instances have to be back before the new ones go: until then those keep
+  // their share.
+  std::set<std::string> rolling;
+  for (const RollingService& service : RollingOf(state)) {
+    rolling.insert(service.service);
+    state.live.at(*rollout.from).limits.erase(service.service);
   }
+  std::erase_if(rollout.weights,
+                [&](const auto& entry) { return entry.second == 0 || !rolling.contains(entry.first); });
+  Enter(state, Phase::kReverting, now, Milliseconds(60'000), events);
+  if (rollout.weights.empty()) LetGo(state, now, events);
+}
+
+void LetGo(EnvironmentState& state, WallTime now, std::vector<audit::Draft>& events) {
+  const Rollout& rollout = *state.rollout;
+  const auto live = state.live.find(rollout.to);
+  if (live == state.live.end() || live->second.role != Role::kCandidate) return;
+  if (!rollout.warm_until) return BeginRetiring(state, rollout.to, now, events);
+  live->second.role = Role::kWarm;
+  live->second.until = *rollout.warm_until;
+  for (const Replacement& replacement : ReplacementsOf(state)) live->second.limits[replacement.service] = 0;
+  for (const RollingService& service : RollingOf(state)) live->second.limits[service.service] = 0;
+}
+
+std::vector<RollingService> RollingOf(const EnvironmentState& state) {
+  std::vector<RollingService> out;
+  if (!state.rollout || !state.rollout->from || !state.live.contains(*state.rollout->from)) return out;
+  const plan::Revision& from = state.RevisionOf(*state.rollout->from);
+  const plan::Revision& to = state.RevisionOf(state.rollout->to);
+  for (const plan::Fleet& after : to.fleets) {
+    const plan::Fleet* before = from.FleetOf(after.spec.id.service());
+    if (before == nullptr) continue;
+    const plan::Fleet& newer = state.rollout->kind == RolloutKind::kApply ? after : *before;
+    if (plan::Rolls(*before, after, newer))
+      out.push_back({after.spec.id.service(), before->spec.id, after.spec.id,
+                     std::max(newer.rollout.batch, 1u), newer.rollout.surge});
+  }
+  return out;
 }
 
 std::vector<Replacement> ReplacementsOf(const EnvironmentState& state) {

@@ -37,6 +37,18 @@ struct Replacement {
 };
 // Of the rollout in progress: `before` is the fleet of `from`.
 std::vector<Replacement> ReplacementsOf(const EnvironmentState& state);
+// A service whose old instances make room for its new ones in batches.
+struct RollingService {
+  std::string service;
+  platform::FleetId before;
+  platform::FleetId after;
+  uint32_t batch = 1;
+  uint32_t surge = 0;
+};
+// Of the rollout in progress; `before` is the fleet of `from`, which is live.
+std::vector<RollingService> RollingOf(const EnvironmentState& state);
+// The rollout that reverts has nothing more to do with its target: it retires, or is warm again.
+void LetGo(EnvironmentState& state, WallTime now, std::vector<audit::Draft>& events);
 // Forgets desired instances of fleets that no active, candidate or warm revision has, and revisions that are
 // no longer live.
 void Prune(EnvironmentState& state);
@@ -54,6 +66,7 @@ struct Transition {
   std::optional<WallTime> wake{};
   bool changed = false;
   bool ask_settled = false;
+  bool ask_counters = false;
   Desired desired{};  // of `next`, when it is not stale
   bool stale = false;
 

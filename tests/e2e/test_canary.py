@@ -1,4 +1,4 @@
-"""Canaries through the real HAProxy, under load: shares, stickiness, a person's words, kills, failures."""
+"""Canaries and rolling releases through the real HAProxy, under load: shares, stickiness, words, kills, failures."""
 import http.client
 import signal
 import time
@@ -164,3 +164,85 @@ def test_a_canary_that_dies_is_taken_back_and_nothing_is_lost(served):
     assert shares(served, 50) == {"one": 50}
     time.sleep(0.1)
     assert [i["state"] for i in served.instances("web")] == ["ready", "ready"]
+
+
+def test_a_canary_with_errors_is_found_and_taken_back_with_the_numbers(served):
+    served.one_service(revision="two", env="ERRORS_PER_MILLE: 50", rollout=canary(
+        "{ weight: 50%, for: 1m }, { weight: 100% }", ", analysis: {}"))
+    with served.load(rate=1000) as load:
+        done = Applying(served).end()
+        assert done.code == 5, done
+        reason = done.json()["rollout"]["reason"]
+        assert "analysis of web failed in step 1: errors: " in reason and "evidence" in reason, reason
+    # Nobody got an error but from the canary's own application.
+    assert list(load.result["failed_by"]) == ["two"], load.result
+    assert load.result["failed"] == load.result["failed_by"]["two"], load.result
+    assert shares(served, 50) == {"one": 50}
+    events = [__import__("json").loads(line) for line in served.ok("events", "--json").out.splitlines()]
+    tests = [event["detail"]["tests"] for event in events if event["kind"] == "rollout.analysis"]
+    assert len(tests) == 1 and tests[0][0]["outcome"] == "failure" and tests[0][0]["metric"] == "errors", tests
+
+
+def test_a_slow_canary_is_found(served):
+    served.one_service(revision="two", env="DELAY_MS: 60", rollout=canary(
+        "{ weight: 50%, for: 1m }, { weight: 100% }", ', analysis: { p90: "< 30ms" }'))
+    with served.load(rate=200) as load:
+        done = Applying(served).end()
+    assert done.code == 5 and "p90: " in done.json()["rollout"]["reason"], done
+    assert load.result["failed"] == 0, load.result
+
+
+def test_a_good_canary_passes_and_one_without_requests_is_held(served):
+    good = canary("{ weight: 50%, for: 300ms }, { weight: 100% }",
+                  ', analysis: { error_rate: "< 5%", p99: "< 500ms", min_requests: 40 }')
+    served.one_service(revision="two", rollout=good)
+    with served.load(rate=500) as load:
+        assert Applying(served).end().code == 0
+    assert load.result["failed"] == 0, load.result
+    served.one_service(revision="three", rollout=good)
+    applying = Applying(served)
+    wait_for("held", lambda: rollout(served)["rollout"]["held"])
+    text = served.ok("rollout", "status").out
+    assert "too few requests to tell: 0 of at least 40" in text and "a conclusive analysis" in text, text
+    served.ok("rollout", "advance")
+    assert applying.end().code == 0
+
+
+ROLLING = "{ strategy: rolling, batch: 1, surge: 1, drain: 2s }"
+
+
+def test_rolling_replaces_batch_by_batch_back_and_forth_and_loses_nothing(served):
+    served.one_service(replicas=3, rollout=ROLLING)
+    served.apply()
+    most = 0
+    with served.load(rate=500) as load:
+        served.one_service(revision="two", replicas=3, rollout=ROLLING)
+        assert "rolling: 1 at a time, at most 1 beyond the count" in served.ok("plan").out
+        applying = Applying(served)
+        while applying.thread.is_alive():
+            status = served.status()
+            live = sum(len(fleet["instances"]) for fleet in status["services"] + status["fleets"])
+            most = max(most, live)
+        assert applying.end().code == 0
+        wait_for("the old ones are gone", lambda: not served.status()["fleets"] or
+                 all(not fleet["instances"] for fleet in served.status()["fleets"]))
+        served.ok("rollback")
+    assert load.result["failed"] == 0, load.result
+    assert most <= 4, most
+    assert {"one", "two"} <= set(load.result["seen"])
+    assert shares(served, 50) == {"one": 50}
+
+
+def test_a_rolling_release_that_fails_halfway_is_taken_back_and_loses_nothing(served):
+    served.one_service(replicas=3, rollout=ROLLING)
+    served.apply()
+    served.one_service(revision="two", replicas=3, rollout=ROLLING)
+    with served.load(rate=500) as load:
+        applying = Applying(served)
+        wait_for("a batch", lambda: (rollout(served)["rollout"] or {}).get("weights", {}).get("web", 0) >= 500)
+        served.run("rollout", "abort")
+        assert applying.end().code in (0, 5)
+    assert load.result["failed"] == 0, load.result
+    if applying.done.code == 5:
+        assert shares(served, 50) == {"one": 50}
+        assert len(served.instances("web", "ready")) == 3

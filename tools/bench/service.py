@@ -13,9 +13,9 @@ services:
     image: app
     replicas: {replicas}
     port: 8080
-    environment: {{ REVISION: "{revision}", LISTEN_AFTER_MS: "{listen_after_ms}" }}
+    environment: {{ REVISION: "{revision}", LISTEN_AFTER_MS: "{listen_after_ms}"{env} }}
     health: {{ ready: {{ http: /healthz, deadline: 10s }} }}
-    rollout: {{ keep_old: {keep_old}, drain: 2s }}
+    rollout: {{ keep_old: {keep_old}, drain: 2s{rollout} }}
 routes:
   - {{ listen: "127.0.0.1:@PORT@", to: web }}
 """
@@ -24,7 +24,8 @@ routes:
 class Service:
     def __init__(self, host, **settings):
         self.host = host
-        self.settings = {"replicas": 2, "revision": "r0", "listen_after_ms": 0, "keep_old": "10s", **settings}
+        self.settings = {"replicas": 2, "revision": "r0", "listen_after_ms": 0, "keep_old": "10s", "env": "", "rollout": "",
+                         **settings}
         self.page("first")
         self.define()
 
