@@ -6,19 +6,18 @@ namespace ingot::definition {
 
 const std::vector<std::string>& EventNames() {
   static const std::vector<std::string> names = {
-      "certificate.refused",
-      "certificate.renewed",
-      "environment.destroyed", "environment.destroying", "image.promoted",    "image.tagged",
-      "instance.lost",         "instance.ready",         "instance.starting", "instance.stopping",
-      "notify.failed",         "registry.blob_deleted",  "registry.deleted",  "registry.pushed",
-      "registry.untagged",     "revision.created",       "revision.keep_old", "revision.retired",
-      "revision.retiring",     "rollout.advanced",       "rollout.baking",    "rollout.completed",
-      "rollout.paused",        "rollout.planned",        "rollout.preparing", "rollout.replacing",
-      "rollout.resumed",       "rollout.reverted",       "rollout.reverting", "rollout.shifting",
-      "rollout.starting",      "rollout.step",           "rollout.stepping",  "rollout.stopping",
-      "rollout.verifying",     "service.degraded",       "service.recovered", "service.scaled",
-      "store.collected",       "store.damaged",          "store.lost",        "store.repaired",
-      "store.unknown",
+      "certificate.refused", "certificate.renewed", "environment.destroyed", "environment.destroying",
+      "image.promoted",      "image.tagged",        "instance.lost",         "instance.ready",
+      "instance.starting",   "instance.stopping",   "notify.failed",         "registry.blob_deleted",
+      "registry.deleted",    "registry.pushed",     "registry.untagged",     "revision.created",
+      "revision.keep_old",   "revision.retired",    "revision.retiring",     "rollout.advanced",
+      "rollout.analysis",    "rollout.baking",      "rollout.batch",         "rollout.completed",
+      "rollout.held",        "rollout.paused",      "rollout.planned",       "rollout.preparing",
+      "rollout.replacing",   "rollout.resumed",     "rollout.reverted",      "rollout.reverting",
+      "rollout.rolling",     "rollout.shifting",    "rollout.starting",      "rollout.step",
+      "rollout.stepping",    "rollout.stopping",    "rollout.verifying",     "service.degraded",
+      "service.recovered",   "service.scaled",      "store.collected",       "store.damaged",
+      "store.lost",          "store.repaired",      "store.unknown",
   };
   return names;
 }
