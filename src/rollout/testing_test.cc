@@ -239,8 +239,8 @@ void WatchedPlatform::CheckRoutes(const platform::EnvironmentId& id, const platf
       violations.push_back("I1: traffic to a fleet that shall not exist: " + fleet.Render());
       continue;
     }
-    // Going back to what served before needs no gate: it is what served before.
-    if (!switches || desired->second.proven) continue;
+    // Going back to what served before needs no gate, nor does what has its share already.
+    if (!switches || desired->second.proven || had.contains(fleet)) continue;
     // Until it is there a service that stops first answers nothing.
     const auto replacements = ReplacementsOf(last);
     if (std::any_of(replacements.begin(), replacements.end(),
