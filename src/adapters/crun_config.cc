@@ -153,6 +153,10 @@ JsonObject ProcessObject(const CrunConfig& config) {
 
 }  // namespace
 
+std::vector<std::string> InstanceFiles() {
+  return {"/etc/hosts", "/etc/resolv.conf", "/etc/hostname"};
+}
+
 std::vector<std::string> MountPoints(const CrunConfig& config) {
   std::vector<std::string> out = {"/proc", "/dev", "/sys"};
   for (const platform::Scratch& scratch : config.scratch) out.push_back(scratch.path);

@@ -41,6 +41,9 @@ struct CrunConfig {
 std::vector<std::string> MountPoints(const CrunConfig& config);
 Json RenderCrunConfig(const CrunConfig& config);
 
+// The files that every instance has of its own, instead of its image's.
+std::vector<std::string> InstanceFiles();
+
 // Docker's default set, for build steps.
 const std::vector<std::string>& BuildCapabilities();
 

@@ -308,10 +308,11 @@ class CrunRuntime::Impl {
     RootOptions options;
     options.directories = MountPoints(config);
     if (!spec.secrets.empty()) options.directories.push_back("/run/secrets");
-    options.files = {
-        {"/etc/hosts", HostsFile(spec)},
-        {"/etc/resolv.conf", "# No name service: what this instance uses stands in /etc/hosts.\n"},
-        {"/etc/hostname", config.hostname + "\n"}};
+    const std::string contents[] = {HostsFile(spec),
+                                    "# No name service: what this instance uses stands in /etc/hosts.\n",
+                                    config.hostname + "\n"};
+    for (const std::string& path : InstanceFiles())
+      options.files.emplace_back(path, contents[options.files.size()]);
     options.staging = bundle / "rootfs";
     InstanceRoot root = TRY(MakeRoot(spec.root, spec.ids, spec.process.user, options));
     config.user = root.user;

@@ -1,6 +1,7 @@
 #include "store/verify.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "app/open_store.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
+#include "app/verify_instance.h"
 #include "base/units.h"
 
 namespace ingot::app {
@@ -37,15 +39,42 @@ JsonArray RepairedJson(const std::vector<Repaired>& repaired) {
   return array;
 }
 
+// What the names on the command line mean: images, instances, and images of instances.
+struct Verified {
+  std::vector<oci::Digest> images;  // empty: all
+  std::vector<ListedInstance> instances;
+};
+
+Result<Verified> FindNamed(const Layout& layout, store::Store& store, const std::vector<std::string>& names) {
+  Verified found;
+  for (const std::string& name : names) {
+    auto digest = FindImage(store, name);
+    if (digest) {
+      found.images.push_back(*digest);
+      continue;
+    }
+    if (digest.error().code() != Code::kNotFound) return std::move(digest).error();
+    auto all = ListInstances(layout);
+    if (!all)
+      return Error(Code::kNotFound,
+                   digest.error().message() + "; and of instances nothing is known: " + all.error().Render());
+    for (ListedInstance& instance : TRY(FindInstances(*all, name))) {
+      found.images.push_back(instance.image);
+      found.instances.push_back(std::move(instance));
+    }
+  }
+  std::sort(found.images.begin(), found.images.end());
+  found.images.erase(std::unique(found.images.begin(), found.images.end()), found.images.end());
+  return found;
+}
+
 int VerifyImages(Invocation& invocation, const std::vector<std::string>& names, bool repair) {
   auto opened = OpenExistingStore(invocation.layout());
   if (!opened) return Report(invocation, opened.error());
   store::VerifyOptions options;
-  for (const std::string& name : names) {
-    auto digest = FindImage(*opened->store, name);
-    if (!digest) return Report(invocation, digest.error());
-    options.images.push_back(*digest);
-  }
+  auto named = FindNamed(invocation.layout(), *opened->store, names);
+  if (!named) return Report(invocation, named.error());
+  options.images = named->images;
   Progress progress(invocation.json);
   options.progress = [&](uint64_t done, uint64_t total) {
     progress.Live("verifying " + RenderSize(done) + " of " + RenderSize(total));
@@ -64,6 +93,17 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names, 
     progress.Clear();
     if (!report) return Report(invocation, report.error());
   }
+  std::vector<VerifiedInstance> instances;
+  bool ok = report->ok();
+  for (const ListedInstance& instance : named->instances) {
+    instances.push_back(
+        VerifyInstance(invocation.layout(), *opened->store, instance, [&](uint64_t done, uint64_t total) {
+          progress.Live("verifying " + instance.id.Short() + ": " + RenderSize(done) + " of " +
+                        RenderSize(total));
+        }));
+    ok = ok && instances.back().root.ok();
+  }
+  progress.Clear();
   auto lost = LookAtLost(invocation.layout(), *opened->store);
   if (!lost) return Report(invocation, lost.error());
   const double ms =
@@ -81,7 +121,9 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names, 
                                     {"message", problem.message},
                                     {"images", std::move(images)}});
     }
-    PrintJson(JsonObject{{"ok", report->ok()},
+    JsonArray instances_json;
+    for (const VerifiedInstance& verified : instances) instances_json.push_back(ToJson(verified));
+    PrintJson(JsonObject{{"ok", ok},
                          {"missing", report->Count(store::ProblemKind::kMissing)},
                          {"damaged", report->Count(store::ProblemKind::kDamaged)},
                          {"unknown", report->Count(store::ProblemKind::kUnreadable)},
@@ -94,8 +136,9 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names, 
                          {"kernel_enforced", verity},
                          {"problems", std::move(problems)},
                          {"repaired", RepairedJson(repaired)},
+                         {"instances", std::move(instances_json)},
                          {"lost", ToJson(*lost)}});
-    return report->ok() ? kDone : kFailed;
+    return ok ? kDone : kFailed;
   }
   for (const Repaired& thing : repaired)
     std::printf("%s %s %s: %s\n", Paint(Colour::kGreen, "repaired").c_str(),
@@ -109,6 +152,7 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names, 
                 Paint(Colour::kRed, store::ProblemKindName(problem.kind)).c_str(),
                 std::string(store::ThingKindName(problem.thing)).c_str(), problem.name.c_str(),
                 problem.message.c_str(), problem.images.size());
+  for (const VerifiedInstance& verified : instances) std::printf("%s", RenderVerified(verified).c_str());
   std::printf("%llu images, %llu layers, %llu objects, %s read in %s: %s\n",
               static_cast<unsigned long long>(report->images),
               static_cast<unsigned long long>(report->layers),
@@ -120,7 +164,7 @@ int VerifyImages(Invocation& invocation, const std::vector<std::string>& names, 
     std::printf(
         "%s this filesystem has no fs-verity: a change is found by this command, not refused by the kernel\n",
         Paint(Colour::kYellow, "note:").c_str());
-  return report->ok() ? kDone : kFailed;
+  return ok ? kDone : kFailed;
 }
 
 }  // namespace
@@ -129,13 +173,14 @@ void AddVerify(CLI::App& app, Invocation& invocation) {
   auto names = std::make_shared<std::vector<std::string>>();
   auto repair = std::make_shared<bool>(false);
   CLI::App* verb =
-      AddVerb(app, invocation, "verify", "recompute every digest that images rest on",
+      AddVerb(app, invocation, "verify", "recompute every digest that images and instances rest on",
               [&invocation, names, repair] { return VerifyImages(invocation, *names, *repair); });
   verb->add_flag(
       "--repair", *repair,
       "set damaged things aside and bring them back: from this store, the registry they came from, or "
       "by building again from the ingot.yaml here");
-  verb->add_option("image", *names, "images (default: all)");
+  verb->add_option("what", *names,
+                   "images, instances (web-17, shop/local/web-17) or services (default: all images)");
 }
 
 }  // namespace ingot::app

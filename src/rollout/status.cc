@@ -89,10 +89,12 @@ Json OtherFleets(const EnvironmentState& state, const View& view) {
   for (const auto& [id, number] : others) {
     const auto found = state.fleets.find(id);
     const FleetState* desired = found == state.fleets.end() ? nullptr : &found->second;
+    const plan::Fleet* fleet = state.RevisionOf(number).Find(id);
     out.push_back(JsonObject{{"service", id.service()},
                              {"revision", number},
                              {"role", RoleName(state.live.at(number).role)},
                              {"fleet", id.Render()},
+                             {"image", fleet->spec.image.Render()},
                              {"desired", desired == nullptr ? size_t{0} : desired->instances.size()},
                              {"ready", view.looked ? Json(Ready(desired, id, view)) : Json(nullptr)},
                              {"instances", Instances(desired, id, view)}});
