@@ -32,7 +32,8 @@ class Collection {
   Result<Collected> Run() {
     TRY(FindTemporary());
     TRY(options_.dry_run ? store_.catalog().Read([&](const CatalogRows& rows) { return Plan(rows); })
-                         : Exclusive([&](CatalogRows& rows) { return RemoveRows(rows); }));
+                         : RemoveRows());
+    TRY(RemoveTemporary());
     // Outside any transaction: this reads every sealed layer.
     TRY(MarkRows());
     TRY(ListFiles());
@@ -91,26 +92,26 @@ class Collection {
     }
     for (const Layer& layer : TRY(rows.ListLayers()))
       if (rows_.layers.contains(layer.id)) layers_.push_back(layer.id);
-    TRY(Explain(rows));
-    TRY(needed_.AddRepositories(rows, options_.without));
-    return RemoveTemporary();
+    TRY(NameGoing(rows));
+    for (const ImageRow& image : going_) Explain(image);
+    return needed_.AddRepositories(rows, options_.without);
   }
 
-  // Which images go, by name and reason; newest first.
-  Result<void> Explain(const CatalogRows& rows) {
-    std::map<oci::Digest, std::vector<std::string>> names;
+  // Names of images that go, which go with them; and their order: newest first.
+  Result<void> NameGoing(const CatalogRows& rows) {
+    names_.clear();
     for (const NamedImage& image : TRY(rows.ListNamedImages()))
-      names[image.digest].push_back(image.repository);
+      names_[image.digest].push_back(image.repository);
     std::stable_sort(going_.begin(), going_.end(),
                      [](const ImageRow& a, const ImageRow& b) { return a.created > b.created; });
-    for (const ImageRow& image : going_) {
-      RemovedImage removed{image.digest, names[image.digest], 0, rows_.reasons[image.digest]};
-      if (removed.reason.empty())
-        removed.reason = "no tag, channel, revision, running work or build step used within " +
-                         RenderDuration(options_.keep_cache) + " names it";
-      collected_.removed.push_back(std::move(removed));
-    }
     return {};
+  }
+  void Explain(const ImageRow& image) {
+    RemovedImage removed{image.digest, names_[image.digest], 0, rows_.reasons[image.digest]};
+    if (removed.reason.empty())
+      removed.reason = "no tag, channel, revision, running work or build step used within " +
+                       RenderDuration(options_.keep_cache) + " names it";
+    collected_.removed.push_back(std::move(removed));
   }
 
   // Of a dry run: what each image would free.
@@ -154,30 +155,73 @@ class Collection {
     return {};
   }
 
-  // First the rows, then the files: a crash in between leaves files without a row.
-  Result<void> RemoveRows(CatalogRows& rows) {
+  // First the rows, then the files: a crash in between leaves files without a row. What goes is found beside
+  // others; it is removed in batches, each of which looks again when anything has changed meanwhile.
+  Result<void> RemoveRows() {
+    TRY(store_.catalog().Read([&](const CatalogRows& rows) -> Result<void> {
+      std::vector<LeaseRow> dead;
+      {
+        const Fd lock = TRY(claims_.LockOut());
+        TRY(ReadClaims(rows, dead));
+      }
+      return FindGoing(rows);
+    }));
+    bool more = true;
+    while (more)
+      TRY(Exclusive([&](CatalogRows& rows) -> Result<void> {
+        more = TRY(RemoveSomeRows(rows));
+        return {};
+      }));
+    // Whatever comes after this is seen by the batches of files.
+    return store_.catalog().Read([&](const CatalogRows& rows) { return ListRows(rows); });
+  }
+
+  Result<void> FindGoing(const CatalogRows& rows) {
+    rows_ = TRY(NeededRows::Find(rows, needed_.claimed(), clock_.Now() - options_.keep_cache, options_.rules,
+                                 clock_.Now()));
+    going_cache_.clear();
+    going_.clear();
+    going_layers_.clear();
+    for (const CacheEntry& entry : TRY(rows.ListCache()))
+      if (!rows_.cache.contains(entry.key)) going_cache_.push_back(entry.key);
+    for (const ImageRow& image : TRY(rows.ListImages()))
+      if (!rows_.images.contains(image.digest)) going_.push_back(image);
+    for (const Layer& layer : TRY(rows.ListLayers()))
+      if (!rows_.layers.contains(layer.id)) going_layers_.push_back(layer.id);
+    TRY(NameGoing(rows));
+    // They are taken from the end.
+    std::reverse(going_.begin(), going_.end());
+    generation_ = TRY(rows.Generation());
+    return {};
+  }
+
+  // Those that refer to others go first, so that nothing dangles in between. True: there may be more.
+  Result<bool> RemoveSomeRows(CatalogRows& rows) {
     std::vector<LeaseRow> dead;
     TRY(ReadClaims(rows, dead));
     for (const LeaseRow& lease : dead) TRY(rows.RemoveLease(lease.id));
-    collected_.leases = dead.size();
-    rows_ = TRY(NeededRows::Find(rows, needed_.claimed(), clock_.Now() - options_.keep_cache, options_.rules,
-                                 clock_.Now()));
-    for (const CacheEntry& entry : TRY(rows.ListCache())) {
-      if (!rows_.cache.contains(entry.key)) collected_.cache_entries += TRY(rows.RemoveCache(entry.key));
+    collected_.leases += dead.size();
+    if (TRY(rows.Generation()) != generation_ || !claims_.added().empty()) TRY(FindGoing(rows));
+    size_t left = std::max<size_t>(options_.batch / 4, 1);
+    for (; left > 0 && !going_cache_.empty(); --left) {
+      collected_.cache_entries += TRY(rows.RemoveCache(going_cache_.back()));
+      going_cache_.pop_back();
     }
-    for (const ImageRow& image : TRY(rows.ListImages())) {
-      if (!rows_.images.contains(image.digest)) going_.push_back(image);
+    for (; left > 0 && !going_.empty(); --left) {
+      Explain(going_.back());
+      collected_.images += TRY(rows.RemoveImage(going_.back().digest));
+      going_.pop_back();
     }
-    TRY(Explain(rows));
-    for (const ImageRow& image : going_) collected_.images += TRY(rows.RemoveImage(image.digest));
-    for (const Layer& layer : TRY(rows.ListLayers()))
-      if (!rows_.layers.contains(layer.id)) TRY(rows.RemoveLayer(layer.id));
-    TRY(ListRows(rows));
-    return RemoveTemporary();
+    for (; left > 0 && !going_layers_.empty(); --left) {
+      TRY(rows.RemoveLayer(going_layers_.back()));
+      going_layers_.pop_back();
+    }
+    generation_ = TRY(rows.Generation());
+    return left == 0;
   }
 
-  // Every row that there is now must keep its files, also one that came after RemoveRows and that nothing
-  // names yet.
+  // Every row that there is must keep its files, also one that came after RemoveRows and that nothing names
+  // yet.
   Result<void> ListRows(const CatalogRows& rows) {
     images_.clear();
     layers_.clear();
@@ -253,9 +297,20 @@ class Collection {
         for (size_t i = begin; i < end; ++i) TRY(Count(garbage_[i]));
         continue;
       }
+      TRY(Refresh());
       TRY(Exclusive([&](CatalogRows& rows) { return SweepBatch(rows, begin, end); }));
     }
     return {};
+  }
+
+  // What has come is looked into before anybody is locked out, so that little is left to look at then.
+  Result<void> Refresh() {
+    bool changed = false;
+    TRY(store_.catalog().Read([&](const CatalogRows& rows) -> Result<void> {
+      changed = TRY(rows.Generation()) != generation_;
+      return changed ? ListRows(rows) : Result<void>();
+    }));
+    return changed ? MarkRows() : Result<void>();
   }
 
   Result<void> SweepBatch(const CatalogRows& rows, size_t begin, size_t end) {
@@ -334,6 +389,9 @@ class Collection {
   NeededFiles needed_;
   NeededRows rows_;
   std::vector<ImageRow> going_;
+  std::vector<std::string> going_cache_;
+  std::vector<LayerId> going_layers_;
+  std::map<oci::Digest, std::vector<std::string>> names_;
   std::set<std::string> live_;  // sessions
   int64_t generation_ = -1;
   std::vector<oci::Digest> images_;

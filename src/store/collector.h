@@ -21,7 +21,8 @@ namespace ingot::store {
 struct CollectOptions {
   bool dry_run = false;
   Milliseconds keep_cache = std::chrono::hours(24 * 7);
-  // How many files are unlinked in one transaction: how long importers may wait (some milliseconds).
+  // How many files are unlinked in one transaction, and four times as many as rows that are removed: how long
+  // importers may wait (some milliseconds).
   size_t batch = 256;
   // The host's rules; those of projects are in the catalog.
   std::vector<RetentionRule> rules = {};
