@@ -1,12 +1,17 @@
 # INGOT_SANITIZE: empty, "address,undefined" or "thread".
 set(INGOT_SANITIZE "" CACHE STRING "sanitizers to build with")
+option(INGOT_FUZZ "the fuzzers of tests/fuzz; clang only" OFF)
 add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough -Werror
                     -fno-omit-frame-pointer -ffunction-sections -fdata-sections)
 if(INGOT_SANITIZE)
   add_compile_options(-fsanitize=${INGOT_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${INGOT_SANITIZE})
+  if(INGOT_FUZZ)
+    # Every library tells the fuzzer which of its branches were taken. clang's -Wshadow takes fields in lambdas, too.
+    add_compile_options(-fsanitize=fuzzer-no-link -Wno-shadow)
+  endif()
   # g++ 12 reports false maybe-uninitialized and similar under the sanitizers' instrumentation.
-  add_compile_options(-Wno-maybe-uninitialized)
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   if(INGOT_SANITIZE STREQUAL "thread")
     add_compile_options(-Wno-tsan) # Asio has a fence that it does not understand
   endif()
@@ -19,7 +24,7 @@ endif()
 # `dev` compiles each file on its own, for quick rebuilds and clang-tidy.
 if(CMAKE_UNITY_BUILD)
   # Both are told of sources as if they were headers: a class in an unnamed namespace; {.a = 1} of an aggregate.
-  add_compile_options(-Wno-subobject-linkage -Wno-missing-field-initializers)
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage> -Wno-missing-field-initializers)
 endif()
 
 find_program(INGOT_CCACHE ccache)

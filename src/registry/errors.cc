@@ -19,12 +19,22 @@ constexpr CodeRow kCodeRows[] = {
     {"UNSUPPORTED", 405},      {"TOOMANYREQUESTS", 429},
 };
 
+constexpr size_t kMostMessageBytes = 1000;
+
+// A message may quote what a client has sent, and that need not be text.
+std::string Printable(std::string_view message) {
+  std::string text(message.substr(0, kMostMessageBytes));
+  for (char& c : text)
+    if (c < ' ' || c > '~') c = c == '\n' ? ' ' : '?';
+  return text;
+}
+
 Response ErrorDocument(int status, std::string_view code, std::string_view message) {
   Response response;
   response.status = status;
   response.With("Content-Type", "application/json");
-  response.text =
-      RenderJson(JsonObject{{"errors", JsonArray{JsonObject{{"code", code}, {"message", message}}}}});
+  response.text = RenderJson(
+      JsonObject{{"errors", JsonArray{JsonObject{{"code", code}, {"message", Printable(message)}}}}});
   return response;
 }
 
