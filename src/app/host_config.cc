@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "app/problems.h"
 #include "app/terminal.h"
 #include "definition/yaml.h"
 
@@ -69,19 +70,7 @@ int ValidateHost(const Invocation& invocation, const std::string& named) {
     return kDone;
   }
   if (!parsed) return Report(invocation, parsed.error());
-  if (invocation.json) {
-    JsonArray problems;
-    for (const definition::Problem& problem : parsed->problems)
-      problems.push_back(JsonObject{{"file", problem.file},
-                                    {"line", problem.line},
-                                    {"column", problem.column},
-                                    {"message", problem.message}});
-    PrintJson(JsonObject{{"valid", parsed->host.has_value()}, {"problems", std::move(problems)}});
-    return parsed->host ? kDone : kUsage;
-  }
-  for (const definition::Problem& problem : parsed->problems)
-    std::fprintf(stderr, "%s %s\n", Paint(Colour::kRed, "error:").c_str(), problem.Render().c_str());
-  if (!parsed->host) return kUsage;
+  if (const auto code = ShowProblems(invocation, parsed->problems)) return *code;
   std::printf("%s is valid: %zu rules for repositories, %zu upstreams\n", file.c_str(),
               parsed->host->registry.repositories.size(), parsed->host->registry.upstreams.size());
   return kDone;

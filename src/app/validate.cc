@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "app/host_config.h"
+#include "app/problems.h"
 #include "app/project.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
@@ -16,19 +17,7 @@ namespace {
 int Validate(Invocation& invocation) {
   auto parsed = ParseProject(invocation);
   if (!parsed) return Report(invocation, parsed.error());
-  if (invocation.json) {
-    JsonArray problems;
-    for (const definition::Problem& problem : parsed->problems)
-      problems.push_back(JsonObject{{"file", problem.file},
-                                    {"line", problem.line},
-                                    {"column", problem.column},
-                                    {"message", problem.message}});
-    PrintJson(JsonObject{{"valid", parsed->definition.has_value()}, {"problems", std::move(problems)}});
-    return parsed->definition ? kDone : kUsage;
-  }
-  for (const definition::Problem& problem : parsed->problems)
-    std::fprintf(stderr, "%s %s\n", Paint(Colour::kRed, "error:").c_str(), problem.Render().c_str());
-  if (!parsed->definition) return kUsage;
+  if (const auto code = ShowProblems(invocation, parsed->problems)) return *code;
   const definition::Definition& definition = *parsed->definition;
   // An environment that is not declared is an error for every verb that resolves it.
   if (auto known = definition::ImagesNeeded(definition, invocation.environment); !known)
