@@ -1,4 +1,5 @@
 """What the tests of tests/crash share: a program under ingot_fault, and what must hold of a root afterwards."""
+import contextlib
 import hashlib
 import http.client
 import json
@@ -97,8 +98,9 @@ class Server:
 
     def stop(self):
         """SIGTERM, and how it ended."""
-        if self.process.poll() is None:
-            pid = self.pid()
+        # A fault may be ending it just now.
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            pid = self.pid() if self.process.poll() is None else None
             if pid is not None:
                 os.kill(pid, signal.SIGTERM)
         try:
