@@ -95,7 +95,8 @@ def test_webhooks_and_commands(served):
     try:
         host.start()
         wait_for("the hook was told", lambda: hook.kinds() == ["rollout.completed"])
-        assert by_command().count("rollout.completed") == 2
+        # At least once: twice when the daemon was killed between telling it and writing that down.
+        assert by_command().count("rollout.completed") in (2, 3)
         # Nobody is told any more who is not named.
         define("three", extra="")
         host.apply()
