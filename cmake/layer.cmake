@@ -26,6 +26,6 @@ function(ingot_layer name)
     add_dependencies(unit_tests ${name}_test)
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES ENVIRONMENT
-      "INGOT_SOURCE_DIR=${CMAKE_SOURCE_DIR}" TIMEOUT 600)
+      "INGOT_SOURCE_DIR=${CMAKE_SOURCE_DIR}" TIMEOUT 1800)
   endif()
 endfunction()
