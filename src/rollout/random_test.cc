@@ -266,7 +266,7 @@ class Life {
 
 TEST(Random, RolloutsKeepTheInvariants) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  constexpr uint64_t kRollouts = 200;  // ten times slower
+  constexpr uint64_t kRollouts = 500;  // many times slower
 #else
   constexpr uint64_t kRollouts = 20'000;
 #endif
