@@ -3,14 +3,13 @@
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 #include <dlfcn.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <chrono>
 #include <optional>
 #include <vector>
 
+#include "base/pipe_signal.h"
 #include "base/sync.h"
 
 namespace ingot::adapters {
@@ -66,30 +65,6 @@ Result<CurlLibrary> LoadCurl() {
     return Error(Code::kUnsupported, std::string(kCurlLibrary) + " is of a version that is not known");
   return curl;
 }
-
-// OpenSSL writes to its sockets in a way that raises SIGPIPE when the other side has gone; libcurl leaves
-// that signal to us (CURLOPT_NOSIGNAL: it must not set handlers beside our threads).
-class PipeSignalHeld {
- public:
-  PipeSignalHeld() {
-    ::sigemptyset(&pipe_);
-    ::sigaddset(&pipe_, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-  }
-  PipeSignalHeld(const PipeSignalHeld&) = delete;
-  PipeSignalHeld& operator=(const PipeSignalHeld&) = delete;
-  ~PipeSignalHeld() {
-    if (::sigismember(&before_, SIGPIPE) == 1) return;
-    const struct timespec now {};
-    while (::sigtimedwait(&pipe_, nullptr, &now) == SIGPIPE) {
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-
- private:
-  sigset_t pipe_{};
-  sigset_t before_{};
-};
 
 // One request under way; what libcurl's callbacks see.
 struct Transfer {
@@ -349,6 +324,8 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
   }
   CURLcode code = CURLE_OK;
   {
+    // OpenSSL writes to its sockets in a way that raises SIGPIPE when the other side has gone; libcurl leaves
+    // that signal to us (CURLOPT_NOSIGNAL: it must not set handlers beside our threads).
     const PipeSignalHeld held;
     code = curl.easy_perform(handle);
   }

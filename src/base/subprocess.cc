@@ -16,6 +16,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/pipe_signal.h"
+
 extern char** environ;
 
 namespace ingot {
@@ -237,6 +239,7 @@ Result<CommandResult> Run(Command command, Milliseconds timeout, std::string_vie
                    command.argv[0] + " did not finish within " + std::to_string(timeout.count()) + " ms");
     }
     if (ours[0].valid() && polls[0].revents != 0) {
+      const PipeSignalHeld held;  // the child need not read all of it
       const ssize_t written = ::write(ours[0].get(), input.data(), input.size());
       if (written > 0) input.remove_prefix(static_cast<size_t>(written));
       if (input.empty() || (written < 0 && errno != EAGAIN && errno != EINTR)) ours[0].reset();

@@ -27,6 +27,15 @@ TEST(Subprocess, GivesInputAndTakesBothOutputsAndTheCode) {
   EXPECT_EQ(ingot::Run(Shell("kill -9 $$"), kLong)->Describe(), "killed by signal 9");
 }
 
+// Of a process that has SIGPIPE's default too, as this one.
+TEST(Subprocess, WhoDoesNotReadTheInputIsStillHeard) {
+  const std::string input(3 << 20, 'x');
+  const auto result = ingot::Run(Shell("exec 0<&-; sleep 0.1; echo done; exit 4"), kLong, input);
+  ASSERT_TRUE(result) << result.error().Render();
+  EXPECT_EQ(result->out, "done\n");
+  EXPECT_EQ(result->exit_code, 4);
+}
+
 TEST(Subprocess, MoreThanAPipeHoldsInBothDirections) {
   const std::string input(3 << 20, 'x');
   EXPECT_EQ(ingot::Run(Shell("cat"), kLong, input)->out, input);
