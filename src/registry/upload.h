@@ -63,7 +63,7 @@ class Upload {
 
  private:
   Upload(fs::path path, Fd fd, HashAhead& hashing, store::DiskBudget& budget)
-      : path_(std::move(path)), fd_(std::move(fd)), hashing_(hashing), share_(budget) {}
+      : path_(std::move(path)), fd_(std::move(fd)), hashing_(hashing), share_(&budget) {}
   fs::path path_;
   Fd fd_;
   HashAhead& hashing_;

@@ -47,7 +47,7 @@ Result<void> Store::AdoptBlob(const oci::Digest& digest, const fs::path& file, L
   TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(digest)}, [&]() -> Result<void> {
     const uint64_t replaced = BlocksOf(path);
     if (::rename(file.c_str(), path.c_str()) == 0) {
-      state_->budget->Give(replaced);
+      state_->budget->Gone(replaced);
       return {};
     }
     return ErrnoError(errno, "rename " + file.string() + " to " + path.string());
@@ -81,7 +81,7 @@ Result<void> Store::PutBlobStream(const oci::Digest& digest, const ByteSource& s
   DurableFile file = TRY(DurableFile::Create(TRY(state_->claims->TemporaryFor(path)), 0444));
   Sha256 hash;
   uint64_t size = 0;
-  DiskShare share(*state_->budget);
+  DiskShare share(state_->budget.get());
   std::string buffer(1 << 20, '\0');
   while (const size_t n = TRY(source(buffer.data(), buffer.size()))) {
     const std::string_view bytes(buffer.data(), n);

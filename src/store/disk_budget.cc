@@ -99,26 +99,45 @@ Result<DiskUsage> DiskBudget::UsageOf(const CatalogRows& rows) const {
 Result<void> DiskBudget::Take(uint64_t bytes) {
   if (!limit_) return {};
   const std::lock_guard guard(mutex_);
-  if (spent_ + static_cast<int64_t>(bytes) <= static_cast<int64_t>(granted_)) {
-    spent_ += static_cast<int64_t>(bytes);
-    return {};
+  if (static_cast<int64_t>(open_ + bytes) + kept_ > static_cast<int64_t>(granted_)) {
+    auto refilled = Refill(bytes);
+    if (!refilled && refilled.error().code() == Code::kUnavailable) {
+      TRY(Measure());
+      refilled = Refill(bytes);
+    }
+    TRY(std::move(refilled));
   }
-  auto refilled = Refill(bytes);
-  if (!refilled && refilled.error().code() == Code::kUnavailable) {
-    TRY(Measure());
-    refilled = Refill(bytes);
-  }
-  if (refilled) spent_ += static_cast<int64_t>(bytes);
-  return refilled;
+  open_ += bytes;
+  return {};
+}
+
+void DiskBudget::Keep(uint64_t bytes) {
+  if (!limit_) return;
+  const std::lock_guard guard(mutex_);
+  open_ -= std::min(open_, bytes);
+  kept_ += static_cast<int64_t>(bytes);
 }
 
 void DiskBudget::Give(uint64_t bytes) {
   if (!limit_) return;
   const std::lock_guard guard(mutex_);
-  spent_ -= static_cast<int64_t>(bytes);
+  open_ -= std::min(open_, bytes);
 }
 
-// Books what is spent and reserves for `bytes` and ahead.
+void DiskBudget::Gone(uint64_t bytes) {
+  if (!limit_) return;
+  const std::lock_guard guard(mutex_);
+  kept_ -= static_cast<int64_t>(bytes);
+}
+
+// What was kept becomes used.
+Result<void> DiskBudget::Book(CatalogRows& rows, DiskUsage& usage) const {
+  usage.used_bytes = Plus(usage.used_bytes, kept_);
+  if (kept_ > 0) usage.added_bytes += static_cast<uint64_t>(kept_);
+  return rows.PutDiskUsage(usage);
+}
+
+// Books what was kept and reserves for what is open, for `bytes` and ahead.
 Result<void> DiskBudget::Refill(uint64_t bytes) {
   if (id_.empty()) id_ = TRY(NewId());
   uint64_t grant = 0;
@@ -126,23 +145,22 @@ Result<void> DiskBudget::Refill(uint64_t bytes) {
   TRY(catalog_->Write(
       [&](CatalogRows& rows) -> Result<void> {
         DiskUsage usage = TRY(UsageOf(rows));
-        usage.used_bytes = Plus(usage.used_bytes, spent_);
-        if (spent_ > 0) usage.added_bytes += static_cast<uint64_t>(spent_);
+        TRY(Book(rows, usage));
         uint64_t others = 0;
         for (const Reservation& reservation : TRY(rows.ListReservations()))
           if (reservation.id != id_) others += reservation.bytes;
-        const uint64_t spoken_for = usage.used_bytes + others;
+        const uint64_t spoken_for = usage.used_bytes + others + open_;
         const uint64_t left = *limit_ > spoken_for ? *limit_ - spoken_for : 0;
-        if (left < bytes) return Full(*limit_, usage.used_bytes, others, bytes);
+        if (left < bytes) return Full(*limit_, usage.used_bytes, others + open_, bytes);
         grant = std::min(left, bytes + kReserveAhead);
         // Near the limit only what is needed: another process shall find the rest.
         if (left - bytes < 2 * kReserveAhead) grant = bytes;
-        TRY(rows.PutReservation(TRY(Mine(grant))));
-        return rows.PutDiskUsage(usage);
+        grant += open_;
+        return rows.PutReservation(TRY(Mine(grant)));
       },
       Durability::kNone));
   granted_ = grant;
-  spent_ = 0;
+  kept_ = 0;
   return {};
 }
 
@@ -151,17 +169,12 @@ Result<void> DiskBudget::Settle() {
   if (id_.empty()) return {};
   TRY(catalog_->Write(
       [&](CatalogRows& rows) -> Result<void> {
-        if (auto usage = TRY(rows.FindDiskUsage())) {
-          usage->used_bytes = Plus(usage->used_bytes, spent_);
-          if (spent_ > 0) usage->added_bytes += static_cast<uint64_t>(spent_);
-          TRY(rows.PutDiskUsage(*usage));
-        }
-        return rows.PutReservation(TRY(Mine(0)));
+        if (auto usage = TRY(rows.FindDiskUsage())) TRY(Book(rows, *usage));
+        return rows.PutReservation(TRY(Mine(open_)));
       },
       Durability::kNone));
-  id_.clear();
-  granted_ = 0;
-  spent_ = 0;
+  granted_ = open_;
+  kept_ = 0;
   return {};
 }
 
@@ -189,7 +202,8 @@ Result<DiskBudget::Usage> DiskBudget::Look() {
 Result<void> DiskBudget::Measure() {
   const LeaseRow process = TRY(LeaseOfThisProcess());
   // What others book while files are counted may have been counted or not: it is added, so that the sum is
-  // never too small. Reservations of the dead are in what is counted.
+  // never too small. What was booked before is in complete files, and reservations of the dead are in what is
+  // counted.
   uint64_t added_before = 0;
   std::vector<Reservation> dead;
   TRY(catalog_->Read([&](const CatalogRows& rows) -> Result<void> {

@@ -14,7 +14,7 @@ Result<IncomingBlob> Store::ReceiveBlob(const oci::Digest& digest, uint64_t size
   TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(digest)}, []() -> Result<void> { return {}; }));
   const fs::path path = BlobPath(digest);
   DurableFile file = TRY(DurableFile::Create(TRY(state_->claims->TemporaryFor(path)), 0444));
-  DiskShare share(*state_->budget);
+  DiskShare share(state_->budget.get());
   // At once: a blob that does not fit is refused before its first byte.
   TRY(share.Grow(size_bytes));
   return IncomingBlob(digest, size_bytes, path, std::move(file), std::move(share));

@@ -109,15 +109,6 @@ struct ObjectPool::State {
 
   fs::path Final(const ObjectId& id) const { return directory / id.RelativePath(); }
 
-  // Before bytes are written.
-  Result<void> Admit(uint64_t bytes) {
-    return budget == nullptr ? Result<void>() : budget->Take(OnDisk(bytes));
-  }
-  // They will not stay.
-  void Withdraw(uint64_t bytes) {
-    if (budget != nullptr) budget->Give(OnDisk(bytes));
-  }
-
   // This process's own staging folder, made with the first use.
   Result<fs::path> StagingFolder();
   Result<fs::path> NewStagedName(std::string& name);
@@ -126,7 +117,7 @@ struct ObjectPool::State {
   Result<bool> Present(const ObjectId& id, uint64_t size, bool& replace);
   Result<bool> Look(const ObjectId& id, uint64_t size, bool& replace);
   // Hands a complete staged file to Flush, or removes it when the object is there.
-  Result<void> Stage(const ObjectId& id, uint64_t size, const fs::path& staged);
+  Result<void> Stage(const ObjectId& id, uint64_t size, const fs::path& staged, DiskShare& share);
   Result<fs::path> WriteStaged(std::string_view bytes);
   Result<void> MoveToName(const ObjectId& id, const Pending& pending, const fs::path& staging_path,
                           bool& new_folder);
@@ -201,13 +192,14 @@ Result<bool> ObjectPool::State::Look(const ObjectId& id, uint64_t size, bool& re
   return true;
 }
 
-Result<void> ObjectPool::State::Stage(const ObjectId& id, uint64_t size, const fs::path& staged) {
+Result<void> ObjectPool::State::Stage(const ObjectId& id, uint64_t size, const fs::path& staged,
+                                      DiskShare& share) {
   bool replace = false;
   if (!TRY(Present(id, size, replace)) &&
       queue.lock()->objects.emplace(id, Pending{staged.filename().string(), replace}).second) {
+    share.Keep();
     return {};
   }
-  Withdraw(size);
   if (::unlink(staged.c_str()) != 0) return ErrnoError(errno, "remove " + staged.string());
   return {};
 }
@@ -267,13 +259,9 @@ Result<ObjectId> ObjectPool::Put(std::string_view bytes) {
   const ObjectId id = ObjectId::Of(bytes);
   bool replace = false;
   if (id.empty() || TRY(state_->Present(id, bytes.size(), replace))) return id;
-  TRY(state_->Admit(bytes.size()));
-  auto staged = state_->WriteStaged(bytes);
-  if (!staged) {
-    state_->Withdraw(bytes.size());
-    return std::move(staged).error();
-  }
-  TRY(state_->Stage(id, bytes.size(), *staged));
+  DiskShare share(state_->budget);
+  TRY(share.Grow(bytes.size()));
+  TRY(state_->Stage(id, bytes.size(), TRY(state_->WriteStaged(bytes)), share));
   return id;
 }
 
@@ -283,7 +271,7 @@ Result<ObjectId::Measured> ObjectPool::PutStream(const ByteSource& source) {
   Fd fd = TRY(OpenFile(staged, O_WRONLY | O_CREAT | O_EXCL, 0444));
   // The name must be that of the bytes stored, whatever happens to the source meanwhile: hash what is
   // written.
-  uint64_t admitted = 0;  // of the file's beginning
+  DiskShare share(state_->budget);
   const auto copy = [&]() -> Result<ObjectId::Measured> {
     const auto buffer = std::make_unique_for_overwrite<char[]>(kCopyBuffer);
     ObjectHasher hasher;
@@ -291,10 +279,7 @@ Result<ObjectId::Measured> ObjectPool::PutStream(const ByteSource& source) {
     while (const size_t n = TRY(source(buffer.get(), kCopyBuffer))) {
       const std::string_view bytes(buffer.get(), n);
       hasher.Update(bytes);
-      if (const uint64_t whole = OnDisk(measured.size_bytes + n); whole > admitted) {
-        TRY(state_->Admit(whole - admitted));
-        admitted = whole;
-      }
+      TRY(share.Grow(measured.size_bytes + n));
       TRY(WriteAll(fd.get(), bytes));
       measured.size_bytes += n;
     }
@@ -305,11 +290,10 @@ Result<ObjectId::Measured> ObjectPool::PutStream(const ByteSource& source) {
   auto measured = copy();
   fd.reset();
   if (!measured || measured->id.empty()) {
-    state_->Withdraw(admitted);
     ::unlink(staged.c_str());
     return measured;
   }
-  TRY(state_->Stage(measured->id, measured->size_bytes, staged));
+  TRY(state_->Stage(measured->id, measured->size_bytes, staged, share));
   return measured;
 }
 
@@ -329,13 +313,14 @@ Result<ObjectId::Measured> ObjectPool::PutFd(int fd) {
     if (::ioctl(copy.get(), FICLONE, fd) == 0) {
       auto measured = ObjectId::OfFile(copy.get());
       auto normal = measured ? NormaliseInode(copy.get(), staged) : Result<void>();
-      auto admitted = measured ? state_->Admit(measured->size_bytes) : Result<void>();
+      DiskShare share(state_->budget);
+      auto admitted = measured ? share.Grow(measured->size_bytes) : Result<void>();
       if (!admitted) {
         ::unlink(staged.c_str());
         return std::move(admitted).error();
       }
       if (measured && normal && !measured->id.empty()) {
-        TRY(state_->Stage(measured->id, measured->size_bytes, staged));
+        TRY(state_->Stage(measured->id, measured->size_bytes, staged, share));
         return measured;
       }
       ::unlink(staged.c_str());
@@ -372,18 +357,18 @@ Result<ObjectId::Measured> ObjectPool::Adopt(const fs::path& path) {
   bool replace = false;
   if (measured.id.empty() || TRY(state_->Present(measured.id, measured.size_bytes, replace)))
     return remove(measured);
-  TRY(state_->Admit(measured.size_bytes));
+  DiskShare share(state_->budget);
+  TRY(share.Grow(measured.size_bytes));
   std::string name;
   const fs::path staged = TRY(state_->NewStagedName(name));
   TRY(StripAttributes(fd.get(), path));
   TRY(NormaliseInode(fd.get(), path));
   if (::rename(path.c_str(), staged.c_str()) != 0) {
     const int failed = errno;
-    state_->Withdraw(measured.size_bytes);
     if (failed != EXDEV) return ErrnoError(failed, "move " + path.string() + " into the object pool");
     return remove(TRY(PutFd(fd.get())));
   }
-  TRY(state_->Stage(measured.id, measured.size_bytes, staged));
+  TRY(state_->Stage(measured.id, measured.size_bytes, staged, share));
   return measured;
 }
 

@@ -111,16 +111,12 @@ Result<void> Store::State::PutFile(ClaimKind kind, const ObjectId::Bytes& name, 
     return {};
   }));
   if (!present) {
-    TRY(budget->Take(OnDisk(bytes.size())));
-    const auto write = [&]() -> Result<void> {
-      DurableFile file = TRY(DurableFile::Create(TRY(claims->TemporaryFor(path)), 0444));
-      TRY(file.Write(bytes));
-      return file.Publish(path);
-    };
-    if (auto written = write(); !written) {
-      budget->Give(OnDisk(bytes.size()));
-      return written;
-    }
+    DiskShare share(budget.get());
+    TRY(share.Grow(bytes.size()));
+    DurableFile file = TRY(DurableFile::Create(TRY(claims->TemporaryFor(path)), 0444));
+    TRY(file.Write(bytes));
+    TRY(file.Publish(path));
+    share.Keep();
   }
   return {};
 }
