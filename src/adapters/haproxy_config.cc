@@ -110,8 +110,8 @@ std::string SharedDeals(const RouterState& state) {
 // Latencies are counted of split requests only: others pay nothing.
 std::string CountLatency() {
   const std::string timed = " if { var(txn.t) -m found }\n";
-  return "  http-request set-var(txn.t) date_us() if split\n"
-         "  http-response set-var(txn.d) date_us(),sub(txn.t),div(1000)" +
+  return "  http-request set-var(txn.t) date(0,us) if split\n"
+         "  http-response set-var(txn.d) date(0,us),sub(txn.t),div(1000)" +
          timed +
          "  http-response set-var(txn.d) var(txn.d),div(10),mul(10) if { var(txn.d) -m int ge 100 }\n"
          "  http-response set-var(txn.d) var(txn.d),div(100),mul(100) if { var(txn.d) -m int "

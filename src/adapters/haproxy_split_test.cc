@@ -179,6 +179,19 @@ TEST_F(HaproxySplitTest, CountsAnswersErrorsAndLatenciesOfTheStep) {
   EXPECT_EQ(counted->at(Web(2)).errors_5xx, 6u);
 }
 
+// An answer that takes from one second of the clock to the next takes no less time for that.
+TEST_F(HaproxySplitTest, ALatencyOverTheTurnOfASecondIsCountedAsSuch) {
+  Prepare({});
+  Divide(1000, 5, 1);
+  servers_[1]->delay_ms = 1100;
+  Side("X: y");
+  const auto counted = WaitForCounts(1, 1);
+  ROUTER_OK(counted);
+  const auto& latencies = counted->at(Web(2)).latency_ms;
+  ASSERT_EQ(latencies.size(), 1u);
+  EXPECT_GE(latencies.begin()->first, 1100u);
+}
+
 TEST_F(HaproxySplitTest, NothingCanBeSmuggledInByANameOfACookieOrHeader) {
   for (const Topology::Sticky& sticky :
        {Topology::Sticky{"a b", ""}, Topology::Sticky{"", "X\n  bind *:1"}}) {
