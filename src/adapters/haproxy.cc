@@ -181,7 +181,7 @@ Result<void> HaproxyRouter::Impl::Open() {
   inner->dirty = true;
   TRY(Follow(*inner, nullptr, true));
   // They may have been renewed while nobody was here to say so.
-  if (UsesTls(inner->state)) TRY(PushCertificates(limits_.edge.certificates));
+  if (UsesTls(inner->state)) TRY(TakeCertificates(*inner, true));
   std::vector<InstanceId> all;
   for (const auto& [id, environment] : inner->state.environments)
     for (const auto& [name, service] : environment.services)

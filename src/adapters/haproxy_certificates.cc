@@ -54,40 +54,47 @@ Result<void> HaproxyRouter::Impl::PushCertificates(const std::vector<std::string
     if (pem.size() > kMaxPem)
       return Error(Code::kNoSpace, "a certificate, its chain and key of " + std::to_string(pem.size()) +
                                        " bytes are too many to be exchanged in the running HAProxy");
+    // What it does not take is not left half done: the next certificate could not be set then.
+    const auto refused = [&](const std::string& answer) {
+      static_cast<void>(router_->Ask("abort ssl cert " + path, kCertificateTimeout).has_value());
+      return Error(Code::kFailed, "HAProxy refuses a certificate: " + answer.substr(0, 300));
+    };
     const std::string set = TRY(router_->Ask("set ssl cert " + path + " <<\n" + pem, kCertificateTimeout));
     if (set.find("Transaction created") == std::string::npos &&
         set.find("Transaction updated") == std::string::npos)
-      return Error(Code::kFailed, "HAProxy refuses a certificate: " + set.substr(0, 300));
+      return refused(set);
     const std::string commit = TRY(router_->Ask("commit ssl cert " + path, kCertificateTimeout));
-    if (commit.find("Success!") == std::string::npos) {
-      static_cast<void>(router_->Ask("abort ssl cert " + path, kCertificateTimeout).has_value());
-      return Error(Code::kFailed, "HAProxy refuses a certificate: " + commit.substr(0, 300));
-    }
+    if (commit.find("Success!") == std::string::npos) return refused(commit);
   }
   return {};
+}
+
+Result<void> HaproxyRouter::Impl::TakeCertificates(Inner& inner, bool as_many) {
+  if (as_many) {
+    auto pushed = PushCertificates(limits_.edge.certificates);
+    if (pushed || pushed.error().code() == Code::kFailed) return pushed;
+  }
+  TRY(RunPlans(inner.state, inner.sockets, true));
+  inner.dirty = true;
+  return Follow(inner, nullptr, true);
 }
 
 Result<void> HaproxyRouter::Impl::SetCertificates(const std::vector<std::string>& pems) {
   auto inner = inner_.lock();
   const std::vector<std::string> former = limits_.edge.certificates;
   if (pems == former) return {};
-  TRY(WriteCertificates(pems));
-  limits_.edge.certificates = pems;
-  if (!UsesTls(inner->state)) return {};
-  const auto take = [&]() -> Result<void> {
-    if (pems.size() == former.size()) {
-      auto pushed = PushCertificates(pems);
-      if (pushed || pushed.error().code() == Code::kFailed) return pushed;
-    }
-    // More or fewer than before, or too large: a new process on the same sockets.
-    TRY(RunPlans(inner->state, inner->sockets, true));
-    inner->dirty = true;
-    return Follow(*inner, nullptr, true);
-  };
-  auto taken = take();
-  if (taken) return {};
+  const bool as_many = pems.size() == former.size();
+  auto taken = WriteCertificates(pems);
+  if (taken) {
+    limits_.edge.certificates = pems;
+    if (!UsesTls(inner->state)) return {};
+    taken = TakeCertificates(*inner, as_many);
+    if (taken) return {};
+  }
+  // All of the former ones go on, also those whose successor was taken before another was refused.
   limits_.edge.certificates = former;
   static_cast<void>(WriteCertificates(former).has_value());
+  if (as_many && UsesTls(inner->state)) static_cast<void>(PushCertificates(former).has_value());
   return taken;
 }
 

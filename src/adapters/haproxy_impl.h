@@ -59,6 +59,9 @@ class HaproxyRouter::Impl {
   // haproxy_certificates.cc
   Result<void> WriteCertificates(const std::vector<std::string>& pems);
   Result<void> PushCertificates(const std::vector<std::string>& pems);
+  // HAProxy takes what WriteCertificates has written: in place when they are as many as before and not too
+  // large for that, else by a new process.
+  Result<void> TakeCertificates(Inner& inner, bool as_many);
   Result<void> WriteMaintenance();
   Result<std::shared_ptr<const Fd>> OpenSocket(const RouterSocket& socket);
   HaproxyPlan PlanOf(const RouterState& state, const Sockets& sockets, bool egress) const;

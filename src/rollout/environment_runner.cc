@@ -94,6 +94,8 @@ void EnvironmentRunner::Run(WallTime now) {
     if (decision.wake) WakeAt(*decision.wake);
     const bool changed = decision.state.has_value();
     if (changed && !Commit(decision, now)) break;
+    // Whoever judges by counters has begun anew now.
+    if (view_.counters) view_.counters_anew = false;
     view_.first_look = false;
     bool tried = false;
     for (const Action& action : decision.actions)
@@ -109,7 +111,16 @@ void EnvironmentRunner::Run(WallTime now) {
       counters_asked_ = now;
       auto counters = platform_.Counters(state_.id);
       view_.counters_error = counters ? "" : counters.error().Render();
-      if (counters) view_.counters = std::move(*counters);
+      if (counters) {
+        for (const auto& [fleet, was] : counted_) {
+          const auto now_counted = counters->find(fleet);
+          view_.counters_anew = view_.counters_anew || (now_counted != counters->end() &&
+                                                        (now_counted->second.answered < was.answered ||
+                                                         now_counted->second.errors_5xx < was.errors_5xx));
+        }
+        counted_ = *counters;
+        view_.counters = std::move(*counters);
+      }
       tried = true;
     }
     if (!changed && !tried) break;

@@ -73,6 +73,7 @@ class EnvironmentRunner {
   std::map<platform::InstanceId, Retry> stops_;
   std::optional<WallTime> wake_;
   WallTime counters_asked_{};
+  std::map<platform::FleetId, platform::FleetCounters> counted_;  // as last read
   bool waiting_for_router_ = false;
 };
 

@@ -31,13 +31,6 @@ platform::FleetCounters Counted(const View& view, const plan::Fleet& fleet) {
   return found == view.counters->end() ? platform::FleetCounters{} : found->second;
 }
 
-// What has been counted since the step began.
-Sample Since(const platform::FleetCounters& now, uint64_t& answered, uint64_t& errors) {
-  // The router was started anew, and counts from zero: so does the sample.
-  if (now.answered < answered || now.errors_5xx < errors) answered = errors = 0;
-  return {now.answered - answered, now.errors_5xx - errors, now.latency_ms};
-}
-
 // The sample of one canary: a first look notes where it begins, and there is nothing yet.
 Finding LookAt(Transition& t, const Judged& judged) {
   const platform::FleetCounters canary = Counted(t.view, *judged.canary);
@@ -48,10 +41,16 @@ Finding LookAt(Transition& t, const Judged& judged) {
     judgement = {canary.answered, canary.errors_5xx, baseline.answered, baseline.errors_5xx};
     t.changed = true;
   }
-  const Judgement before = judgement;
-  const Sample new_side = Since(canary, judgement.canary_answered, judgement.canary_errors);
-  const Sample old_side = Since(baseline, judgement.baseline_answered, judgement.baseline_errors);
-  t.changed = t.changed || before != judgement;
+  // Router and daemon were both started anew: the former counts from zero, and so do both sides.
+  if (canary.answered < judgement.canary_answered || canary.errors_5xx < judgement.canary_errors ||
+      baseline.answered < judgement.baseline_answered || baseline.errors_5xx < judgement.baseline_errors) {
+    judgement = {};
+    t.changed = true;
+  }
+  const Sample new_side{canary.answered - judgement.canary_answered,
+                        canary.errors_5xx - judgement.canary_errors, canary.latency_ms};
+  const Sample old_side{baseline.answered - judgement.baseline_answered,
+                        baseline.errors_5xx - judgement.baseline_errors, baseline.latency_ms};
   return Analyse(*judged.canary->rollout.analysis, new_side, old_side);
 }
 
@@ -80,6 +79,10 @@ StepFinding AnalyseStep(Transition& t, const plan::ShiftStep& step) {
     if (!t.view.counters_error.empty())
       out.inconclusive = "the router's counters cannot be read: " + t.view.counters_error;
     return out;
+  }
+  if (t.view.counters_anew && !t.next.rollout->judged.empty()) {
+    for (auto& [service, judgement] : t.next.rollout->judged) judgement = {};
+    t.changed = true;
   }
   out.passed = true;
   for (const Judged& one : judged) {

@@ -116,6 +116,24 @@ TEST_F(JudgingTest, ARouterThatWasStartedAnewBeginsTheSampleAnew) {
   ASSERT_TRUE(world.RunUntilPhase(Phase::kBaking));
 }
 
+// A new process may have counted more than the old one had at the step's begin, on one side or on both.
+TEST_F(JudgingTest, ARouterThatWasStartedAnewIsSeenHoweverMuchItHasCountedSince) {
+  Count(1, 2'000, 0);
+  ASSERT_TRUE(world.DoApply(next_));
+  Count(2, 1'000, 0);
+  ASSERT_TRUE(world.RunUntilPhase(Phase::kStepping));
+  ASSERT_TRUE(world.RunUntil([&] { return !world.state().rollout->judged.empty(); }));
+  Count(1, 1'000, 0);
+  Count(2, 1'000, 0);
+  world.RunUntil([] { return false; }, Milliseconds(200));
+  world.fake.counters().clear();
+  // Both have 4 %; 60 of 500 would be 12 %.
+  Count(1, 1'500, 60);
+  Count(2, 1'500, 60);
+  ASSERT_TRUE(world.RunUntil([&] { return world.state().rollout->phase != Phase::kStepping; }));
+  EXPECT_NE(world.state().rollout->phase, Phase::kReverting) << world.state().rollout->reason;
+}
+
 TEST_F(JudgingTest, AKillKeepsTheSample) {
   ASSERT_TRUE(Begin());
   Count(1, 90, 0);

@@ -53,6 +53,7 @@ struct View {
   // The router's counters, just read; unset: not asked, or (with `counters_error`) could not look.
   std::optional<std::map<platform::FleetId, platform::FleetCounters>> counters;
   std::string counters_error;
+  bool counters_anew = false;  // they began at zero again since they were read before
 };
 
 struct SetTopology {

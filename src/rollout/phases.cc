@@ -119,13 +119,8 @@ bool Preparing(Transition& t) {
 }
 
 bool Starting(Transition& t) {
-  for (const plan::Fleet* fleet : NewFleets(t.next)) {
-    for (const DesiredInstance& instance : t.next.fleets.at(fleet->spec.id).instances) {
-      const auto trouble = t.view.start_trouble.find({fleet->spec.id, instance.ordinal});
-      if (trouble != t.view.start_trouble.end() && Hopeless(trouble->second))
-        return Fail(t, trouble->first.Short() + " cannot be started: " + trouble->second.message);
-    }
-  }
+  for (const plan::Fleet* fleet : NewFleets(t.next))
+    if (const std::string why = Unstartable(t, fleet->spec.id); !why.empty()) return Fail(t, why);
   if (const std::string why = t.RoutesHopeless(); !why.empty())
     return Fail(t, "routes inside the new revision cannot be written: " + why);
   const Verdict verdict = Judge(t.next, t.view);
@@ -180,13 +175,8 @@ bool Stopping(Transition& t) {
 }
 
 bool Replacing(Transition& t) {
-  for (const Replacement& replacement : ReplacementsOf(t.next)) {
-    for (const DesiredInstance& instance : t.next.fleets.at(replacement.after).instances) {
-      const auto trouble = t.view.start_trouble.find({replacement.after, instance.ordinal});
-      if (trouble != t.view.start_trouble.end() && Hopeless(trouble->second))
-        return Fail(t, trouble->first.Short() + " cannot be started: " + trouble->second.message);
-    }
-  }
+  for (const Replacement& replacement : ReplacementsOf(t.next))
+    if (const std::string why = Unstartable(t, replacement.after); !why.empty()) return Fail(t, why);
   const Verdict verdict = Judge(t.next, t.view);
   if (!verdict.failure.empty()) return Fail(t, verdict.failure);
   if (const std::string why = t.RoutesHopeless(); !why.empty())
@@ -353,6 +343,15 @@ size_t CountReady(const Transition& t, const platform::FleetId& id) {
     ready += status != nullptr && status->state == platform::InstanceState::kReady ? 1 : 0;
   }
   return ready;
+}
+
+std::string Unstartable(const Transition& t, const platform::FleetId& id) {
+  for (const DesiredInstance& instance : t.next.fleets.at(id).instances) {
+    const auto trouble = t.view.start_trouble.find({id, instance.ordinal});
+    if (trouble != t.view.start_trouble.end() && Hopeless(trouble->second))
+      return trouble->first.Short() + " cannot be started: " + trouble->second.message;
+  }
+  return "";
 }
 
 Milliseconds StartLimit(const plan::Fleet& fleet, uint32_t count) {

@@ -33,6 +33,9 @@ inline const plan::Revision& Target(const EnvironmentState& state) {
 // Instances of the fleet that shall exist and are ready.
 size_t CountReady(const Transition& t, const platform::FleetId& id);
 
+// Why an instance of the fleet will never be started; empty: nothing known says so.
+std::string Unstartable(const Transition& t, const platform::FleetId& id);
+
 // Begins the first step; false when there is none.
 bool BeginSteps(Transition& t);
 bool Stepping(Transition& t);

@@ -67,10 +67,7 @@ class Life {
   struct Before {
     platform::RouteTable routes;
     std::set<InstanceId> instances;
-    size_t finished = 0;
     std::optional<uint64_t> active;
-    std::map<std::string, uint32_t> counts;
-    bool disturbed = false;
   };
 
   bool Chance(uint32_t percent) { return random_() % 100 < percent; }
@@ -106,7 +103,6 @@ class Life {
     const EnvironmentState* state = world_.controller->State(World::Local());
     out.routes = world_.fake.Routes(World::Local());
     for (const auto& [id, status] : world_.fake.instances()) out.instances.insert(id);
-    out.finished = finished_;
     if (state != nullptr) out.active = state->active;
     return out;
   }
@@ -209,7 +205,6 @@ class Life {
           return !world_.Busy();
         },
         Milliseconds(60'000));
-    const auto running = [&] { return world_.Busy(); };
     for (const auto& [id, status] : std::map(world_.fake.instances()))
       if (status.state == InstanceState::kUnknown) {
         world_.fake.SetState(id, InstanceState::kReady, "");
@@ -218,7 +213,6 @@ class Life {
     world_.Settle();
     // Instances scripted to die go on dying until all of them are of calm times.
     world_.CheckSettled();
-    (void)running;
   }
 
   void CompareAfterRevert(const Before& before) {
@@ -261,7 +255,6 @@ class Life {
   bool disturbed_ = false;
   bool was_destroy_ = false;
   uint64_t last_finished_ = 0;
-  size_t finished_ = 0;
 };
 
 TEST(Random, RolloutsKeepTheInvariants) {

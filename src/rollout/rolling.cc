@@ -80,9 +80,10 @@ class Roll {
     const uint32_t share = Finished()      ? 1000
                            : has_new_ == 0 ? 0
                                            : std::min(999u, 1000 * has_new_ / (has_new_ + keep));
-    uint32_t& weight = rollout_.weights[service_.service];
-    if (weight == share) return true;
-    weight = share;
+    const auto [weight, fresh] = rollout_.weights.try_emplace(service_.service, 0);
+    if (fresh) t_.Changed();
+    if (weight->second == share) return true;
+    weight->second = share;
     JsonObject detail = Describe(rollout_);
     detail["service"] = service_.service;
     detail["new"] = has_new_;
@@ -126,6 +127,8 @@ bool Rolling(Transition& t) {
   if (const std::string why = t.RoutesHopeless(); !why.empty())
     return Fail(t, "traffic cannot be shifted: " + why);
   const std::vector<RollingService> services = RollingOf(t.next);
+  for (const RollingService& service : services)
+    if (const std::string why = Unstartable(t, service.after); !why.empty()) return Fail(t, why);
   const bool paused = !t.next.rollout->paused.empty();
   // Services that roll together keep step: requests that came to a new instance of one ask new ones of the
   // other.

@@ -105,6 +105,7 @@ bool Stepping(Transition& t) {
     if (!finding.passed) return Hold(t, finding.inconclusive);
   }
   if (rollout.step < steps.size()) return EnterStep(t, steps, rollout.step + 1);
+  rollout.held.clear();
   return AfterSteps(t);
 }
 

@@ -125,6 +125,8 @@ class World {
   // One tick; restarts after a kill. The time until the next.
   Milliseconds Tick();
   // Ticks and moves the clock until nothing is under way or `limit` has passed; checks after every tick.
+  // The instances that the state says shall be.
+  std::set<platform::InstanceId> Wanted() const;
   void Settle(Milliseconds limit = Milliseconds(200'000));
   bool RunUntil(const std::function<bool()>& done, Milliseconds limit = Milliseconds(200'000));
   bool RunUntilPhase(Phase phase);

@@ -1,6 +1,8 @@
 """Canaries and rolling releases through the real HAProxy, under load: shares, stickiness, words, kills, failures."""
 import http.client
+import json
 import signal
+import threading
 import time
 
 import pytest
@@ -30,7 +32,6 @@ class Applying:
     """An apply in the background: its end is waited for."""
 
     def __init__(self, host):
-        import threading
         self.done = None
         self.thread = threading.Thread(target=self.run, args=(host,))
         self.thread.start()
@@ -84,7 +85,7 @@ def test_a_canary_steps_and_nothing_is_lost(served):
     assert load.result["failed"] == 0, load.result
     assert load.result["seen"]["two"]["count"] > 0
     assert shares(served, 50) == {"two": 50}
-    kinds = [event["kind"] for event in map(__import__("json").loads, served.ok("events", "--json").out.splitlines())]
+    kinds = [event["kind"] for event in map(json.loads, served.ok("events", "--json").out.splitlines())]
     assert kinds.count("rollout.step") == 2 and "rollout.advanced" in kinds
     assert before["active"] == 1
     assert "no rollout is running" in served.ok("rollout", "status").out or rollout(served)["rollout"]["phase"] == "baking"
@@ -119,7 +120,7 @@ def test_a_user_stays_on_one_side(served):
 
 def test_a_word_out_of_place_is_refused_and_says_why(served):
     refused = served.run("rollout", "pause")
-    assert refused.code == 1 and "no rollout of shop/local is running" in refused.err or refused.code == 4, refused
+    assert refused.code == 1 and "no rollout of shop/local is running" in refused.err, refused
     served.one_service(revision="two", rollout=canary("{ weight: 10% }, { pause: manual }, { weight: 100% }"))
     applying = Applying(served)
     in_step(served, 1)
@@ -179,7 +180,7 @@ def test_a_canary_with_errors_is_found_and_taken_back_with_the_numbers(served):
     assert list(load.result["failed_by"]) == ["two"], load.result
     assert load.result["failed"] == load.result["failed_by"]["two"], load.result
     assert shares(served, 50) == {"one": 50}
-    events = [__import__("json").loads(line) for line in served.ok("events", "--json").out.splitlines()]
+    events = [json.loads(line) for line in served.ok("events", "--json").out.splitlines()]
     tests = [event["detail"]["tests"] for event in events if event["kind"] == "rollout.analysis"]
     assert len(tests) == 1 and tests[0][0]["outcome"] == "failure" and tests[0][0]["metric"] == "errors", tests
 
@@ -237,13 +238,13 @@ def test_rolling_replaces_batch_by_batch_back_and_forth_and_loses_nothing(served
 def test_a_rolling_release_that_fails_halfway_is_taken_back_and_loses_nothing(served):
     served.one_service(replicas=3, rollout=ROLLING)
     served.apply()
-    served.one_service(revision="two", replicas=3, rollout=ROLLING)
+    # Slow enough that the word comes before the last batch.
+    served.one_service(revision="two", replicas=3, rollout=ROLLING, env="LISTEN_AFTER_MS: 700", deadline="10s")
     with served.load(rate=500) as load:
         applying = Applying(served)
         wait_for("a batch", lambda: (rollout(served)["rollout"] or {}).get("weights", {}).get("web", 0) >= 500)
-        served.run("rollout", "abort")
-        assert applying.end().code in (0, 5)
+        served.ok("rollout", "abort")
+        assert applying.end().code == 5
     assert load.result["failed"] == 0, load.result
-    if applying.done.code == 5:
-        assert shares(served, 50) == {"one": 50}
-        assert len(served.instances("web", "ready")) == 3
+    assert shares(served, 50) == {"one": 50}
+    assert len(served.instances("web", "ready")) == 3

@@ -24,7 +24,7 @@ def run(_context):
                     continue
                 bad = n % 10 == 7
                 # It is never ready, so no client may ever see it.
-                service.define(revision=f"{'bad' if bad else 'r'}{n}", rollout=STRATEGIES[n % len(STRATEGIES)],
+                service.define(revision=f"{'bad' if bad else 'r'}{n}", rollout=STRATEGIES[(n + n // 10) % len(STRATEGIES)],
                                env=", EXIT_AFTER_MS: 1, HEALTH: 500" if bad else "")
                 code = service.host.run("apply", "--yes", "--json").code
                 reverted += code == 5
