@@ -196,6 +196,35 @@ Result<Database> Database::Open(const fs::path& path) {
   return db;
 }
 
+Result<Database> Database::OpenForeign(const fs::path& path) {
+  sqlite3* handle = nullptr;
+  const int status = sqlite3_open_v2(
+      path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  Database db(handle, std::make_unique<std::string>(path.string()));
+  if (status != SQLITE_OK) return SqlError(handle, status, path.string()).While("opening the database");
+  sqlite3_extended_result_codes(handle, 1);
+  sqlite3_busy_handler(handle, WaitForOthers, nullptr);
+  // It is opened when it is first read; what is no database is met here.
+  TRY(db.Execute("SELECT count(*) FROM sqlite_schema"));
+  return db;
+}
+
+Result<void> Database::RunForeign(const std::string& sql, const std::function<bool()>& interrupted) {
+  constexpr int kInstructions = 100'000;
+  const auto ask = [](void* asked) {
+    const auto& stop = *static_cast<const std::function<bool()>*>(asked);
+    return stop && stop() ? 1 : 0;
+  };
+  sqlite3_progress_handler(db_, kInstructions, ask, const_cast<std::function<bool()>*>(&interrupted));
+  const int status = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+  sqlite3_progress_handler(db_, 0, nullptr, nullptr);
+  if (status == SQLITE_OK) return {};
+  if ((status & 0xff) == SQLITE_INTERRUPT) return Error(Code::kCancelled, "ended, as was asked for");
+  const Code code = CodeOf(status);
+  if (code == Code::kInternal || code == Code::kExists) return Error(Code::kFailed, sqlite3_errmsg(db_));
+  return SqlError(db_, status, *path_);
+}
+
 Database::Database(Database&& other) noexcept
     : path_(std::move(other.path_)),
       db_(std::exchange(other.db_, nullptr)),

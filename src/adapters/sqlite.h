@@ -91,6 +91,8 @@ class Database {
   // Opens the file, making it (mode 0600) if missing; its folder must exist. An empty file is as a missing
   // one.
   static Result<Database> Open(const fs::path& path);
+  // Somebody else's file, with its own journal mode and settings; made if missing, in a folder that exists.
+  static Result<Database> OpenForeign(const fs::path& path);
   Database(Database&& other) noexcept;
   Database& operator=(Database&& other) = delete;
   ~Database();
@@ -107,6 +109,10 @@ class Database {
     Statement* statement = TRY(Cached(sql));
     return statement->BindAll(values...).Run();
   }
+
+  // One statement of somebody else's, its rows dropped: what is wrong with it is his mistake, kFailed, and
+  // the message is SQLite's alone. `interrupted`, asked now and then, true ends it: kCancelled.
+  Result<void> RunForeign(const std::string& sql, const std::function<bool()>& interrupted);
 
   // Rows changed by the last INSERT, UPDATE or DELETE.
   int64_t Changes() const;

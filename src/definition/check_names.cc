@@ -3,6 +3,7 @@
 #include <set>
 
 #include "definition/check.h"
+#include "definition/endpoint_url.h"
 #include "definition/overlay.h"
 #include "definition/place.h"
 #include "definition/shape.h"
@@ -92,6 +93,8 @@ class Checker {
     for (const auto& [name, migration] : definition_.migrations) {
       Need("migrations." + name + ".endpoint", migration.endpoint, definition_.endpoints, "endpoint");
       Need("migrations." + name + ".image", migration.image, definition_.images, "image");
+      Need("migrations." + name + ".secret", migration.secret, definition_.secrets, "secret");
+      Database("migrations." + name + ".endpoint", migration);
     }
     for (const auto& [name, job] : definition_.jobs) {
       const std::string path = "jobs." + name;
@@ -129,6 +132,21 @@ class Checker {
     }
   }
 
+  static std::string SchemeOf(const Endpoint& endpoint) {
+    const auto url = EndpointUrl::Parse(endpoint.url);
+    return url ? url->scheme : "";
+  }
+
+  // Scripts are SQL of a database that is spoken to here; a command speaks for itself.
+  void Database(const std::string& path, const Migration& migration) {
+    const auto endpoint = definition_.endpoints.find(migration.endpoint);
+    if (migration.scripts.empty() || endpoint == definition_.endpoints.end()) return;
+    const std::string scheme = SchemeOf(endpoint->second);
+    if (scheme != "postgres" && scheme != "postgresql" && scheme != "sqlite")
+      place_.Fail(path,
+                  "scripts run on PostgreSQL and SQLite; expected an endpoint of postgres:// or sqlite://");
+  }
+
   static void Missing(const Place& place, const std::string& path, const std::string& name,
                       const std::vector<std::string>& candidates, const std::string& what) {
     constexpr size_t kListed = 8;
@@ -149,6 +167,12 @@ class Checker {
     for (const auto& endpoint : definition_.endpoints) both[endpoint.first];
     if (!self.empty()) both[self];  // named by the circle it makes
     Each(path + ".uses", uses, both, "service or endpoint");
+    for (size_t i = 0; i < uses.size(); ++i) {
+      const auto endpoint = definition_.endpoints.find(uses[i]);
+      if (endpoint != definition_.endpoints.end() && SchemeOf(endpoint->second) == "sqlite")
+        place_.Fail(path + ".uses[" + std::to_string(i) + "]",
+                    Quoted(uses[i]) + " is a file, and no connection leads to it");
+    }
   }
 
   void Images() {

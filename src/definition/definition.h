@@ -265,6 +265,7 @@ struct Migration {
   std::string scripts;           // directory, or
   std::vector<std::string> run;  // a command
   std::string image;             // what `run` runs in
+  std::string secret;            // of `secrets`: the password, or a whole postgres:// URL; empty: none
   bool operator==(const Migration&) const = default;
 };
 

@@ -57,6 +57,12 @@ Result<EndpointUrl> EndpointUrl::Parse(std::string_view text) {
   EndpointUrl out;
   out.scheme = Lower(std::string(url.scheme().data(), url.scheme().size()));
   out.host = Lower(url.host_address());
+  if (out.scheme == "sqlite") {
+    out.path = std::string(url.encoded_path().data(), url.encoded_path().size());
+    const bool whole = out.host.empty() && out.path.size() > 1 && out.path.find('%') == std::string::npos &&
+                       !url.has_port() && !url.has_query() && !url.has_fragment();
+    return whole ? Result<EndpointUrl>(out) : bad("a database in a file is sqlite:///path/of/file");
+  }
   if (out.host.empty()) return bad(Quoted(text) + " names no host");
   if (url.host_type() == boost::urls::host_type::name && !IsHostName(out.host))
     return bad(Quoted(out.host) + " is not a host name");

@@ -17,8 +17,9 @@ struct EndpointUrl {
   bool tls = false;
   std::string path;  // as written; may be empty
 
-  // RFC 3986. kInvalid: not an absolute URL with a host, no port and a scheme without a known one, or a
-  // password in it (the message does not repeat the URL then).
+  // RFC 3986; sqlite:///file alone names no host, and no port then. kInvalid: not an absolute URL with a
+  // host, no port and a scheme without a known one, or a password in it (the message does not repeat the URL
+  // then).
   static Result<EndpointUrl> Parse(std::string_view text);
 };
 

@@ -254,9 +254,33 @@ Result<std::set<std::string>> SecretsNeeded(const Definition& definition, const 
   for (const auto& service : TRY(ServicesOf(definition, environment)))
     if (service.second.secrets)
       secrets.insert(service.second.secrets->begin(), service.second.secrets->end());
+  for (const auto& [name, migration] : definition.migrations)
+    if (!migration.secret.empty()) secrets.insert(migration.secret);
   for (const Notify& notify : definition.notify)
     if (!notify.secret.empty()) secrets.insert(notify.secret);
   return secrets;
+}
+
+Result<std::vector<ResolvedMigration>> ResolveMigrations(const Definition& definition,
+                                                         const ResolveInput& input) {
+  std::vector<ResolvedMigration> out;
+  for (const auto& [name, migration] : definition.migrations) {
+    if (migration.scripts.empty()) continue;
+    ResolvedMigration resolved;
+    resolved.name = name;
+    resolved.url = definition.endpoints.at(migration.endpoint).url;
+    if (const auto scripts = input.scripts.find(name); scripts != input.scripts.end())
+      resolved.scripts = scripts->second;
+    resolved.secret = migration.secret;
+    if (!migration.secret.empty()) {
+      const auto version = input.secret_versions.find(migration.secret);
+      if (version == input.secret_versions.end())
+        return Error(Code::kInternal, "no version of the secret " + Quoted(migration.secret) + " was given");
+      resolved.secret_version = version->second;
+    }
+    out.push_back(std::move(resolved));
+  }
+  return out;
 }
 
 Result<Resolved> Resolve(const Definition& definition, const ResolveInput& input) {
@@ -281,6 +305,7 @@ Result<Resolved> Resolve(const Definition& definition, const ResolveInput& input
   });
   for (const auto& [name, endpoint] : definition.endpoints)
     out.endpoints.push_back(TRY(ResolveEndpoint(name, endpoint)));
+  out.migrations = TRY(ResolveMigrations(definition, input));
   for (const Notify& notify : definition.notify) {
     ResolvedNotify told{notify.webhook, notify.run, notify.on, notify.secret, ""};
     std::sort(told.on.begin(), told.on.end());

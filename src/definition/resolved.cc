@@ -186,6 +186,27 @@ Json ToJson(const ResolvedNotify& notify) {
   return out;
 }
 
+Json ToJson(const ResolvedMigration& migration) {
+  JsonArray scripts;
+  for (const migrate::Script& script : migration.scripts)
+    scripts.push_back(JsonObject{{"version", script.version},
+                                 {"name", script.name},
+                                 {"stage", migrate::StageName(script.stage)},
+                                 {"checksum", script.checksum},
+                                 {"file", script.file}});
+  JsonObject out{{"name", migration.name}, {"url", migration.url}, {"scripts", std::move(scripts)}};
+  if (!migration.secret.empty()) out["secret"] = JsonObject{{migration.secret, migration.secret_version}};
+  return out;
+}
+
+namespace {
+
+JsonArray MigrationsToJson(const std::vector<ResolvedMigration>& migrations) {
+  return Array<ResolvedMigration>(migrations, [](const auto& migration) { return ToJson(migration); });
+}
+
+}  // namespace
+
 Json ToJson(const Resolved& resolved) {
   JsonObject out{
       {"version", 1},
@@ -199,6 +220,7 @@ Json ToJson(const Resolved& resolved) {
   // Not written when there is none, so that documents of before this was known are as they were.
   if (!resolved.notify.empty())
     out["notify"] = Array<ResolvedNotify>(resolved.notify, [](const auto& notify) { return ToJson(notify); });
+  if (!resolved.migrations.empty()) out["migrations"] = MigrationsToJson(resolved.migrations);
   if (!resolved.promote_from.empty()) out["promote_from"] = resolved.promote_from;
   return out;
 }
@@ -211,9 +233,11 @@ oci::Digest RevisionDigest(const Resolved& resolved) {
   JsonObject fleets;
   for (const ResolvedService& service : resolved.services)
     fleets[service.name] = FleetDigest(service).Render();
-  return oci::Digest::Of(RenderCanonical(JsonObject{
+  JsonObject identity{
       {"fleets", std::move(fleets)},
-      {"routes", Array<ResolvedRoute>(resolved.routes, [](const auto& route) { return ToJson(route); })}}));
+      {"routes", Array<ResolvedRoute>(resolved.routes, [](const auto& route) { return ToJson(route); })}};
+  if (!resolved.migrations.empty()) identity["migrations"] = MigrationsToJson(resolved.migrations);
+  return oci::Digest::Of(RenderCanonical(identity));
 }
 
 }  // namespace ingot::definition

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "definition/definition.h"
+#include "migrate/script.h"
 #include "oci/digest.h"
 
 namespace ingot::definition {
@@ -149,16 +150,30 @@ struct ResolvedNotify {
   bool operator==(const ResolvedNotify&) const = default;
 };
 
+// Changes of a database's schema that come with the revision (docs/formats/migrations.md).
+struct ResolvedMigration {
+  std::string name;
+  std::string url;     // of its endpoint
+  std::string secret;  // with the password, or a whole URL; empty: none
+  std::string secret_version;
+  std::vector<migrate::Script> scripts;  // sorted by version
+  migrate::Engine engine() const {
+    return url.starts_with("sqlite:") ? migrate::Engine::kSqlite : migrate::Engine::kPostgres;
+  }
+  bool operator==(const ResolvedMigration&) const = default;
+};
+
 struct Resolved {
   std::string project;
   std::string environment;
-  std::string commit;                       // empty: not in a git work tree
-  bool dirty = false;                       // the work tree differed from the commit
-  std::string promote_from;                 // it deploys only what its channel holds; empty: anything
-  std::vector<ResolvedService> services;    // sorted by name
-  std::vector<ResolvedRoute> routes;        // sorted by listener, host, path
-  std::vector<ResolvedEndpoint> endpoints;  // sorted by name
-  std::vector<ResolvedNotify> notify;       // in the order of the definition
+  std::string commit;                         // empty: not in a git work tree
+  bool dirty = false;                         // the work tree differed from the commit
+  std::string promote_from;                   // it deploys only what its channel holds; empty: anything
+  std::vector<ResolvedService> services;      // sorted by name
+  std::vector<ResolvedRoute> routes;          // sorted by listener, host, path
+  std::vector<ResolvedEndpoint> endpoints;    // sorted by name
+  std::vector<ResolvedNotify> notify;         // in the order of the definition
+  std::vector<ResolvedMigration> migrations;  // sorted by name
   bool operator==(const Resolved&) const = default;
 };
 
@@ -167,6 +182,8 @@ struct Resolved {
 Json ToJson(const Resolved& resolved);
 Json ToJson(const ResolvedService& service);
 Json ToJson(const ResolvedNotify& notify);
+Json ToJson(const ResolvedMigration& migration);
+Result<ResolvedMigration> MigrationFromJson(const Json& json);
 Result<ResolvedNotify> NotifyFromJson(const Json& json);
 // kInvalid naming the member ("services[0].image: …"); kUnsupported for another version. The input may be
 // hostile: names, ports and sizes are checked as Parse checks them.
@@ -176,8 +193,8 @@ Result<Resolved> ResolvedFromJson(const Json& json);
 // of how they are judged and stopped; replicas and rollout are left out. Two services with different names
 // differ.
 oci::Digest FleetDigest(const ResolvedService& service);
-// The digest of all fleets by name and of the routes. Counts, retention and commit are no part of it: equal
-// digests mean "nothing to do" but perhaps a different count.
+// The digest of all fleets by name, of the routes, and of the migrations. Counts, retention and commit are no
+// part of it: equal digests mean "nothing to do" but perhaps a different count.
 oci::Digest RevisionDigest(const Resolved& resolved);
 
 }  // namespace ingot::definition

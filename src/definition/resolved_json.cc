@@ -357,6 +357,44 @@ Result<ResolvedNotify> ReadNotify(const Reading& json) {
   return notify;
 }
 
+Result<migrate::Script> ReadScript(const Reading& json) {
+  migrate::Script script;
+  script.file = TRY(json.Text("file"));
+  // Its name says the rest, and has to.
+  const auto named = migrate::ParseScriptName(script.file.substr(script.file.rfind('/') + 1));
+  if (!named) return json.Bad("file", "the path of NNN_name.sql");
+  script.version = static_cast<uint64_t>(TRY(json.Int("version", 1, INT64_MAX)));
+  script.name = TRY(json.Text("name"));
+  script.stage = TRY(json.OneOf<migrate::Stage>(
+      "stage", {{"expand", migrate::Stage::kExpand}, {"contract", migrate::Stage::kContract}}));
+  script.checksum = TRY(json.Text("checksum", [](std::string_view text) {
+    return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  }));
+  if (named->version != script.version || named->name != script.name || named->stage != script.stage)
+    return json.Bad("file", "the name of the same version, name and stage");
+  return script;
+}
+
+Result<ResolvedMigration> ReadMigration(const Reading& json) {
+  ResolvedMigration migration;
+  migration.name = TRY(json.Text("name", IsName));
+  migration.url = TRY(json.Text("url"));
+  const Result<EndpointUrl> url = EndpointUrl::Parse(migration.url);
+  if (!url || (url->scheme != "postgres" && url->scheme != "postgresql" && url->scheme != "sqlite"))
+    return json.Bad("url", "a URL of postgres or sqlite");
+  if (json.Has("secret")) {
+    const auto secret = TRY(json.Map("secret", IsSecretName));
+    if (secret.size() != 1) return json.Bad("secret", "one name with its version");
+    migration.secret = secret.begin()->first;
+    migration.secret_version = secret.begin()->second;
+  }
+  migration.scripts = TRY(json.List<migrate::Script>("scripts", ReadScript));
+  for (size_t i = 1; i < migration.scripts.size(); ++i)
+    if (migration.scripts[i - 1].version >= migration.scripts[i].version)
+      return json.Bad("scripts", "scripts in the order of their versions");
+  return migration;
+}
+
 // What the parts promise each other.
 Result<void> CheckReferences(const Resolved& resolved) {
   std::map<std::string_view, const ResolvedService*> services;
@@ -398,6 +436,8 @@ Result<Resolved> ResolvedFromJson(const Json& document) {
   out.dirty = TRY(json.Bool("dirty"));
   if (document.as_object().contains("notify"))
     out.notify = TRY(json.List<ResolvedNotify>("notify", ReadNotify));
+  if (document.as_object().contains("migrations"))
+    out.migrations = TRY(json.List<ResolvedMigration>("migrations", ReadMigration));
   if (document.as_object().contains("promote_from"))
     out.promote_from = TRY(json.Text("promote_from", IsName));
   out.services = TRY(json.List<ResolvedService>("services", ReadService));
@@ -408,6 +448,10 @@ Result<Resolved> ResolvedFromJson(const Json& document) {
   if (RenderCanonical(ToJson(out)) != RenderCanonical(document))
     return Error(Code::kInvalid, "a resolved definition with members that version 1 does not have");
   return out;
+}
+
+Result<ResolvedMigration> MigrationFromJson(const Json& json) {
+  return ReadMigration(TRY(Reading::Of(json, "migration")));
 }
 
 Result<ResolvedNotify> NotifyFromJson(const Json& json) {

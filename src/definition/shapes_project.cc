@@ -62,7 +62,7 @@ Shape<Endpoint> EndpointShape() {
   Fields<Endpoint> fields("endpoint", "State or a service that lives elsewhere.");
   fields
       .Required("url", &Endpoint::url, EndpointUrlText(),
-                "Where it is: scheme://host[:port][/path], no password.")
+                "Where it is: scheme://host[:port][/path] or sqlite:///file, no password.")
       .Optional("check", &Endpoint::check_tcp, Choice<bool>({{"tcp", true}, {"none", false}}),
                 "tcp: whether it accepts connections is watched.", "\"none\"");
   return fields.ToShape();
@@ -105,10 +105,13 @@ Shape<SecretSource> SecretShape() {
 Shape<Migration> MigrationShape() {
   Fields<Migration> fields("migration", "Schema changes as part of a release.");
   fields.Required("endpoint", &Migration::endpoint, NameText("the name of an endpoint"), "The database.")
-      .Optional("scripts", &Migration::scripts, FilePath("a directory"), "A directory of NNN_name.sql files.")
+      .Optional("scripts", &Migration::scripts, FilePath("a directory"),
+                "A directory of NNN_name.sql and NNN_name.contract.sql files.")
       .Optional("run", &Migration::run, CommandLine(), "A command that does the work.")
       .Optional("image", &Migration::image, NameText("the name of an image"),
                 "The image that the command runs in.")
+      .Optional("secret", &Migration::secret, NameText("the name of a secret"),
+                "The database's password, or a whole postgres:// URL in place of the endpoint's.")
       .ExactlyOneOf({"scripts", "run"})
       .Check([](Reader& reader, const Node&, Migration& migration) {
         if (!migration.run.empty() && migration.image.empty())

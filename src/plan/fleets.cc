@@ -132,8 +132,10 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
         entry.sticky = {service.rollout.sticky.cookie, service.rollout.sticky.header};
     }
     for (const auto& endpoint : resolved->endpoints)
-      endpoints.try_emplace(endpoint.name,
-                            platform::Topology::Endpoint{endpoint.name, endpoint.host, endpoint.port});
+      // A database in a file has no port, and nobody asks for it by name.
+      if (endpoint.port != 0)
+        endpoints.try_emplace(endpoint.name,
+                              platform::Topology::Endpoint{endpoint.name, endpoint.host, endpoint.port});
     for (const auto& route : resolved->routes) {
       if (!route.listen.empty())
         listeners.try_emplace(route.listen, platform::Topology::Listener{route.listen, route.service,
