@@ -176,6 +176,7 @@ Result<std::vector<Script>> Run(Database& database, const std::vector<Script>& s
     });
     ScriptRun run(database, step.script, options, hooks, clock);
     TRY(run.Run(former == ledger.end() ? nullptr : &*former));
+    if (hooks.ended) hooks.ended(step.script);
     ended.push_back(step.script);
   }
   return ended;

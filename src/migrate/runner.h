@@ -30,6 +30,7 @@ struct RunHooks {
   std::function<Result<std::string>(const Script&)> text;  // of a script, with its checksum
   std::function<bool()> cancelled;
   std::function<void(const RunProgress&)> progress;  // before each statement
+  std::function<void(const Script&)> ended;          // after each script
 };
 
 // The scripts that were ended by this run, in order. What a killed run has begun is gone on with. kRefused

@@ -115,6 +115,7 @@ Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, Wal
   }
   auto revision = std::make_shared<const plan::Revision>(
       plan::MakeRevision(state.next_revision++, state.active, apply.resolved, command.actor, now));
+  TRY(CheckContracting(state, *revision));
   if (state.active)
     DropOverrides(state, *revision);
   else
@@ -135,6 +136,7 @@ Result<void> Do(const Rollback& rollback, const Command& command, Acceptance& ou
   const uint64_t number = TRY(RollbackTarget(*out.state, rollback));
   if (!target || target->number != number)
     return Error(Code::kInternal, "rollback was given another revision than " + Name(number));
+  TRY(CheckContracted(*out.state, *target));
   PlanRollout(out, RolloutKind::kRollback, std::move(target), command.actor, now, events);
   return {};
 }

@@ -37,10 +37,12 @@ Error NotDeployed(const platform::EnvironmentId& environment) {
 
 class Controller::Impl {
  public:
-  Impl(platform::Platform& platform, Journal& journal, audit::Sink& sink, Clock& clock, plan::HostEdge edge)
+  Impl(platform::Platform& platform, Journal& journal, audit::Sink& sink, Clock& clock, plan::HostEdge edge,
+       Migrator* migrator)
       : platform_(platform),
         journal_(journal),
         sink_(sink),
+        migrator_(migrator),
         edge_(std::move(edge)),
         clock_(clock),
         steady_(clock.Steady()) {
@@ -84,7 +86,8 @@ class Controller::Impl {
       TRY(found->second->Take(std::move(acceptance)));
       return answer;
     }
-    auto runner = std::make_unique<EnvironmentRunner>(std::move(fresh), platform_, journal_, sink_);
+    auto runner =
+        std::make_unique<EnvironmentRunner>(std::move(fresh), platform_, journal_, sink_, migrator_);
     TRY(runner->Take(std::move(acceptance)));
     runners_.emplace(command.environment, std::move(runner));
     return answer;
@@ -129,12 +132,14 @@ class Controller::Impl {
   platform::Platform& platform_;
   Journal& journal_;
   audit::Sink& sink_;
+  Migrator* migrator_;
   const plan::HostEdge edge_;
   std::map<platform::EnvironmentId, std::unique_ptr<EnvironmentRunner>> runners_;
 
  private:
   void Add(EnvironmentState state, const platform::EnvironmentId& id) {
-    runners_.emplace(id, std::make_unique<EnvironmentRunner>(std::move(state), platform_, journal_, sink_));
+    runners_.emplace(
+        id, std::make_unique<EnvironmentRunner>(std::move(state), platform_, journal_, sink_, migrator_));
   }
 
   Result<void> CheckListeners(const platform::EnvironmentId& environment,
@@ -154,8 +159,9 @@ Controller::Controller(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Controller::~Controller() = default;
 
 Result<std::unique_ptr<Controller>> Controller::Open(platform::Platform& platform, Journal& journal,
-                                                     audit::Sink& sink, Clock& clock, plan::HostEdge edge) {
-  auto impl = std::make_unique<Impl>(platform, journal, sink, clock, std::move(edge));
+                                                     audit::Sink& sink, Clock& clock, plan::HostEdge edge,
+                                                     Migrator* migrator) {
+  auto impl = std::make_unique<Impl>(platform, journal, sink, clock, std::move(edge), migrator);
   TRY(impl->Load());
   return std::unique_ptr<Controller>(new Controller(std::move(impl)));
 }

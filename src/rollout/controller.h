@@ -20,10 +20,11 @@ namespace ingot::rollout {
 
 class Controller {
  public:
-  // Finds every environment of the journal; its first Tick resumes what was going on. All references outlive
-  // the controller. The codes of Journal::Load.
+  // Without a migrator a rollout that needs one fails. Finds every environment of the journal; its first Tick
+  // resumes what was going on. All references outlive the controller. The codes of Journal::Load.
   static Result<std::unique_ptr<Controller>> Open(platform::Platform& platform, Journal& journal,
-                                                  audit::Sink& sink, Clock& clock, plan::HostEdge edge = {});
+                                                  audit::Sink& sink, Clock& clock, plan::HostEdge edge = {},
+                                                  Migrator* migrator = nullptr);
   ~Controller();
 
   // Journals the command and answers; Tick carries it out. The codes of Accept, or of the journal (then

@@ -27,6 +27,7 @@ class Reaper {
     world.fake.after = pass;
     world.journal.before = pass;
     world.journal.after = [this](const std::string&) { Step(); };
+    world.migrator_step = [this] { Step(); };
   }
   int steps = 0;
   int kill_at = -1;
@@ -116,6 +117,10 @@ std::vector<Scenario> Scenarios() {
       {"a rollback after the window", r2_only, Rollback{}, 1, 8},
       {"a scale up", r1, Scale{"web", 4}, 1, 6},
       {"a scale down", r1, Scale{"web", 1}, 1, 3},
+      {"a release with migrations", r1, apply({.web = "2", .migrations = 4}), 2, 6},
+      {"a release with contract scripts",
+       [](World& world) { Deploy(world, {.keep_old = Milliseconds(0), .migrations = 2}); },
+       apply({.web = "2", .keep_old = Milliseconds(0), .migrations = 6}), 2, 4},
       {"a destroy", r2, Destroy{}, 0, 0},
   };
 }

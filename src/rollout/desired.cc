@@ -13,7 +13,7 @@ namespace {
 // A candidate's counts hold from `starting` on: before that nothing of the environment may grow.
 bool CountsHold(const EnvironmentState& state, Role role) {
   if (role == Role::kActive) return true;
-  return role == Role::kCandidate && state.rollout && state.rollout->phase != Phase::kPreparing;
+  return role == Role::kCandidate && state.rollout && state.rollout->phase > Phase::kMigrating;
 }
 
 // Live revisions in the order in which they decide about what they share: the leading one, the one it takes

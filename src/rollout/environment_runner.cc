@@ -27,12 +27,13 @@ void Retry::Failed(WallTime now) {
 }
 
 EnvironmentRunner::EnvironmentRunner(EnvironmentState state, platform::Platform& platform, Journal& journal,
-                                     audit::Sink& sink)
+                                     audit::Sink& sink, Migrator* migrator)
     : state_(std::move(state)),
       desired_(DesiredOf(state_)),
       platform_(platform),
       journal_(journal),
       sink_(sink),
+      migrator_(migrator),
       unsent_(!state_.outbox.empty()) {
   view_.look_error = "it was not asked yet";
 }
@@ -90,6 +91,8 @@ void EnvironmentRunner::Run(WallTime now) {
   bool asked = false;
   for (int pass = 0; pass < kMostPasses; ++pass) {
     wake_.reset();
+    view_.can_migrate = migrator_ != nullptr;
+    if (migrator_ != nullptr) view_.migration = migrator_->Look(state_.id);
     Decision decision = Decide(state_, desired_, view_, now);
     if (decision.wake) WakeAt(*decision.wake);
     const bool changed = decision.state.has_value();
@@ -211,6 +214,23 @@ bool EnvironmentRunner::Do(const StopInstance& action, WallTime now) {
   return true;
 }
 
+bool EnvironmentRunner::Do(const RunMigrations& action, WallTime now) {
+  if (migrator_ == nullptr || !MayTry(migrations_, now)) return false;
+  const auto revision = state_.revisions.find(action.revision);
+  // What cannot be begun now (another run is ending) can be in a moment.
+  if (revision != state_.revisions.end() &&
+      migrator_->Begin(state_.id, action.key, *revision->second, action.contracts))
+    migrations_ = {};
+  else
+    migrations_.Failed(now);
+  return true;
+}
+
+bool EnvironmentRunner::Do(const CancelMigrations&, WallTime) {
+  if (migrator_ != nullptr) migrator_->Cancel(state_.id);
+  return false;
+}
+
 // What is remembered about instances that no longer matter.
 void EnvironmentRunner::Forget() {
   const auto desired = [&](const platform::InstanceId& id) -> const DesiredInstance* {
@@ -236,6 +256,7 @@ bool EnvironmentRunner::under_way() const {
   const bool held = state_.rollout && state_.rollout->phase == Phase::kStepping &&
                     state_.rollout->step_in_effect && view_.looked && view_.routes == desired_.routes;
   if ((state_.Busy() && !held) || state_.destroying || unsent_) return true;
+  if (state_.contracting && !state_.contracting->again) return true;
   for (const auto& [number, live] : state_.live)
     if (live.role == Role::kRetiring) return true;
   for (const auto& [id, fleet] : state_.fleets)

@@ -24,8 +24,8 @@ struct Retry {
 class EnvironmentRunner {
  public:
   // `state` has its revisions; all references outlive the runner.
-  EnvironmentRunner(EnvironmentState state, platform::Platform& platform, Journal& journal,
-                    audit::Sink& sink);
+  EnvironmentRunner(EnvironmentState state, platform::Platform& platform, Journal& journal, audit::Sink& sink,
+                    Migrator* migrator);
 
   const EnvironmentState& state() const { return state_; }
   const Desired& desired() const { return desired_; }
@@ -54,6 +54,8 @@ class EnvironmentRunner {
   bool Do(const ApplyRoutes& action, WallTime now);
   bool Do(const StartInstance& action, WallTime now);
   bool Do(const StopInstance& action, WallTime now);
+  bool Do(const RunMigrations& action, WallTime now);
+  bool Do(const CancelMigrations& action, WallTime now);
   bool MayTry(const Retry& retry, WallTime now);
   void WakeAt(WallTime at);
   void Forget();
@@ -64,9 +66,11 @@ class EnvironmentRunner {
   platform::Platform& platform_;
   Journal& journal_;
   audit::Sink& sink_;
+  Migrator* migrator_;   // null: nobody runs migrations
   bool unsent_ = false;  // state_.outbox is not known to be in the audit record
   Retry topology_;
   Retry routes_;
+  Retry migrations_;
   Retry journal_retry_;
   Retry sink_retry_;
   std::map<platform::InstanceId, Retry> starts_;

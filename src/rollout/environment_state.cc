@@ -6,9 +6,9 @@ namespace ingot::rollout {
 
 namespace {
 
-constexpr std::array<std::string_view, 13> kPhases = {
-    "planned",   "preparing", "starting", "verifying", "stepping",  "rolling", "stopping",
-    "replacing", "shifting",  "baking",   "completed", "reverting", "reverted"};
+constexpr std::array<std::string_view, 14> kPhases = {
+    "planned",  "preparing", "migrating", "starting", "verifying", "stepping",  "rolling",
+    "stopping", "replacing", "shifting",  "baking",   "completed", "reverting", "reverted"};
 constexpr std::array<std::string_view, 4> kRoles = {"active", "candidate", "warm", "retiring"};
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,14 @@
 #include "base/json.h"
 #include "plan/revision.h"
 #include "platform/fleet.h"
+#include "rollout/migrator.h"
 
 namespace ingot::rollout {
 
 enum class Phase {
   kPlanned,
   kPreparing,
+  kMigrating,
   kStarting,
   kVerifying,
   kStepping,
@@ -117,6 +120,17 @@ struct FleetState {
   bool operator==(const FleetState&) const = default;
 };
 
+// Contract scripts that are under way, or failed and will be tried again.
+struct Contracting {
+  uint64_t number = 0;    // the journal's step in which they became due
+  uint64_t revision = 0;  // that was active when they became due
+  ContractScripts scripts;
+  uint64_t attempt = 1;
+  std::optional<WallTime> again;  // when the next attempt begins; unset: this one is under way
+  std::string reason;             // why the last attempt failed
+  bool operator==(const Contracting&) const = default;
+};
+
 using RevisionPtr = std::shared_ptr<const plan::Revision>;  // shared: immutable, in many states
 
 struct EnvironmentState {
@@ -131,6 +145,12 @@ struct EnvironmentState {
   std::map<uint64_t, LiveRevision> live;
   std::map<platform::FleetId, FleetState> fleets;  // of active, warm and started candidate revisions
   std::map<std::string, uint32_t> overrides;       // by service: counts set by `scale`
+  // Contract scripts that were ever begun (a revision without them may not come back), and of these those
+  // that have ended.
+  ContractScripts contracted;
+  ContractScripts contracts_ended;
+  std::optional<Contracting> contracting;
+  std::set<uint64_t> unmigrated;  // revisions whose expand scripts were not all run
   bool destroying = false;
   std::vector<audit::Draft> outbox;  // events of this step, not yet known to be in the audit record
 

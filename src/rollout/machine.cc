@@ -12,6 +12,7 @@ Decision Decide(const EnvironmentState& state, const Desired& desired, const Vie
   while (Proceed(t)) {
   }
   Retire(t);
+  Contract(t);
   Decision decision;
   decision.actions = ActionsOf(t);
   decision.finished = std::move(t.finished);

@@ -1,7 +1,7 @@
 // The state machine of rollouts: one pure function from what is remembered and what is seen to what is to be
 // remembered and done next.
 //
-//   planned → preparing → starting → verifying → shifting → baking → completed
+//   planned → preparing → (migrating →) starting → verifying → shifting → baking → completed
 //                 └──────────┴───────────┴───── any failure, abort ─────┴→ reverting → reverted
 //
 // The state says what shall be (desired.h derives topology, instances and routes from it); actions are the
@@ -53,7 +53,9 @@ struct View {
   // The router's counters, just read; unset: not asked, or (with `counters_error`) could not look.
   std::optional<std::map<platform::FleetId, platform::FleetCounters>> counters;
   std::string counters_error;
-  bool counters_anew = false;  // they began at zero again since they were read before
+  bool counters_anew = false;             // they began at zero again since they were read before
+  bool can_migrate = false;               // there is somebody who runs migrations
+  std::optional<MigrationRun> migration;  // the last one that this process has begun
 };
 
 struct SetTopology {
@@ -69,7 +71,14 @@ struct StartInstance {
 struct StopInstance {
   platform::InstanceId instance;
 };
-using Action = std::variant<SetTopology, ApplyRoutes, StartInstance, StopInstance>;
+struct RunMigrations {
+  MigrationKey key;
+  uint64_t revision = 0;
+  ContractScripts contracts;
+};
+struct CancelMigrations {};
+using Action =
+    std::variant<SetTopology, ApplyRoutes, StartInstance, StopInstance, RunMigrations, CancelMigrations>;
 
 struct Decision {
   std::optional<EnvironmentState> state;  // journal it before the actions; unset: nothing changed

@@ -73,6 +73,7 @@ bool Planned(Transition& t) {
   // The first batch, as far as there may be more than the count: with it the new revision is proven.
   for (const RollingService& service : RollingOf(t.next))
     limits[service.service] = std::min(service.batch, service.surge);
+  if (NeedsMigration(t.next)) t.next.unmigrated.insert(rollout.to);
   return Go(t, Phase::kPreparing, kPrepareLimit);
 }
 
@@ -98,20 +99,8 @@ bool Preparing(Transition& t) {
   if (const std::string why = t.RoutesHopeless(); !why.empty())
     return Fail(t, "the router cannot be prepared: " + why);
   const std::string crowded = Crowded(t);
-  if (t.view.looked && t.TopologyInEffect() && t.RoutesInEffect() && crowded.empty()) {
-    Milliseconds limit = kStartSlack;
-    Milliseconds longest{0};
-    Go(t, Phase::kStarting, limit);
-    for (const plan::Fleet& fleet : Target(t.next).fleets) {
-      const platform::FleetId& id = fleet.spec.id;
-      if (t.next.fleets.contains(id)) continue;
-      limit += kStartSlackEach * AddInstances(t, id);
-    }
-    for (const plan::Fleet* fleet : NewFleets(t.next))
-      longest = std::max(longest, fleet->spec.ready.deadline);
-    t.next.rollout->deadline = t.now + limit + longest;
-    return true;
-  }
+  if (t.view.looked && t.TopologyInEffect() && t.RoutesInEffect() && crowded.empty())
+    return NeedsMigration(t.next) ? BeginMigrating(t) : BeginStarting(t);
   if (!Late(t)) return false;
   if (!t.view.looked) return Fail(t, "the platform could not be observed: " + t.view.look_error);
   if (!crowded.empty()) return Fail(t, "former fleets of " + crowded + " could not be drained in time");
@@ -328,13 +317,27 @@ bool Reverting(Transition& t) {
   if (!Unroll(t) || !Restored(t) || !t.RoutesInEffect()) return false;
   const auto live = t.next.live.find(t.next.rollout->to);
   const bool left = live != t.next.live.end() && live->second.role == Role::kRetiring;
-  if (left && !Late(t)) return false;
+  if ((left || ExpandIsRunning(t)) && !Late(t)) return false;
   Finish(t.next, Phase::kReverted, t.now, t.finished, t.events);
   t.Changed();
   return true;
 }
 
 }  // namespace
+
+bool BeginStarting(Transition& t) {
+  Milliseconds limit = kStartSlack;
+  Milliseconds longest{0};
+  Go(t, Phase::kStarting, limit);
+  for (const plan::Fleet& fleet : Target(t.next).fleets) {
+    const platform::FleetId& id = fleet.spec.id;
+    if (t.next.fleets.contains(id)) continue;
+    limit += kStartSlackEach * AddInstances(t, id);
+  }
+  for (const plan::Fleet* fleet : NewFleets(t.next)) longest = std::max(longest, fleet->spec.ready.deadline);
+  t.next.rollout->deadline = t.now + limit + longest;
+  return true;
+}
 
 size_t CountReady(const Transition& t, const platform::FleetId& id) {
   size_t ready = 0;
@@ -437,6 +440,8 @@ bool Proceed(Transition& t) {
       return Planned(t);
     case Phase::kPreparing:
       return Preparing(t);
+    case Phase::kMigrating:
+      return Migrating(t);
     case Phase::kStarting:
       return Starting(t);
     case Phase::kVerifying:

@@ -51,6 +51,15 @@ uint32_t AddInstances(Transition& t, const platform::FleetId& id);
 // For new instances of the fleet to be ready: since the start of `count` of them.
 Milliseconds StartLimit(const plan::Fleet& fleet, uint32_t count);
 
+// migrating.cc. Whether the rollout's target has scripts that may not have been run.
+bool NeedsMigration(const EnvironmentState& state);
+bool BeginMigrating(Transition& t);
+bool Migrating(Transition& t);
+// Expand scripts are being run that nobody wants any more.
+bool ExpandIsRunning(const Transition& t);
+// What follows preparing and migrating: the first new instances.
+bool BeginStarting(Transition& t);
+
 bool Rolling(Transition& t);
 // A revert: old instances come back, their share with them, then the new ones may go. False while they are
 // not.

@@ -35,6 +35,8 @@ class Life {
     world_.fake.after = fault;
     world_.journal.before = fault;
     world_.journal.after = [this](const std::string&) { MaybeKill(); };
+    world_.migrator_step = [this] { MaybeKill(); };
+    world_.migrator_fails = [this](const migrate::Script&) { return weather_ > 0 && random_() % 12 == 0; };
   }
 
   // A few rollouts, each with what was before remembered; then calm, and everything must be in order.
@@ -126,6 +128,9 @@ class Life {
     shop.steps.clear();
     for (uint32_t percent = 5; percent < 100 && Chance(70); percent += 1 + random_() % 60)
       shop.steps.push_back({percent, Milliseconds(random_() % 1'000), false});
+    if (Chance(40)) ++scripts_;
+    // Of an older commit, now and then.
+    shop.migrations = Chance(10) ? random_() % (scripts_ + 1) : scripts_;
     const uint32_t luck = random_() % 100;
     was_destroy_ = false;
     if (luck < 70) {
@@ -251,7 +256,8 @@ class Life {
 
   World world_;
   std::mt19937_64 random_;
-  int weather_ = 0;  // 0 calm, 1 instances fail, 2 and kills, 3 and calls fail
+  int weather_ = 0;       // 0 calm, 1 instances fail, 2 and kills, 3 and calls fail
+  uint64_t scripts_ = 0;  // in the repository
   bool disturbed_ = false;
   bool was_destroy_ = false;
   uint64_t last_finished_ = 0;

@@ -119,6 +119,73 @@ Result<FleetState> FleetFromJson(const Json& json) {
   return fleet;
 }
 
+JsonObject Contracts(const ContractScripts& scripts) {
+  JsonObject out;
+  for (const auto& [name, versions] : scripts) {
+    JsonArray list;
+    for (const uint64_t version : versions) list.emplace_back(static_cast<int64_t>(version));
+    out[name] = std::move(list);
+  }
+  return out;
+}
+
+Result<ContractScripts> ContractsFrom(const JsonObject& parent, std::string_view key) {
+  ContractScripts out;
+  const JsonObject& object = *TRY(GetObject(parent, key));
+  for (const auto& member : object)
+    for (const Json& version : *TRY(GetArray(object, member.key()))) {
+      if (!version.is_int64() || version.get_int64() < 1)
+        return Error(Code::kInvalid, std::string(key) + ": expected versions");
+      out[std::string(member.key())].insert(static_cast<uint64_t>(version.get_int64()));
+    }
+  return out;
+}
+
+Json ContractingToJson(const Contracting& contracting) {
+  return JsonObject{{"number", contracting.number},
+                    {"revision", contracting.revision},
+                    {"scripts", Contracts(contracting.scripts)},
+                    {"attempt", contracting.attempt},
+                    {"again", contracting.again ? Json(RenderTime(*contracting.again)) : Json(nullptr)},
+                    {"reason", contracting.reason}};
+}
+
+Result<Contracting> ContractingFromJson(const Json& json) {
+  const JsonObject& object = *TRY(Object(json, "contracting"));
+  Contracting contracting;
+  contracting.number = TRY(Unsigned<uint64_t>(object, "number"));
+  contracting.revision = TRY(Unsigned<uint64_t>(object, "revision"));
+  contracting.scripts = TRY(ContractsFrom(object, "scripts"));
+  contracting.attempt = TRY(Unsigned<uint64_t>(object, "attempt"));
+  contracting.again = TRY(OptionalTime(object, "again"));
+  contracting.reason = TRY(GetString(object, "reason"));
+  return contracting;
+}
+
+Json MigrationsToJson(const EnvironmentState& state) {
+  JsonArray unmigrated;
+  for (const uint64_t revision : state.unmigrated) unmigrated.emplace_back(static_cast<int64_t>(revision));
+  return JsonObject{
+      {"contracted", Contracts(state.contracted)},
+      {"contracts_ended", Contracts(state.contracts_ended)},
+      {"contracting", state.contracting ? ContractingToJson(*state.contracting) : Json(nullptr)},
+      {"unmigrated", std::move(unmigrated)}};
+}
+
+Result<void> MigrationsFromJson(const JsonObject& object, EnvironmentState& state) {
+  state.contracted = TRY(ContractsFrom(object, "contracted"));
+  state.contracts_ended = TRY(ContractsFrom(object, "contracts_ended"));
+  const Json* contracting = object.if_contains("contracting");
+  if (contracting != nullptr && !contracting->is_null())
+    state.contracting = TRY(ContractingFromJson(*contracting));
+  for (const Json& revision : *TRY(GetArray(object, "unmigrated"))) {
+    if (!revision.is_int64() || revision.get_int64() < 1)
+      return Error(Code::kInvalid, "unmigrated: expected numbers of revisions");
+    state.unmigrated.insert(static_cast<uint64_t>(revision.get_int64()));
+  }
+  return {};
+}
+
 Json JudgementToJson(const Judgement& judgement) {
   return JsonObject{{"canary_answered", judgement.canary_answered},
                     {"canary_errors", judgement.canary_errors},
@@ -243,6 +310,7 @@ Json ToJson(const EnvironmentState& state) {
                     {"live", std::move(live)},
                     {"fleets", std::move(fleets)},
                     {"overrides", Counts(state.overrides)},
+                    {"migrations", MigrationsToJson(state)},
                     {"destroying", state.destroying},
                     {"outbox", std::move(outbox)}};
 }
@@ -266,6 +334,8 @@ Result<EnvironmentState> StateFromJson(const Json& json) {
   for (const auto& member : *TRY(GetObject(object, "fleets")))
     state.fleets[TRY(platform::FleetId::Parse(member.key()))] = TRY(FleetFromJson(member.value()));
   state.overrides = TRY(CountsFrom(object, "overrides"));
+  // Journals of before there were any.
+  if (object.contains("migrations")) TRY(MigrationsFromJson(*TRY(GetObject(object, "migrations")), state));
   state.destroying = TRY(GetBool(object, "destroying"));
   for (const Json& draft : *TRY(GetArray(object, "outbox")))
     state.outbox.push_back(TRY(DraftFromJson(draft)));

@@ -11,6 +11,7 @@
 
 #include "platform/fake_platform.h"
 #include "rollout/controller.h"
+#include "rollout/fake_migrator.h"
 #include "rollout/transition.h"
 
 namespace ingot::rollout::testing {
@@ -38,6 +39,7 @@ struct Shop {
   std::optional<definition::ResolvedAnalysis> analysis;  // of canaries
   std::vector<definition::ResolvedStep> steps{{10, Milliseconds(1'000), false},
                                               {50, Milliseconds(2'000), false}};
+  uint64_t migrations = 0;  // scripts of the migration "shop"; each third one contracts
   bool operator==(const Shop&) const = default;
 };
 definition::Resolved ResolvedOf(const Shop& shop);
@@ -77,7 +79,8 @@ class WatchedJournal final : public Journal {
 // Passes on to a FakePlatform, and writes down each break of a law that it sees on the way.
 class WatchedPlatform final : public platform::Platform {
  public:
-  WatchedPlatform(platform::FakePlatform& fake, WatchedJournal& journal) : fake_(fake), journal_(journal) {
+  WatchedPlatform(platform::FakePlatform& fake, WatchedJournal& journal, const Databases& databases)
+      : fake_(fake), journal_(journal), databases_(databases) {
     journal.watch = [this](const auto& before, const auto& next) { Compare(before, next); };
   }
   platform::Capabilities capabilities() const override { return fake_.capabilities(); }
@@ -101,6 +104,7 @@ class WatchedPlatform final : public platform::Platform {
   std::set<platform::InstanceId> hurt;
 
  private:
+  void CheckMigrated(const platform::InstanceId& id);
   void CheckAlone(const platform::InstanceId& id);
   void CheckBatch(const EnvironmentState& before, const EnvironmentState& next, const RollingService& rolls,
                   uint32_t limit);
@@ -109,6 +113,7 @@ class WatchedPlatform final : public platform::Platform {
   void Compare(const EnvironmentState& before, const EnvironmentState& next);
   platform::FakePlatform& fake_;
   WatchedJournal& journal_;
+  const Databases& databases_;
 };
 
 class World {
@@ -152,8 +157,13 @@ class World {
   FakeClock clock;
   platform::FakePlatform fake{clock};
   WatchedJournal journal;
-  WatchedPlatform platform{fake, journal};
+  Databases databases;
+  WatchedPlatform platform{fake, journal, databases};
   audit::MemorySink sink{clock};
+  bool without_migrator = false;
+  std::function<void()> migrator_step = [] {};
+  std::function<bool(const migrate::Script&)> migrator_fails;
+  std::unique_ptr<FakeMigrator> migrator;  // of this process
   std::unique_ptr<Controller> controller;
   int kills = 0;
 

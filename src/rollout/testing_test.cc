@@ -82,6 +82,15 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   db.host = "db.internal";
   db.port = 5432;
   out.endpoints = {db};
+  if (shop.migrations == 0) return out;
+  definition::ResolvedMigration migration;
+  migration.name = "shop";
+  migration.url = db.url;
+  for (uint64_t version = 1; version <= shop.migrations; ++version)
+    migration.scripts.push_back({version, "script",
+                                 version % 3 == 0 ? migrate::Stage::kContract : migrate::Stage::kExpand,
+                                 std::string(64, 'a'), "m/" + std::to_string(version) + "_script.sql"});
+  out.migrations = {migration};
   return out;
 }
 
@@ -101,7 +110,27 @@ Result<void> WatchedPlatform::Start(const platform::FleetSpec& fleet, const Inst
                   [&](const DesiredInstance& instance) { return instance.ordinal == id.ordinal(); });
   if (!journalled) violations.push_back("started before it was journalled: " + id.Render());
   CheckAlone(id);
+  CheckMigrated(id);
   return fake_.Start(fleet, id);
+}
+
+// No new instance of an apply starts before its expand scripts have been run.
+void WatchedPlatform::CheckMigrated(const InstanceId& id) {
+  const EnvironmentState& last = journal_.last;
+  if (!last.rollout || last.rollout->kind != RolloutKind::kApply || last.rollout->phase == Phase::kReverting)
+    return;
+  const plan::Revision& to = last.RevisionOf(last.rollout->to);
+  const auto fleet = last.fleets.find(id.fleet());
+  if (to.Find(id.fleet()) == nullptr || fleet == last.fleets.end() || fleet->second.proven) return;
+  for (const auto& migration : to.resolved.migrations)
+    for (const migrate::Script& script : migration.scripts) {
+      const auto database = databases_.find(migration.name);
+      const bool applied = database != databases_.end() &&
+                           std::any_of(database->second.begin(), database->second.end(),
+                                       [&](const auto& entry) { return entry.version == script.version; });
+      if (script.stage == migrate::Stage::kExpand && !applied)
+        violations.push_back(id.Render() + " was started before script " + std::to_string(script.version));
+    }
 }
 
 // Of a service that stops first in the rollout that goes on, no instance is started beside one of another
@@ -298,7 +327,13 @@ World::World() {
 }
 
 void World::Open() {
-  auto opened = Controller::Open(platform, journal, sink, clock);
+  migrator = std::make_unique<FakeMigrator>(clock, databases, journal.last, violations_);
+  migrator->step = [this] { migrator_step(); };
+  migrator->fails = [this](const migrate::Script& script) {
+    return migrator_fails && migrator_fails(script);
+  };
+  auto opened =
+      Controller::Open(platform, journal, sink, clock, {}, without_migrator ? nullptr : migrator.get());
   if (!opened) {
     violations_.push_back("cannot open: " + opened.error().Render());
     return;
@@ -432,6 +467,14 @@ void World::Check() {
       live = live || (revision.role != Role::kRetiring && now->RevisionOf(number).Find(id) != nullptr);
     if (!live) violations_.push_back("desired though no revision has it: " + id.Render());
   }
+  // What was taken away, what serves does not need.
+  if (now->active && !now->RevisionOf(*now->active).resolved.migrations.empty()) {
+    const auto& scripts = now->RevisionOf(*now->active).resolved.migrations[0].scripts;
+    for (const migrate::LedgerEntry& entry : databases["shop"])
+      if (entry.stage == migrate::Stage::kContract && entry.version > scripts.size())
+        violations_.push_back("the active revision does not know contract script " +
+                              std::to_string(entry.version));
+  }
   int warm = 0;
   for (const auto& [number, live] : now->live) warm += live.role == Role::kWarm ? 1 : 0;
   if (warm > 1) violations_.push_back("more than one warm revision");
@@ -443,6 +486,15 @@ void World::CheckSettled() {
   if (now->active && Served() != *now->active) violations_.push_back("the active revision does not serve");
   if (!now->active && !fake.Routes(Local()).outside.empty())
     violations_.push_back("routes without a revision");
+  if (now->active)
+    for (const auto& migration : now->RevisionOf(*now->active).resolved.migrations)
+      for (const migrate::Script& script : migration.scripts) {
+        const auto& ledger = databases[migration.name];
+        const bool applied = std::any_of(ledger.begin(), ledger.end(),
+                                         [&](const auto& entry) { return entry.version == script.version; });
+        if (!applied && script.stage == migrate::Stage::kExpand)
+          violations_.push_back("serves without its script " + std::to_string(script.version));
+      }
   std::set<InstanceId> wanted = Wanted();
   for (const auto& [id, status] : fake.instances()) {
     if (id.fleet().environment() != Local()) continue;

@@ -113,6 +113,13 @@ Verdict Judge(const EnvironmentState& state, const View& view);
 // Ends warm windows, and forgets revisions of which nothing is left.
 void Expire(Transition& t);
 void Retire(Transition& t);
+// migrating.cc: begins contract scripts that are due, and notes how they ended.
+void Contract(Transition& t);
+void AddMigrations(Transition& t, std::vector<Action>& actions);
+// kRefused when contract scripts were run that the revision does not know.
+Result<void> CheckContracted(const EnvironmentState& state, const plan::Revision& target);
+// kConflict when contract scripts are being run that the revision does not know.
+Result<void> CheckContracting(const EnvironmentState& state, const plan::Revision& target);
 // What to do now to bring what is nearer to what shall be.
 std::vector<Action> ActionsOf(Transition& t);
 

@@ -1,0 +1,196 @@
+#include "app/database_migrator.h"
+
+#include <sys/prctl.h>
+
+#include <cstdlib>
+
+#include "app/signals.h"
+#include "base/units.h"
+#include "migrate/lint.h"
+
+namespace ingot::app {
+
+namespace {
+
+// A connection that was lost is made anew: the ledger says where to go on.
+constexpr int kTries = 4;
+constexpr Milliseconds kPause{1'000};
+constexpr Milliseconds kDefaultLockWait{60'000};
+
+// INGOT_MIGRATION_LOCK_WAIT: how long another migration of the same database is waited for.
+Milliseconds LockWait() {
+  const char* text = std::getenv("INGOT_MIGRATION_LOCK_WAIT");
+  if (text == nullptr || *text == '\0') return kDefaultLockWait;
+  if (auto wait = ParseDuration(text)) return *wait;
+  LogToStderr("INGOT_MIGRATION_LOCK_WAIT=" + std::string(text) + " is no time; waiting 60s");
+  return kDefaultLockWait;
+}
+
+}  // namespace
+
+struct DatabaseMigrator::Work {
+  platform::EnvironmentId environment;
+  std::string revision;
+  std::string who;
+  std::vector<definition::ResolvedMigration> migrations;
+  Sync<rollout::MigrationRun> run;
+  std::atomic<bool> cancelled = false;
+  std::thread thread;
+};
+
+DatabaseMigrator::DatabaseMigrator(const SecretFiles& secrets, const ScriptFiles& scripts, Clock& clock,
+                                   std::function<void()> on_change)
+    : secrets_(secrets),
+      scripts_(scripts),
+      clock_(clock),
+      on_change_(std::move(on_change)),
+      lock_wait_(LockWait()) {}
+
+DatabaseMigrator::~DatabaseMigrator() {
+  closing_ = true;
+  for (auto& [environment, work] : *works_.lock())
+    if (work->thread.joinable()) work->thread.join();
+}
+
+Result<void> DatabaseMigrator::Begin(const platform::EnvironmentId& environment,
+                                     const rollout::MigrationKey& key, const plan::Revision& revision,
+                                     const rollout::ContractScripts& contracts) {
+  auto works = works_.lock();
+  std::unique_ptr<Work>& slot = (*works)[environment];
+  if (slot) {
+    const rollout::MigrationRun last = *slot->run.lock();
+    if (last.key == key) return {};
+    if (last.state == rollout::MigrationRun::State::kRunning)
+      return Error(Code::kConflict, "another run of migrations has not ended yet");
+    slot->thread.join();
+  }
+  slot = std::make_unique<Work>();
+  slot->environment = environment;
+  slot->revision = revision.Name();
+  slot->who = revision.actor;
+  slot->migrations = revision.resolved.migrations;
+  {
+    auto run = slot->run.lock();
+    run->key = key;
+    run->contracts = contracts;
+  }
+  slot->thread = std::thread([this, &work = *slot] { RunAll(work); });
+  return {};
+}
+
+std::optional<rollout::MigrationRun> DatabaseMigrator::Look(const platform::EnvironmentId& environment) {
+  auto works = works_.lock();
+  const auto found = works->find(environment);
+  if (found == works->end()) return std::nullopt;
+  return *found->second->run.lock();
+}
+
+void DatabaseMigrator::Cancel(const platform::EnvironmentId& environment) {
+  auto works = works_.lock();
+  if (const auto found = works->find(environment); found != works->end()) found->second->cancelled = true;
+}
+
+Result<std::unique_ptr<migrate::Database>> DatabaseMigrator::Open(
+    const platform::EnvironmentId& environment, const definition::ResolvedMigration& migration,
+    const std::string& revision, std::function<bool()> cancelled) {
+  adapters::MigrationTarget target;
+  target.engine = migration.engine();
+  target.url = migration.url;
+  if (!migration.secret.empty())
+    target.secret = TRY(secrets_.Get(environment, {migration.secret, migration.secret_version}));
+  target.application = "ingot " + environment.Render() + (revision.empty() ? "" : " " + revision);
+  target.cancelled = std::move(cancelled);
+  target.lock_wait = lock_wait_;
+  return adapters::OpenMigrationDatabase(target);
+}
+
+Result<std::vector<migrate::Script>> DatabaseMigrator::RunOne(const platform::EnvironmentId& environment,
+                                                              const definition::ResolvedMigration& migration,
+                                                              migrate::RunOptions options,
+                                                              migrate::RunHooks hooks) {
+  options.set = environment.project() + "/" + migration.name;
+  options.engine = migration.engine();
+  hooks.text = [this](const migrate::Script& script) { return scripts_.Get(script.checksum); };
+  bool reached = false;
+  for (int tries = 1;; ++tries) {
+    auto database = Open(environment, migration, options.revision, hooks.cancelled);
+    reached = reached || database;
+    auto done = database ? migrate::Run(**database, migration.scripts, options, hooks, clock_)
+                         : Result<std::vector<migrate::Script>>(std::move(database).error());
+    const bool again = !done && done.error().code() == Code::kUnavailable && reached && tries < kTries;
+    if (!again || hooks.cancelled()) return done;
+    clock_.Sleep(kPause * tries);
+  }
+}
+
+void DatabaseMigrator::RunAll(Work& work) {
+  ::prctl(PR_SET_NAME, "migration");
+  using State = rollout::MigrationRun::State;
+  const rollout::MigrationRun begun = *work.run.lock();
+  const auto note = [&](const std::function<void(rollout::MigrationRun&)>& change) {
+    change(*work.run.lock());
+    on_change_();
+  };
+  for (const definition::ResolvedMigration& migration : work.migrations) {
+    migrate::RunOptions options;
+    options.revision = work.revision;
+    options.who = work.who;
+    options.expand = begun.key.stage == migrate::Stage::kExpand;
+    if (const auto may = begun.contracts.find(migration.name); may != begun.contracts.end())
+      options.contracts = may->second;
+    migrate::RunHooks hooks;
+    hooks.cancelled = [&] { return work.cancelled || closing_; };
+    hooks.progress = [&](const migrate::RunProgress& progress) {
+      note([&](rollout::MigrationRun& run) {
+        run.message = migration.name + ": " + migrate::Render(progress.script) + ", statement " +
+                      std::to_string(progress.statement) + " of " + std::to_string(progress.statements);
+      });
+    };
+    hooks.ended = [&](const migrate::Script& script) {
+      note([&](rollout::MigrationRun& run) {
+        run.applied.push_back(migration.name + ": " + migrate::Render(script));
+      });
+    };
+    if (auto done = RunOne(work.environment, migration, options, hooks); !done)
+      return note([&](rollout::MigrationRun& run) {
+        run.state = State::kFailed;
+        run.message = migration.name + ": " + done.error().Render();
+      });
+  }
+  note([](rollout::MigrationRun& run) {
+    run.state = State::kDone;
+    run.message.clear();
+  });
+}
+
+Result<migrate::Comparison> DatabaseMigrator::Compare(const platform::EnvironmentId& environment,
+                                                      const definition::ResolvedMigration& migration,
+                                                      const std::set<uint64_t>& contracts) {
+  auto database = TRY(Open(environment, migration, "", [this] { return closing_.load(); }));
+  const auto ledger = TRY(database->ReadLedger(environment.project() + "/" + migration.name));
+  migrate::Comparison out = migrate::Compare(migration.scripts, ledger, contracts);
+  for (const migrate::Step& step : out.steps) {
+    if (step.state == migrate::Step::State::kApplied) continue;
+    const auto parsed = migrate::ParseScript(TRY(scripts_.Get(step.script.checksum)), migration.engine());
+    if (!parsed) {
+      out.problems.push_back(step.script.file + ": " + parsed.error().message());
+      continue;
+    }
+    for (const migrate::Finding& finding : migrate::Lint(*parsed, step.script.stage, migration.engine()))
+      out.problems.push_back(migrate::Render(step.script.file, finding));
+  }
+  return out;
+}
+
+Result<std::vector<migrate::Script>> DatabaseMigrator::RunByHand(
+    const platform::EnvironmentId& environment, const definition::ResolvedMigration& migration,
+    const std::string& who) {
+  TRY(migrate::CheckProblems(TRY(Compare(environment, migration, {}))));
+  migrate::RunOptions options;
+  options.who = who;
+  migrate::RunHooks hooks;
+  hooks.cancelled = [this] { return closing_.load(); };
+  return RunOne(environment, migration, options, hooks);
+}
+
+}  // namespace ingot::app

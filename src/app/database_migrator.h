@@ -1,0 +1,64 @@
+// Runs the migrations of revisions on their databases, each run on a thread of its own, and compares ledgers
+// for plans. What it knows of a run dies with the process: the ledgers know the rest.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "adapters/migration_database.h"
+#include "app/script_files.h"
+#include "app/secret_files.h"
+#include "base/sync.h"
+#include "migrate/runner.h"
+#include "rollout/migrator.h"
+
+namespace ingot::app {
+
+class DatabaseMigrator final : public rollout::Migrator {
+ public:
+  // All of them outlive it. `on_change` is called, from any thread, when a run has come further.
+  DatabaseMigrator(const SecretFiles& secrets, const ScriptFiles& scripts, Clock& clock,
+                   std::function<void()> on_change);
+  // Ends every run: the next process goes on with them.
+  ~DatabaseMigrator() override;
+
+  Result<void> Begin(const platform::EnvironmentId& environment, const rollout::MigrationKey& key,
+                     const plan::Revision& revision, const rollout::ContractScripts& contracts) override;
+  std::optional<rollout::MigrationRun> Look(const platform::EnvironmentId& environment) override;
+  void Cancel(const platform::EnvironmentId& environment) override;
+
+  // What is to be done on the migration's database; the problems are those of the ledger, and of the lint and
+  // the parser in scripts that are still to be run. An error: could not look.
+  Result<migrate::Comparison> Compare(const platform::EnvironmentId& environment,
+                                      const definition::ResolvedMigration& migration,
+                                      const std::set<uint64_t>& contracts);
+  // Runs expand scripts by hand, and returns those that have ended. The codes of migrate::Run.
+  Result<std::vector<migrate::Script>> RunByHand(const platform::EnvironmentId& environment,
+                                                 const definition::ResolvedMigration& migration,
+                                                 const std::string& who);
+
+ private:
+  struct Work;
+  Result<std::unique_ptr<migrate::Database>> Open(const platform::EnvironmentId& environment,
+                                                  const definition::ResolvedMigration& migration,
+                                                  const std::string& revision,
+                                                  std::function<bool()> cancelled);
+  Result<std::vector<migrate::Script>> RunOne(const platform::EnvironmentId& environment,
+                                              const definition::ResolvedMigration& migration,
+                                              migrate::RunOptions options, migrate::RunHooks hooks);
+  void RunAll(Work& work);
+
+  const SecretFiles& secrets_;
+  const ScriptFiles& scripts_;
+  Clock& clock_;
+  std::function<void()> on_change_;
+  Milliseconds lock_wait_;
+  std::atomic<bool> closing_ = false;
+  Sync<std::map<platform::EnvironmentId, std::unique_ptr<Work>>> works_;
+};
+
+}  // namespace ingot::app
