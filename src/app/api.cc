@@ -154,6 +154,10 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
     const std::string version = TRY(daemon_.secrets().Put(environment, name, request.body));
     return Json(JsonObject{{"name", name}, {"version", version}});
   }
+  if (method == "PUT" && what == "scripts" && !name.empty()) return PutScript(request, name);
+  if (method == "POST" && what == "migrations" && name == "status")
+    return MigrationStatus(request, environment);
+  if (method == "POST" && what == "migrations" && name == "run") return RunMigrations(request, environment);
   if (method == "POST" && what == "plan") return Plan(request, environment);
   if (method == "POST" && what == "rollouts" && name.empty())
     return Apply(request, reply, environment, streamed);

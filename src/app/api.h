@@ -49,6 +49,14 @@ class Api {
   Result<void> StreamOutcome(const Environment& environment, const rollout::Accepted& accepted,
                              uint64_t after, Reply& reply);
 
+  // api_migrations.cc
+  Result<Json> PutScript(const Request& request, const std::string& name);
+  std::vector<plan::MigrationPlan> PlanMigrations(
+      const Environment& environment, const std::vector<definition::ResolvedMigration>& migrations);
+  Result<std::vector<definition::ResolvedMigration>> ReadMigrations(const Request& request);
+  Result<Json> MigrationStatus(const Request& request, const Environment& environment);
+  Result<Json> RunMigrations(const Request& request, const Environment& environment);
+
   // api_streams.cc; `streamed` once the answer has begun: an error can then no longer be told
   Result<void> StreamEvents(const Request& request, Reply& reply, const std::string& environment,
                             bool& streamed);

@@ -50,7 +50,7 @@ Result<definition::Resolved> Api::ReadResolved(const Request& request, const Env
 }
 
 Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Environment& environment) {
-  return daemon_.Ask([&](rollout::Controller& controller) -> Result<plan::Plan> {
+  plan::Plan planned = TRY(daemon_.Ask([&](rollout::Controller& controller) -> Result<plan::Plan> {
     plan::HostCapacity capacity;
     capacity.memory_bytes = MemoryForInstances();
     capacity.millicpus = std::thread::hardware_concurrency() * 1000;
@@ -67,7 +67,10 @@ Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Env
       }
     }
     return plan::MakePlan(controller.Active(environment), resolved, capacity);
-  });
+  }));
+  // A count, or how long old ones are kept, may change while a database is away.
+  if (planned.new_revision) planned.migrations = PlanMigrations(environment, resolved.migrations);
+  return planned;
 }
 
 Result<Json> Api::Plan(const Request& request, const Environment& environment) {

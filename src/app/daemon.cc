@@ -56,6 +56,7 @@ Result<void> Daemon::Wire() {
 
   opened_ = TRY(OpenStore(layout_));
   secrets_ = std::make_unique<SecretFiles>(TRY(SecretFiles::Open(layout_.secrets())));
+  scripts_ = std::make_unique<ScriptFiles>(TRY(ScriptFiles::Open(layout_.scripts())));
   events_ = TRY(adapters::SqliteEvents::Open(layout_.state_db(), clock_));
   notices_ = TRY(Notices::Start(layout_, *events_, *secrets_, clock_));
   journal_ = TRY(adapters::SqliteJournal::Open(layout_.state_db()));
@@ -95,7 +96,9 @@ Result<void> Daemon::Wire() {
   auto opened = adapters::LocalPlatform::Open(std::move(platform), *runtime_, *network_, *router_, *ids_);
   SetExitTarget(opened ? opened->get() : nullptr);
   platform_ = TRY(std::move(opened));
-  controller_ = TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_, edge()));
+  migrator_ = std::make_unique<DatabaseMigrator>(*secrets_, *scripts_, clock_, [this] { Poke(); });
+  controller_ =
+      TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_, edge(), migrator_.get()));
   control_ = std::thread([this] { ControlLoop(); });
   housekeeping_ = std::thread([this] { HousekeepingLoop(); });
   collector_ = std::thread([this] { CollectorLoop(); });
@@ -110,6 +113,7 @@ Daemon::~Daemon() {
   if (housekeeping_.joinable()) housekeeping_.join();
   if (collector_.joinable()) collector_.join();
   controller_.reset();
+  migrator_.reset();
   // The platform's threads call the runtime, and the runtime's watch calls the platform: first the watch is
   // cut off, then the threads end, then the runtime.
   SetExitTarget(nullptr);
@@ -282,6 +286,7 @@ Result<void> Daemon::Teardown() {
   housekeeping_.join();
   collector_.join();
   controller_.reset();
+  migrator_.reset();
   SetExitTarget(nullptr);
   platform_.reset();
   runtime_.reset();

@@ -20,6 +20,7 @@
 #include "adapters/local_platform.h"
 #include "adapters/sqlite_events.h"
 #include "adapters/sqlite_journal.h"
+#include "app/database_migrator.h"
 #include "app/host_edge.h"
 #include "app/layout.h"
 #include "app/notices.h"
@@ -57,6 +58,8 @@ class Daemon {
   audit::Sink& events() { return *events_; }
   observe::Notifier& notifier() { return notices_->notifier(); }
   const SecretFiles& secrets() const { return *secrets_; }
+  const ScriptFiles& scripts() const { return *scripts_; }
+  DatabaseMigrator& migrator() { return *migrator_; }
   // Images that may be started again: kept from collection until Pin is called anew for the environment.
   Result<void> Pin(const platform::EnvironmentId& environment, const definition::Resolved* next);
 
@@ -110,6 +113,7 @@ class Daemon {
   SystemClock clock_;
   OpenedStore opened_;
   std::unique_ptr<SecretFiles> secrets_;
+  std::unique_ptr<ScriptFiles> scripts_;
   std::unique_ptr<adapters::SqliteEvents> events_;
   std::unique_ptr<Notices> notices_;
   std::unique_ptr<adapters::SqliteJournal> journal_;
@@ -128,6 +132,7 @@ class Daemon {
   std::condition_variable exit_target_decided_;
   std::unique_ptr<adapters::CrunRuntime> runtime_;
   std::unique_ptr<adapters::LocalPlatform> platform_;
+  std::unique_ptr<DatabaseMigrator> migrator_;
   std::unique_ptr<rollout::Controller> controller_;
   Sync<Queue> queue_;
   std::condition_variable queue_changed_;

@@ -4,22 +4,13 @@
 #include <future>
 
 #include "app/build_images.h"
+#include "app/migration_scripts.h"
 #include "definition/resolve.h"
 #include "definition/unsupported.h"
 
 namespace ingot::app {
 
 namespace {
-
-Result<void> RefuseUnsupported(const definition::Definition& definition, const std::string& environment) {
-  std::string message;
-  for (const auto& unsupported : definition::NotYetSupported(definition, environment)) {
-    if (!message.empty()) message += "\n       ";
-    message += definition::RenderUnsupported(definition, unsupported);
-  }
-  if (message.empty()) return {};
-  return Error(Code::kInvalid, message);
-}
 
 Result<std::string> ReadSecret(const Project& project, const std::string& name) {
   const definition::SecretSource& source = project.definition.secrets.at(name);
@@ -37,6 +28,34 @@ Result<std::string> ReadSecret(const Project& project, const std::string& name) 
 
 }  // namespace
 
+Result<void> RefuseUnsupported(const definition::Definition& definition, const std::string& environment) {
+  std::string message;
+  for (const auto& unsupported : definition::NotYetSupported(definition, environment)) {
+    if (!message.empty()) message += "\n       ";
+    message += definition::RenderUnsupported(definition, unsupported);
+  }
+  if (message.empty()) return {};
+  return Error(Code::kInvalid, message);
+}
+
+Result<std::map<std::string, std::string>> SendSecrets(DaemonClient& client, const Project& project,
+                                                       const std::string& environment,
+                                                       const std::set<std::string>& names) {
+  std::map<std::string, std::string> versions;
+  for (const std::string& name : names) {
+    const std::string bytes = TRY(ReadSecret(project, name));
+    const std::string answer = TRY(client.CallRaw(
+        "PUT",
+        EnvironmentPath(project.definition.project, environment, "/secrets/" + adapters::PercentEncode(name)),
+        bytes));
+    const Json json = TRY(ParseJson(answer));
+    if (!json.is_object())
+      return Error(Code::kInternal, "the daemon's answer about a secret is not an object");
+    versions[name] = TRY(GetString(json.get_object(), "version"));
+  }
+  return versions;
+}
+
 Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty,
                                      bool locked) {
   Deployment deployment;
@@ -44,6 +63,7 @@ Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient&
   const Project& project = deployment.project;
   const std::string& environment = invocation.environment;
   TRY(RefuseUnsupported(project.definition, environment));
+  const LocalScripts scripts = TRY(ReadScripts(project.definition, project.directory));
   // git looks while the images are built: it is another process and needs no CPU of ours.
   std::future<Result<GitState>> git =
       std::async(std::launch::async, [directory = project.directory] { return LookAtGit(directory); });
@@ -58,17 +78,10 @@ Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient&
   request.locked = locked;
   for (const auto& [name, image] : TRY(BuildImages(invocation, project, request)))
     input.image_digests[name] = image.manifest;
-  for (const std::string& name : TRY(definition::SecretsNeeded(project.definition, environment))) {
-    const std::string bytes = TRY(ReadSecret(project, name));
-    const std::string answer = TRY(client.CallRaw(
-        "PUT",
-        EnvironmentPath(project.definition.project, environment, "/secrets/" + adapters::PercentEncode(name)),
-        bytes));
-    const Json json = TRY(ParseJson(answer));
-    if (!json.is_object())
-      return Error(Code::kInternal, "the daemon's answer about a secret is not an object");
-    input.secret_versions[name] = TRY(GetString(json.get_object(), "version"));
-  }
+  input.secret_versions = TRY(SendSecrets(client, project, environment,
+                                          TRY(definition::SecretsNeeded(project.definition, environment))));
+  TRY(SendScripts(client, project.definition.project, environment, scripts));
+  input.scripts = scripts.scripts;
   const GitState state = TRY(git.get());
   input.commit = state.commit;
   input.dirty = state.dirty;

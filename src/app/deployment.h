@@ -2,6 +2,10 @@
 // resolved for one environment. Shared by plan and apply.
 #pragma once
 
+#include <map>
+#include <set>
+#include <string>
+
 #include "app/daemon_client.h"
 #include "app/invocation.h"
 #include "app/project.h"
@@ -14,8 +18,13 @@ struct Deployment {
   definition::Resolved resolved;
 };
 
-// kUnsupported names every block that this version cannot do yet, with its line. Otherwise the errors of each
-// part.
+// kInvalid naming every block that this version cannot do yet, with its line.
+Result<void> RefuseUnsupported(const definition::Definition& definition, const std::string& environment);
+// Hands secrets over to the daemon; their versions by name.
+Result<std::map<std::string, std::string>> SendSecrets(DaemonClient& client, const Project& project,
+                                                       const std::string& environment,
+                                                       const std::set<std::string>& names);
+// The errors of each part.
 Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty,
                                      bool locked);
 

@@ -19,6 +19,7 @@ struct Layout {
   fs::path logs() const { return root / "logs"; }
   fs::path registry_log() const { return logs() / "registry" / "access.log"; }
   fs::path secrets() const { return root / "secrets"; }
+  fs::path scripts() const { return root / "scripts"; }
   fs::path cache() const { return root / "cache"; }
   fs::path tmp() const { return root / "tmp"; }
   // What does not outlive a reboot: sockets, namespaces, mounts. /run/ingot for the default root.

@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
   AddRollout(app, invocation);
   AddPromote(app, invocation);
   AddRollback(app, invocation);
+  AddMigrate(app, invocation);
   AddScale(app, invocation);
   AddDestroy(app, invocation);
   AddLogs(app, invocation);

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "app/host_config.h"
+#include "app/migration_scripts.h"
 #include "app/problems.h"
 #include "app/project.h"
 #include "app/terminal.h"
@@ -17,11 +18,18 @@ namespace {
 int Validate(Invocation& invocation) {
   auto parsed = ParseProject(invocation);
   if (!parsed) return Report(invocation, parsed.error());
-  if (const auto code = ShowProblems(invocation, parsed->problems)) return *code;
+  if (!parsed->problems.empty())
+    if (const auto code = ShowProblems(invocation, parsed->problems)) return *code;
   const definition::Definition& definition = *parsed->definition;
   // An environment that is not declared is an error for every verb that resolves it.
   if (auto known = definition::ImagesNeeded(definition, invocation.environment); !known)
     return Report(invocation, known.error());
+  // What stands in scripts is as much a mistake as what stands in the definition.
+  auto scripts = ReadScripts(definition, fs::absolute(invocation.file).lexically_normal().parent_path());
+  if (!scripts) return Report(invocation, scripts.error());
+  if (!scripts->findings.empty())
+    if (const auto code = ShowProblems(invocation, scripts->findings)) return *code;
+  if (invocation.json) return *ShowProblems(invocation, {});
   std::printf("%s is valid: project %s, %zu images, %zu services, %zu routes\n", invocation.file.c_str(),
               definition.project.c_str(), definition.images.size(), definition.services.size(),
               definition.routes.size());

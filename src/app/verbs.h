@@ -22,6 +22,7 @@ void AddHistory(CLI::App& app, Invocation& invocation);
 void AddRollout(CLI::App& app, Invocation& invocation);
 void AddPromote(CLI::App& app, Invocation& invocation);
 void AddRollback(CLI::App& app, Invocation& invocation);
+void AddMigrate(CLI::App& app, Invocation& invocation);
 void AddScale(CLI::App& app, Invocation& invocation);
 void AddDestroy(CLI::App& app, Invocation& invocation);
 void AddLogs(CLI::App& app, Invocation& invocation);

@@ -49,7 +49,7 @@ constexpr std::array kNotYet = {
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},
     Block{"volumes.*", nullptr, "volumes"},
     Block{"secrets.*.from", nullptr, "the encrypted secret store"},
-    Block{"migrations.*", nullptr, "schema migrations"},
+    Block{"migrations.*.run", nullptr, "schema migrations by a command"},
     Block{"jobs.*", nullptr, "jobs"},
     Block{"flags", nullptr, "feature flags"},
     Block{"environment.host", nullptr, "deploying to another host"},

@@ -187,11 +187,35 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
 Result<void> Check(const Plan& plan) {
   if (!plan.conflicts.empty()) return RefusalOf(plan.conflicts.front());
   if (!plan.unreachable.empty()) return Error(Code::kRefused, plan.unreachable.front());
+  for (const MigrationPlan& migration : plan.migrations)
+    if (!migration.problems.empty()) {
+      std::string message = "migration " + migration.name + ": " + migration.problems.front();
+      if (migration.problems.size() > 1)
+        message += " (and " + std::to_string(migration.problems.size() - 1) +
+                   " more; `ingot migrate status` shows all)";
+      return Error(migration.code, message);
+    }
   if (plan.memory_free_bytes && plan.peak_memory_bytes > *plan.memory_free_bytes)
     return Error(Code::kNoSpace, "old and new fleets together may use " + RenderSize(plan.peak_memory_bytes) +
                                      ", but this host has " + RenderSize(*plan.memory_free_bytes) +
                                      " left for them; lower `resources.memory` or `replicas`");
   return {};
+}
+
+Json ToJson(const MigrationPlan& migration) {
+  JsonArray steps;
+  for (const migrate::Step& step : migration.steps)
+    steps.push_back(JsonObject{{"script", migrate::Render(step.script)},
+                               {"file", step.script.file},
+                               {"stage", migrate::StageName(step.script.stage)},
+                               {"state", migrate::StateName(step.state)},
+                               {"late", step.late}});
+  JsonArray problems;
+  for (const std::string& problem : migration.problems) problems.emplace_back(problem);
+  return JsonObject{{"name", migration.name},
+                    {"steps", std::move(steps)},
+                    {"problems", std::move(problems)},
+                    {"code", migration.problems.empty() ? Json(nullptr) : Json(CodeName(migration.code))}};
 }
 
 Json ToJson(const Plan& plan) {
@@ -210,6 +234,8 @@ Json ToJson(const Plan& plan) {
         {"surge", change.surge},
         {"differences", std::move(differences)}});
   }
+  JsonArray migrations;
+  for (const MigrationPlan& migration : plan.migrations) migrations.push_back(ToJson(migration));
   JsonArray scales;
   for (const ScaleChange& scale : plan.scales)
     scales.push_back(JsonObject{{"service", scale.service}, {"from", scale.from}, {"to", scale.to}});
@@ -242,6 +268,7 @@ Json ToJson(const Plan& plan) {
                     {"new_revision", plan.new_revision},
                     {"options_changed", plan.options_changed},
                     {"fleets", std::move(fleets)},
+                    {"migrations", std::move(migrations)},
                     {"scales", std::move(scales)},
                     {"steps", std::move(steps)},
                     {"routes_before", routes(plan.routes_before)},

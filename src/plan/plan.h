@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "migrate/ledger.h"
 #include "plan/claims.h"
 #include "plan/revision.h"
 #include "plan/shift.h"
@@ -55,14 +56,25 @@ struct ScaleChange {
   bool operator==(const ScaleChange&) const = default;
 };
 
+// What is to be done on one database.
+struct MigrationPlan {
+  std::string name;
+  std::vector<migrate::Step> steps;   // every script, by version
+  std::vector<std::string> problems;  // why it is refused; any one is enough
+  Code code = Code::kRefused;         // of the problems; kUnavailable and the like: it could not be looked at
+  bool operator==(const MigrationPlan&) const = default;
+};
+Json ToJson(const MigrationPlan& migration);
+
 struct Plan {
   platform::EnvironmentId environment;
-  std::optional<uint64_t> active;   // the revision that serves now
-  bool new_revision = false;        // fleets or routes differ
-  std::vector<FleetChange> fleets;  // starts, keeps, then retires; by service
-  std::vector<ScaleChange> scales;  // of fleets that stay
-  std::vector<ShiftStep> steps;     // of canaries, before everything switches
-  bool options_changed = false;     // how long old fleets are kept, …: takes effect at once, no revision
+  std::optional<uint64_t> active;         // the revision that serves now
+  bool new_revision = false;              // fleets or routes differ
+  std::vector<FleetChange> fleets;        // starts, keeps, then retires; by service
+  std::vector<ScaleChange> scales;        // of fleets that stay
+  std::vector<MigrationPlan> migrations;  // filled in by who can reach the databases
+  std::vector<ShiftStep> steps;           // of canaries, before everything switches
+  bool options_changed = false;  // how long old fleets are kept, …: takes effect at once, no revision
   platform::RouteTable routes_before;
   platform::RouteTable routes_after;
   uint64_t peak_memory_bytes = 0;  // old and new fleets together, by their limits
@@ -80,8 +92,9 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
               const HostCapacity& capacity);
 
 // Why the plan cannot be carried out: kConflict for a listener or host name that another environment holds,
-// kRefused for a route that needs what host.yaml does not give (a certificate, a listener), kNoSpace when the
-// peak exceeds the host's memory.
+// kRefused for a migration whose ledger does not fit, or what kept it from being looked at; kRefused for a
+// route that needs what host.yaml does not give (a certificate, a listener), kNoSpace when the peak exceeds
+// the host's memory.
 Result<void> Check(const Plan& plan);
 
 // Plain text of several lines, marks as they are known from terraform: + start, = keep, - retire, ~ change.

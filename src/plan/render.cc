@@ -65,6 +65,27 @@ std::string RouteLines(const Plan& plan) {
   return out;
 }
 
+std::string MigrationLines(const MigrationPlan& migration) {
+  std::string out;
+  for (const migrate::Step& step : migration.steps) {
+    const std::string what = migration.name + ": " + step.script.file;
+    switch (step.state) {
+      case migrate::Step::State::kApplied:
+        break;
+      case migrate::Step::State::kPartial:
+        out += Line('>', "migrate " + what + " (was begun, goes on)");
+        break;
+      case migrate::Step::State::kPending:
+        out += Line('>', "migrate " + what + (step.late ? " (older than one that was applied)" : ""));
+        break;
+      case migrate::Step::State::kWaits:
+        out += Line('>', "migrate " + what + " (contract: when no revision is left that does not know it)");
+        break;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string RenderPlan(const Plan& plan) {
@@ -73,9 +94,15 @@ std::string RenderPlan(const Plan& plan) {
     out += Line('!', std::string(conflict.by_host ? "host name " : "listener ") + conflict.what +
                          " belongs to " + conflict.owner);
   for (const std::string& why : plan.unreachable) out += Line('!', why);
+  for (const MigrationPlan& migration : plan.migrations)
+    for (const std::string& why : migration.problems)
+      out += Line('!', "migration " + migration.name + ": " + why);
   const std::string active = plan.active ? "r" + std::to_string(*plan.active) : "";
   if (plan.NothingToDo())
     return out + "Nothing to do: " + plan.environment.Render() + " is as declared (" + active + ").\n";
+
+  std::string migrations;
+  for (const MigrationPlan& migration : plan.migrations) migrations += MigrationLines(migration);
 
   uint32_t start = 0;
   uint32_t keep = 0;
@@ -103,8 +130,8 @@ std::string RenderPlan(const Plan& plan) {
   out += plan.environment.Render() + ": " +
          (plan.new_revision ? (plan.active ? "a new revision after " + active : "the first revision")
                             : active + " stays") +
-         "\n\n" + lines + "\nFleets: " + std::to_string(start) + " to start, " + std::to_string(keep) +
-         " to keep, " + std::to_string(retire) + " to retire.";
+         "\n\n" + migrations + lines + "\nFleets: " + std::to_string(start) + " to start, " +
+         std::to_string(keep) + " to keep, " + std::to_string(retire) + " to retire.";
   if (!plan.scales.empty()) out += " Scale: " + std::to_string(plan.scales.size()) + ".";
   out += " Peak while both run: " + RenderSize(plan.peak_memory_bytes) + " memory" +
          (plan.peak_unbounded ? " and what services without a limit take" : "");

@@ -199,8 +199,9 @@ Result<Json> Controller::Status(const platform::EnvironmentId& environment) cons
 Result<Json> Controller::RolloutStatus(const platform::EnvironmentId& environment) const {
   const EnvironmentState* state = State(environment);
   if (state == nullptr) return NotDeployed(environment);
-  if (state->rollout) return RolloutStatusOf(*state);
-  JsonObject none = RolloutStatusOf(*state).as_object();
+  const View& view = impl_->Find(environment)->view();
+  if (state->rollout) return RolloutStatusOf(*state, view);
+  JsonObject none = RolloutStatusOf(*state, view).as_object();
   for (const Rollout& rollout : TRY(impl_->journal_.ReadHistory(environment, 1)))
     none["last"] = ToJson(rollout);
   return Json(std::move(none));

@@ -90,6 +90,11 @@ struct Decision {
   std::optional<WallTime> wake;  // when time alone changes something
 };
 
+// Contract scripts of a release that every live revision knows; all of them where nothing was deployed
+// (null).
+ContractScripts MayContract(const EnvironmentState* state,
+                            const std::vector<definition::ResolvedMigration>& migrations);
+
 // `desired` is DesiredOf(state), passed in so that it is made once per state and not per call.
 Decision Decide(const EnvironmentState& state, const Desired& desired, const View& view, WallTime now);
 

@@ -84,6 +84,15 @@ const MigrationRun* Ended(const Transition& t, const MigrationKey& key) {
 
 }  // namespace
 
+ContractScripts MayContract(const EnvironmentState* state,
+                            const std::vector<definition::ResolvedMigration>& migrations) {
+  ContractScripts all;
+  for (const definition::ResolvedMigration& migration : migrations)
+    for (const migrate::Script& script : migration.scripts)
+      if (script.stage == migrate::Stage::kContract) all[migration.name].insert(script.version);
+  return state == nullptr ? all : Known(*state, all);
+}
+
 bool NeedsMigration(const EnvironmentState& state) {
   const Rollout& rollout = *state.rollout;
   if (Target(state).resolved.migrations.empty()) return false;

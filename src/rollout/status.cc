@@ -103,9 +103,12 @@ Json OtherFleets(const EnvironmentState& state, const View& view) {
 }
 
 // What a rollout that does not move waits for, for people; empty: for nothing but its own work.
-std::string WaitsFor(const EnvironmentState& state) {
+std::string WaitsFor(const EnvironmentState& state, const View& view) {
   const Rollout& rollout = *state.rollout;
   if (rollout.phase > Phase::kRolling) return "";
+  if (rollout.phase == Phase::kMigrating && view.migration &&
+      view.migration->state == MigrationRun::State::kRunning)
+    return "migration " + view.migration->message;
   if (!rollout.paused.empty() && !rollout.advanced)
     return "`ingot rollout resume`: paused by " + rollout.paused;
   if (rollout.phase != Phase::kStepping || !rollout.step_in_effect || rollout.advanced) return "";
@@ -149,6 +152,10 @@ Json StatusOf(const EnvironmentState& state, const Desired& desired, const View&
   if (view.topology_trouble)
     problems.emplace_back("the router's topology cannot be set: " + view.topology_trouble->message);
   if (view.routes_trouble) problems.emplace_back("routes cannot be written: " + view.routes_trouble->message);
+  if (state.contracting && state.contracting->again)
+    problems.emplace_back("contract scripts of r" + std::to_string(state.contracting->revision) +
+                          " failed and will be tried again at " + RenderTime(*state.contracting->again) +
+                          ": " + state.contracting->reason);
   return JsonObject{{"version", 1},
                     {"environment", state.id.Render()},
                     {"step", state.step},
@@ -163,7 +170,7 @@ Json StatusOf(const EnvironmentState& state, const Desired& desired, const View&
                     {"problems", std::move(problems)}};
 }
 
-Json RolloutStatusOf(const EnvironmentState& state) {
+Json RolloutStatusOf(const EnvironmentState& state, const View& view) {
   JsonArray steps;
   const auto planned = StepsOf(state);
   for (size_t i = 0; i < planned.size(); ++i) {
@@ -178,7 +185,7 @@ Json RolloutStatusOf(const EnvironmentState& state) {
   return JsonObject{{"version", 1},
                     {"environment", state.id.Render()},
                     {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
-                    {"waits_for", state.rollout ? Json(WaitsFor(state)) : Json("")},
+                    {"waits_for", state.rollout ? Json(WaitsFor(state, view)) : Json("")},
                     {"steps", std::move(steps)},
                     {"last", nullptr}};
 }

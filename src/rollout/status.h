@@ -8,7 +8,7 @@ namespace ingot::rollout {
 
 // docs/formats/rollout.md, "status".
 // docs/formats/rollout.md, "rollout status"; without `last`.
-Json RolloutStatusOf(const EnvironmentState& state);
+Json RolloutStatusOf(const EnvironmentState& state, const View& view);
 Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view);
 // docs/formats/rollout.md, "history": a revision without its definition.
 Json Summary(const plan::Revision& revision);
