@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "base/pipe_signal.h"
 
@@ -18,6 +19,8 @@ constexpr char kPqLibrary[] = "libpq.so.5";
 constexpr auto kConnectPatience = std::chrono::seconds(10);
 // How long an answer to a cancellation is waited for; then the connection is given up.
 constexpr auto kCancelPatience = std::chrono::seconds(10);
+// Of our own statements, which have nothing to wait for.
+constexpr auto kAnswerPatience = std::chrono::seconds(30);
 constexpr int kTurnMs = 50;
 
 // The functions that are used, by their names in the library.
@@ -150,9 +153,11 @@ struct PostgresSession::Impl {
   }
 
   // Waits until a result can be taken.
-  Result<void> Await() {
+  Result<void> Await(std::optional<PgClock::time_point> deadline) {
     std::optional<PgClock::time_point> give_up;
     while (true) {
+      if (deadline && PgClock::now() > *deadline)
+        return Error(Code::kUnavailable, "the database does not answer within 30 s");
       const int unsent = pq.PQflush(connection);
       if (unsent < 0) return Lost();
       if (unsent == 0 && pq.PQisBusy(connection) == 0) return {};
@@ -170,10 +175,14 @@ struct PostgresSession::Impl {
   void SendCancel() const {
     PGcancel* cancel = pq.PQgetCancel(connection);
     if (cancel == nullptr) return;
-    char why[256];
-    // What it cannot send is met as the patience that ends.
-    static_cast<void>(pq.PQcancel(cancel, why, sizeof why));
-    pq.PQfreeCancel(cancel);
+    // It connects and waits without a limit, so nobody waits for it. What it cannot send is met as the
+    // patience that ends.
+    std::thread([&library = pq, cancel] {
+      PipeSignalHeld quiet;
+      char why[256];
+      static_cast<void>(library.PQcancel(cancel, why, sizeof why));
+      library.PQfreeCancel(cancel);
+    }).detach();
   }
 
   Error ErrorOf(const PGresult* result, const std::string& sql, int line) const {
@@ -205,8 +214,10 @@ struct PostgresSession::Impl {
     if (!keep_rows) pq.PQsetSingleRowMode(connection);
     std::vector<Row> rows;
     std::optional<Error> failure;
+    std::optional<PgClock::time_point> deadline;
+    if (keep_rows) deadline = PgClock::now() + kAnswerPatience;
     while (true) {
-      TRY(Await());
+      TRY(Await(deadline));
       PGresult* result = pq.PQgetResult(connection);
       if (result == nullptr) break;
       const ExecStatusType status = pq.PQresultStatus(result);

@@ -29,12 +29,13 @@ class PostgresSession {
   static Result<std::unique_ptr<PostgresSession>> Open(const PostgresOptions& options);
   ~PostgresSession();
 
-  // One statement; parameters are text. The errors' codes are those of migrate::Database; the message is the
-  // server's, with its SQLSTATE: "ERROR 42P07: relation … already exists".
+  // One statement of ours; parameters are text. kUnavailable when there is no answer within 30 s: the session
+  // is of no more use then. The errors' codes are those of migrate::Database; the message is the server's,
+  // with its SQLSTATE: "ERROR 42P07: relation … already exists".
   Result<std::vector<Row>> Query(const std::string& sql, const std::vector<std::string>& parameters = {});
-  // The same without rows; the message begins with "line N: ", counted from `line` at the begin of the text,
-  // where the server names a place.
-  Result<void> Execute(const std::string& sql, int line);
+  // The same for a statement that may take however long it takes, without rows; the message begins with "line
+  // N: ", counted from `line` at the begin of the text, where the server names a place.
+  Result<void> Execute(const std::string& sql, int line = 0);
   // False when the server has closed the connection, as far as is known without asking.
   bool Alive();
   int server_version() const;  // 150004

@@ -31,6 +31,7 @@ class PostgresMigrations final : public migrate::Database {
 
   Result<void> Lock() override {
     lock_ = TRY(OpenSession(target_, " (lock)"));
+    if (lock_->server_version() >= 140000) TRY(lock_->Query("SET idle_session_timeout = 0"));
     TRY(Take(*lock_, kLock));
     TRY(NewSession());
     const auto there = TRY(work_->Query("SELECT to_regclass($1)", {table_}));
@@ -94,6 +95,9 @@ class PostgresMigrations final : public migrate::Database {
   Result<void> NewSession() override {
     TRY(work_->Query("DISCARD ALL"));
     TRY(work_->Query(std::string("SET lock_timeout = '") + kLockTimeout + "'"));
+    // What a role has for its requests is not meant for these.
+    TRY(work_->Query("SET statement_timeout = 0"));
+    TRY(work_->Query("SET idle_in_transaction_session_timeout = 0"));
     // A server whose client was killed looks for it, and ends the statement (from 14 on; before that it runs
     // to its end, and the second lock has us wait for it).
     if (work_->server_version() >= 140000) TRY(work_->Query("SET client_connection_check_interval = '1s'"));
@@ -110,8 +114,7 @@ class PostgresMigrations final : public migrate::Database {
       return done;
     }
     TRY(StillLocked());
-    TRY(work_->Query("COMMIT"));
-    return {};
+    return work_->Execute("COMMIT");
   }
 
   Result<void> Execute(const migrate::Statement& statement) override {
@@ -233,7 +236,7 @@ class PostgresMigrations final : public migrate::Database {
     if (rows.empty()) return Outcome::kNotDone;
     if (rows.front().at(0) == "1") return Outcome::kDone;
     TRY(work_->Query("SET lock_timeout = 0"));
-    TRY(work_->Query("DROP INDEX CONCURRENTLY " + rows.front().at(1).value_or("")));
+    TRY(work_->Execute("DROP INDEX CONCURRENTLY " + rows.front().at(1).value_or("")));
     TRY(work_->Query(std::string("SET lock_timeout = '") + kLockTimeout + "'"));
     return Outcome::kNotDone;
   }
@@ -266,7 +269,7 @@ class PostgresMigrations final : public migrate::Database {
         {partition, table}));
     if (rows.empty()) return Outcome::kDone;
     if (rows.front().at(0) != "1") return Outcome::kNotDone;
-    TRY(work_->Query("ALTER TABLE " + table + " DETACH PARTITION " + partition + " FINALIZE"));
+    TRY(work_->Execute("ALTER TABLE " + table + " DETACH PARTITION " + partition + " FINALIZE"));
     return Outcome::kDone;
   }
 
@@ -280,7 +283,10 @@ class PostgresMigrations final : public migrate::Database {
 
 Result<std::unique_ptr<migrate::Database>> OpenPostgresMigrations(const MigrationTarget& target) {
   auto session = TRY(PostgresMigrations::OpenSession(target, ""));
-  const auto rows = TRY(session->Query("SELECT current_schema()"));
+  // Where the ledger is, also when a script has made a schema since that comes before it in the search_path.
+  const auto rows = TRY(session->Query(
+      "SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+      " WHERE c.oid = to_regclass('ingot_migrations')), current_schema())"));
   if (!rows.at(0).at(0))
     return Error(Code::kFailed, "the user of the database has no schema to work in; set its search_path");
   const std::string schema = *rows.at(0).at(0);

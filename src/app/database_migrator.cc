@@ -166,7 +166,7 @@ void DatabaseMigrator::RunAll(Work& work) {
 Result<migrate::Comparison> DatabaseMigrator::Compare(const platform::EnvironmentId& environment,
                                                       const definition::ResolvedMigration& migration,
                                                       const std::set<uint64_t>& contracts) {
-  auto database = TRY(Open(environment, migration, "", [this] { return closing_.load(); }));
+  auto database = TRY(Open(environment, migration, "", [this] { return hand_ends_.load(); }));
   const auto ledger = TRY(database->ReadLedger(environment.project() + "/" + migration.name));
   migrate::Comparison out = migrate::Compare(migration.scripts, ledger, contracts);
   for (const migrate::Step& step : out.steps) {
@@ -189,7 +189,7 @@ Result<std::vector<migrate::Script>> DatabaseMigrator::RunByHand(
   migrate::RunOptions options;
   options.who = who;
   migrate::RunHooks hooks;
-  hooks.cancelled = [this] { return closing_.load(); };
+  hooks.cancelled = [this] { return hand_ends_.load(); };
   return RunOne(environment, migration, options, hooks);
 }
 

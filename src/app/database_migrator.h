@@ -31,6 +31,9 @@ class DatabaseMigrator final : public rollout::Migrator {
   std::optional<rollout::MigrationRun> Look(const platform::EnvironmentId& environment) override;
   void Cancel(const platform::EnvironmentId& environment) override;
 
+  // Ends what is done by hand and what is compared, before a daemon stops answering.
+  void EndHandWork() { hand_ends_ = true; }
+
   // What is to be done on the migration's database; the problems are those of the ledger, and of the lint and
   // the parser in scripts that are still to be run. An error: could not look.
   Result<migrate::Comparison> Compare(const platform::EnvironmentId& environment,
@@ -57,6 +60,7 @@ class DatabaseMigrator final : public rollout::Migrator {
   Clock& clock_;
   std::function<void()> on_change_;
   Milliseconds lock_wait_;
+  std::atomic<bool> hand_ends_ = false;
   std::atomic<bool> closing_ = false;
   Sync<std::map<platform::EnvironmentId, std::unique_ptr<Work>>> works_;
 };

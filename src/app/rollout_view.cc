@@ -74,7 +74,7 @@ class View {
     std::string text = kind;
     if (kind.starts_with("rollout.")) text = kind.substr(8);
     if (kind == "rollout.step") text.clear();  // its summary says so
-    for (const char* key : {"instance", "service", "summary", "reason"})
+    for (const char* key : {"instance", "service", "script", "summary", "reason"})
       if (const std::string value = StringOr(fields, key, ""); !value.empty())
         text += (text.empty() ? "" : " ") + value;
     if (kind.starts_with("instance.")) {

@@ -95,6 +95,7 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
   auto log = std::make_unique<EventLog>(**daemon);
   LogToStderr("serving " + layout.root.string() + " on " + layout.socket().string());
   const int signal = WaitForSignal(*signals);
+  (*daemon)->migrator().EndHandWork();
   (*server)->Stop();
   metrics_server.reset();
   scrubber.reset();

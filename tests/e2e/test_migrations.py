@@ -1,6 +1,7 @@
 """Migrations of a real PostgreSQL as part of releases: order, reverts, the window, kills, two deployers at once."""
 import json
 import random
+import signal
 import sqlite3
 import threading
 import time
@@ -94,6 +95,32 @@ def test_a_release_brings_its_schema(shop):
     assert shop.ledger()[-1] == "3 expand true 1/1"
     kinds = [e["kind"] for e in map(json.loads, shop.host.ok("events", "--json").out.splitlines())]
     assert kinds.count("migration.applied") == 3
+
+
+def test_a_schema_that_comes_first_later_does_not_hide_the_ledger(shop):
+    shop.script("001_users.sql", "CREATE TABLE users (id int);\nCREATE SCHEMA shop;")  # the user's own name
+    shop.release("one")
+    assert shop.apply().code == 0
+    try:
+        shop.script("002_more.sql", "CREATE TABLE shop.more (id int);\nSET search_path = nowhere;")
+        shop.script("003_last.sql", "CREATE TABLE last (id int);")
+        shop.release("two")
+        assert shop.apply().code == 0
+        assert [row[0] for row in shop.ledger()] == ["1", "2", "3"]
+    finally:
+        shop.database.sql("DROP SCHEMA shop CASCADE")
+
+
+def test_a_server_that_hangs_is_given_up(shop):
+    shop.script("001_users.sql", "CREATE TABLE users (id int);")
+    shop.release("one")
+    shop.database.process.send_signal(signal.SIGSTOP)
+    try:
+        done = shop.apply()
+        assert done.code == 1, done
+        fail(done, "the database cannot be reached: it does not answer within 10 s")
+    finally:
+        shop.database.process.send_signal(signal.SIGCONT)
 
 
 def test_by_hand(shop):
