@@ -20,6 +20,7 @@
 #include "adapters/attach_hurry.h"
 #include "adapters/cgroup.h"
 #include "adapters/conmon.h"
+#include "adapters/copy_out.h"
 #include "adapters/crun_config.h"
 #include "adapters/crun_state.h"
 #include "adapters/exit_watch.h"
@@ -185,6 +186,32 @@ class CrunRuntime::Impl {
     return RemoveLocked(name);
   }
 
+  Result<platform::CopiedOut> CopyOut(const InstanceId& id, const std::vector<platform::Scratch>& scratch,
+                                      const fs::path& target) {
+    const std::string name = id.FileName();
+    const std::lock_guard lock(LockOf(name));
+    auto state = TRY(ReadCrunState(crun_root_ / name));
+    // What it still writes would be copied by halves.
+    if (auto process = state ? OpenProcess(*state) : std::nullopt) {
+      ::syscall(SYS_pidfd_send_signal, process->get(), SIGKILL, nullptr, 0);
+      if (!WaitFor(process->get(), kEndTimeout))
+        return Error(Code::kTimeout, "the process of " + name + " does not end after SIGKILL");
+    }
+    TRY(RemoveTree(target));
+    platform::CopiedOut out;
+    for (size_t i = 0; i < scratch.size(); ++i) {
+      if (!scratch[i].kept) continue;
+      const fs::path kept = KeptIn(bundles_ / name, i);
+      Fd from;
+      TRY(mounts_->Run([&]() -> Result<void> {
+        from = TRY(OpenFile(kept, O_RDONLY | O_DIRECTORY));
+        return {};
+      }));
+      TRY(CopyTreeOut(from.get(), target, scratch[i].path, scratch[i].size_bytes, out));
+    }
+    return out;
+  }
+
   Result<std::vector<RuntimeStatus>> Observe() {
     std::vector<RuntimeStatus> out;
     for (const std::string& name : TRY(Bundles())) {
@@ -299,7 +326,8 @@ class CrunRuntime::Impl {
     config.ids = spec.ids;
     config.limits = spec.limits;
     config.limit_swap = limit_swap_;
-    config.scratch = spec.scratch;
+    for (const platform::Scratch& scratch : spec.scratch)
+      if (!scratch.kept) config.scratch.push_back(scratch);
     config.network_namespace = spec.network_namespace;
     config.cgroup = Group() + "/" + spec.id.FileName();
     config.cgroup_mount = cgroups_.mode == CgroupMode::kV2;
@@ -308,6 +336,8 @@ class CrunRuntime::Impl {
     RootOptions options;
     options.directories = MountPoints(config);
     if (!spec.secrets.empty()) options.directories.push_back("/run/secrets");
+    for (const platform::Scratch& scratch : spec.scratch)
+      if (scratch.kept) options.directories.push_back(scratch.path);
     const std::string contents[] = {HostsFile(spec),
                                     "# No name service: what this instance uses stands in /etc/hosts.\n",
                                     config.hostname + "\n"};
@@ -321,6 +351,7 @@ class CrunRuntime::Impl {
       TRY(MakeSecrets(spec, root.user, bundle / "secrets"));
       config.binds.push_back({bundle / "secrets", "/run/secrets", false, true});
     }
+    TRY(MakeKept(spec, bundle, config));
     if (!spec.network_namespace.empty()) {
       // A new sysfs shows the devices of a network namespace, and only its owner may make one: not the
       // instance.
@@ -367,6 +398,27 @@ class CrunRuntime::Impl {
     TRY(Restrict(tmpfs.get(), {.read_only = true, .no_exec = true}));
     TRY(MakeDirectories(target, 0711));
     return AttachMount(tmpfs.get(), target);
+  }
+
+  // Scratch that is to be copied out is mounted by us: what crun mounts is gone with the process.
+  static Result<void> MakeKept(const InstanceSpec& spec, const fs::path& bundle, CrunConfig& config) {
+    for (size_t i = 0; i < spec.scratch.size(); ++i) {
+      const platform::Scratch& scratch = spec.scratch[i];
+      if (!scratch.kept) continue;
+      const fs::path target = KeptIn(bundle, i);
+      Fd tmpfs = TRY(MountTmpfs(scratch.size_bytes, 01777, {.read_only = false, .no_exec = !scratch.exec}));
+      const uint32_t first = spec.ids ? spec.ids->first : 0;
+      if (::fchownat(tmpfs.get(), "", first, first, AT_EMPTY_PATH) < 0)
+        return ErrnoError(errno, "own " + scratch.path);
+      TRY(MakeDirectories(target, 0711));
+      TRY(AttachMount(tmpfs.get(), target));
+      config.binds.push_back({target, scratch.path, false, !scratch.exec, true});
+    }
+    return {};
+  }
+
+  static fs::path KeptIn(const fs::path& bundle, size_t index) {
+    return bundle / "kept" / std::to_string(index);
   }
 
   static Result<void> MakeSys(const fs::path& network_namespace, const fs::path& target) {
@@ -492,6 +544,10 @@ class CrunRuntime::Impl {
     if (::access(bundle.c_str(), F_OK) == 0)
       TRY(doing(mounts_->Run([&]() -> Result<void> {
         for (const char* mount : {"rootfs", "secrets", "sys"}) TRY(Unmount(bundle / mount));
+        auto kept = ListDirectory(bundle / "kept");
+        if (!kept && kept.error().code() != Code::kNotFound) return std::move(kept).error();
+        if (kept)
+          for (const std::string& mount : *kept) TRY(Unmount(bundle / "kept" / mount));
         // What crun took for a cgroup there.
         if (cgroups_.mode == CgroupMode::kHybrid) return RemoveTree(kSecondCgroupTree + group);
         return {};
@@ -547,6 +603,11 @@ Result<void> CrunRuntime::Signal(const InstanceId& id, const std::string& signal
 }
 Result<void> CrunRuntime::Remove(const InstanceId& id) {
   return impl_->Remove(id);
+}
+Result<platform::CopiedOut> CrunRuntime::CopyOut(const InstanceId& id,
+                                                 const std::vector<platform::Scratch>& scratch,
+                                                 const fs::path& target) {
+  return impl_->CopyOut(id, scratch, target);
 }
 Result<std::vector<RuntimeStatus>> CrunRuntime::Observe() {
   return impl_->Observe();

@@ -35,6 +35,9 @@ class CrunRuntime final : public platform::Runtime {
   Result<void> Start(const platform::InstanceId& id) override;
   Result<void> Signal(const platform::InstanceId& id, const std::string& signal) override;
   Result<void> Remove(const platform::InstanceId& id) override;
+  Result<platform::CopiedOut> CopyOut(const platform::InstanceId& id,
+                                      const std::vector<platform::Scratch>& scratch,
+                                      const fs::path& target) override;
   Result<std::vector<platform::RuntimeStatus>> Observe() override;
   Result<int> Exec(const platform::InstanceId& id, const std::vector<std::string>& args,
                    Milliseconds timeout) override;

@@ -22,6 +22,7 @@
 #include "adapters/linux_mount.h"
 #include "adapters/linux_namespace.h"
 #include "adapters/linux_netlink.h"
+#include "adapters/stream_carrier.h"
 #include "base/subprocess.h"
 
 namespace ingot::adapters {
@@ -116,6 +117,7 @@ class SandboxRun {
     if (::pipe2(ends.data(), O_CLOEXEC) < 0) return ErrnoError(errno, "make a pipe");
     output_.reset(ends[0]);
     write_end_.reset(ends[1]);
+    if (spec_.streams) carrier_ = TRY(StreamCarrier::Make(*spec_.streams));
     std::promise<Result<void>> started;
     auto outcome = started.get_future();
     thread_ = std::thread([this, &started] { Host(started); });
@@ -151,6 +153,16 @@ class SandboxRun {
         return {};
       }
     }
+  }
+
+  // Pump for SandboxSpec::streams.
+  Result<void> Carry(std::chrono::steady_clock::time_point deadline) {
+    const auto signal = [this](int number) {
+      ::syscall(SYS_pidfd_send_signal, child_.pidfd.get(), number, nullptr, 0);
+    };
+    if (!TRY(carrier_->Run(child_.pidfd.get(), deadline, signal)))
+      return Error(Code::kTimeout, "it did not end within " + std::to_string(spec_.timeout.count()) + " ms");
+    return {};
   }
 
   // After Pump: the exit code of what ran.
@@ -312,11 +324,13 @@ class SandboxRun {
         {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}};
     command.cwd = "/";
     command.fds = {{null.get(), 0}, {write_end_.get(), 1}, {write_end_.get(), 2}};
+    if (carrier_) command.fds = {{carrier_->input(), 0}, {carrier_->output(), 1}, {carrier_->error(), 2}};
     command.new_mount_namespace = true;
     command.mount_proc = true;
     command.die_with_parent = true;
     child_ = TRY(Spawn(command));
     write_end_.reset();
+    if (carrier_) carrier_->CloseTheirs();
     return {};
   }
 
@@ -359,6 +373,7 @@ class SandboxRun {
   std::optional<platform::IdRange> range_;
   Fd output_;
   Fd write_end_;
+  std::optional<StreamCarrier> carrier_;
   Fd network_;
   Child child_;
   std::string tail_;
@@ -370,7 +385,8 @@ Result<int> CrunSandbox::Run(const SandboxSpec& spec) {
   TRY(Sweep());
   SandboxRun run(options_, spec);
   TRY(run.Start());
-  auto pumped = run.Pump(std::chrono::steady_clock::now() + spec.timeout);
+  const auto deadline = std::chrono::steady_clock::now() + spec.timeout;
+  auto pumped = spec.streams ? run.Carry(deadline) : run.Pump(deadline);
   if (!pumped) run.Kill();
   auto code = run.Finish();
   if (!pumped) return std::move(pumped).error().While("running " + spec.process.args[0]);

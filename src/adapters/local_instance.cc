@@ -37,9 +37,10 @@ platform::Process MergeProcess(const oci::ImageConfig& config, const platform::F
   process.args = fleet.args;
   if (process.args.empty()) {
     if (config.config.entrypoint) process.args = *config.config.entrypoint;
-    if (config.config.cmd)
+    if (config.config.cmd && fleet.arguments.empty())
       process.args.insert(process.args.end(), config.config.cmd->begin(), config.config.cmd->end());
   }
+  process.args.insert(process.args.end(), fleet.arguments.begin(), fleet.arguments.end());
   process.environment["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   for (const std::string& pair : config.config.env) {
     const size_t equals = pair.find('=');
@@ -72,7 +73,7 @@ Result<void> InstanceStarter::Start(const LocalInstance& instance, const platfor
   spec.root = std::move(runnable.root);
   spec.process = MergeProcess(runnable.config, fleet);
   if (spec.process.args.empty())
-    return Error(Code::kInvalid, "the image of service " + fleet.id.service() +
+    return Error(Code::kInvalid, "the image of " + fleet.id.service() +
                                      " has neither ENTRYPOINT nor CMD; set `command` in the definition");
   spec.ids = TRY(ids.Acquire(instance.id.FileName()));
   spec.limits = fleet.limits;

@@ -36,6 +36,8 @@ struct Record {
   bool passed_gate = false;  // the prober said ready; kReady follows once the router has it
   bool routed = false;       // the router has it among the fleet's servers
   bool ended = false;        // its process has been seen to end
+  bool copying = false;      // a worker is at what it leaves
+  bool copied = false;
   StopPhase stop = StopPhase::kNone;
   Steady::time_point stop_deadline;
   Steady::time_point started_at;
@@ -45,9 +47,15 @@ struct State {
   std::map<InstanceId, Record> records;
   std::map<EnvironmentId, RouteTable> routes;
   std::deque<InstanceId> to_start;
+  std::deque<InstanceId> to_copy;
   std::set<FleetId> to_route;
   bool closing = false;
 };
+
+bool Keeps(const FleetSpec& fleet) {
+  return std::any_of(fleet.scratch.begin(), fleet.scratch.end(),
+                     [](const platform::Scratch& scratch) { return scratch.kept; });
+}
 
 bool Asks(const RouteTable& table, const FleetId& fleet) {
   return std::any_of(table.inside.begin(), table.inside.end(),
@@ -80,6 +88,7 @@ class LocalPlatform::Impl {
 
   Result<void> Open() {
     TRY(MakeDirectories(fleets_dir_, 0711));
+    if (!options_.artifacts_dir.empty()) TRY(MakeDirectories(options_.artifacts_dir, 0700));
     prober_ = TRY(Prober::Start(
         network_.router_namespace(),
         [this](const InstanceId& id, const std::vector<std::string>& command, Milliseconds timeout) {
@@ -129,7 +138,8 @@ class LocalPlatform::Impl {
   Result<platform::Observation> Observe() {
     platform::Observation out;
     auto state = state_.lock();
-    for (const auto& [id, record] : state->records) out.instances.push_back(record.status);
+    for (const auto& [id, record] : state->records)
+      (record.instance.fleet.job ? out.runs : out.instances).push_back(record.status);
     return out;
   }
 
@@ -176,7 +186,7 @@ class LocalPlatform::Impl {
       if (record.stop == StopPhase::kNone) {
         record.status.state = InstanceState::kExited;
         record.passed_gate = false;
-        state->to_route.insert(id.fleet());
+        if (!record.instance.fleet.job) state->to_route.insert(id.fleet());
       }
     }
     prober_->Unwatch(id);
@@ -219,6 +229,7 @@ class LocalPlatform::Impl {
       if (process == running.end() || process->second.state == platform::ProcessState::kCreated ||
           slot == slots.end()) {
         record.status.state = InstanceState::kFailed;
+        record.status.interrupted = true;
         record.status.reason = "its start was interrupted";
       } else if (process->second.state == platform::ProcessState::kExited) {
         record.status.state = InstanceState::kExited;
@@ -241,6 +252,7 @@ class LocalPlatform::Impl {
   }
 
   Result<void> Watch(const Record& record) {
+    if (record.instance.fleet.job) return {};  // what has to be known of a run is its end
     return prober_->Watch({.instance = record.instance.id,
                            .address = record.status.address,
                            .ready = record.instance.fleet.ready,
@@ -274,8 +286,23 @@ class LocalPlatform::Impl {
       LocalInstance instance;
       {
         auto state = state_.lock();
-        while (state->to_start.empty() && !state->closing) state.Wait(start_wanted_);
+        while (state->to_start.empty() && state->to_copy.empty() && !state->closing)
+          state.Wait(start_wanted_);
         if (state->closing) return;
+        if (state->to_start.empty()) {
+          instance = state->records.at(state->to_copy.front()).instance;
+          state->to_copy.pop_front();
+        }
+      }
+      if (instance.id != InstanceId()) {
+        CopyOut(instance);
+        state_.lock()->records.at(instance.id).copied = true;
+        stop_wanted_.notify_one();
+        continue;
+      }
+      {
+        auto state = state_.lock();
+        if (state->to_start.empty()) continue;
         const InstanceId id = state->to_start.front();
         state->to_start.pop_front();
         const auto found = state->records.find(id);
@@ -303,6 +330,26 @@ class LocalPlatform::Impl {
       stop_wanted_.notify_one();
       Changed();
     }
+  }
+
+  // What it leaves, and a word about it: that is all there is of an instance that is gone.
+  void CopyOut(const LocalInstance& instance) {
+    const std::string name = instance.id.FileName();
+    auto copied = runtime_.CopyOut(instance.id, instance.fleet.scratch, options_.artifacts_dir / name);
+    JsonObject about{{"version", 1}};
+    if (copied) {
+      JsonArray left_out;
+      for (const std::string& what : copied->left_out) left_out.emplace_back(what);
+      about["files"] = copied->files;
+      about["size_bytes"] = copied->bytes;
+      about["left_out"] = std::move(left_out);
+      about["left_out_count"] = copied->left_out_count;
+    } else {
+      about["error"] = copied.error().Render();
+    }
+    // Without it nothing is said to have been kept.
+    static_cast<void>(
+        WriteFileAtomic(options_.artifacts_dir / (name + ".json"), RenderJson(about), 0600).has_value());
   }
 
   Result<void> StartOne(LocalInstance instance) {
@@ -445,9 +492,11 @@ class LocalPlatform::Impl {
     bool alive = false;
     Steady::time_point deadline;
     FleetSpec fleet;
+    bool copied = false;
     {
       auto state = state_.lock();
       const Record& record = state->records.at(id);
+      copied = record.copied;
       phase = record.stop;
       routed = record.routed;
       alive = record.status.started != WallTime{} && !record.ended;
@@ -476,6 +525,13 @@ class LocalPlatform::Impl {
       }
       case StopPhase::kSignalled: {
         if (alive && now < deadline) return false;
+        if (Keeps(fleet) && !copied) {
+          auto state = state_.lock();
+          if (std::exchange(state->records.at(id).copying, true)) return false;
+          state->to_copy.push_back(id);
+          start_wanted_.notify_one();
+          return false;
+        }
         if (!starter_.Release(id)) return false;  // tried again at the next turn
         ::unlink(FileOf(id).c_str());
         state_.lock()->records.erase(id);

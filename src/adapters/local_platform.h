@@ -29,6 +29,8 @@ class LocalPlatform final : public platform::Platform {
     size_t start_threads = 3;
     // kNotFound when the store does not have the image. Called on worker threads.
     std::function<Result<RunnableImage>(const oci::Digest&)> image;
+    // What is copied out of instances (Scratch::kept): <dir>/<file name>/PATH, and <file name>.json about it.
+    fs::path artifacts_dir;
     // The bytes of a secret's version. Called on worker threads.
     std::function<Result<std::string>(const platform::EnvironmentId&, const platform::SecretRef&)> secret;
     // Something Observe reports has changed. Called on any thread of the platform, without a lock held.

@@ -1,5 +1,5 @@
 // The schema of state.db, shared by the rollout journal and the audit record (docs/formats/rollout.md,
-// docs/formats/events.md). Version = number of steps.
+// docs/formats/events.md), subscribers and jobs (docs/formats/jobs.md). Version = number of steps.
 #pragma once
 
 #include <string>
@@ -44,6 +44,21 @@ inline const std::vector<std::string>& StateSchema() {
       delivered INTEGER NOT NULL,
       PRIMARY KEY (environment, id)
     ) WITHOUT ROWID;
+  )",
+                                                 R"(
+    CREATE TABLE jobs (
+      environment TEXT PRIMARY KEY,
+      state TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE runs (
+      environment TEXT NOT NULL,
+      id INTEGER NOT NULL,
+      job TEXT NOT NULL,
+      open INTEGER NOT NULL,
+      document TEXT NOT NULL,
+      PRIMARY KEY (environment, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX runs_by_job ON runs (environment, job, open, id);
   )"};
   return steps;
 }

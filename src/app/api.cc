@@ -119,10 +119,10 @@ Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<s
     return Json(nullptr);
   }
   if (request.method == "DELETE" && what == "host") {
-    const bool busy = daemon_.Ask([](rollout::Controller& controller) {
+    const bool busy = daemon_.AskJobs([](jobs::Controller& jobs, rollout::Controller& controller) {
       for (const Environment& environment : controller.Environments())
         if (const auto* state = controller.State(environment);
-            state != nullptr && (state->active || state->rollout))
+            state != nullptr && (state->active || state->rollout || !jobs.OpenRuns(environment).empty()))
           return true;
       return false;
     });
@@ -145,6 +145,21 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
   if (method == "GET" && what == "events") {
     TRY(StreamEvents(request, reply, environment.Render(), streamed));
     return Json(nullptr);
+  }
+  if (method == "GET" && what == "logs" && request.query.contains("run")) {
+    TRY(StreamRunLogs(request, reply, environment, TRY(QueryNumber(request, "run", 0)), streamed));
+    return Json(nullptr);
+  }
+  if (method == "GET" && what == "jobs" && name.empty()) return Jobs(environment);
+  if (method == "POST" && what == "jobs" && !name.empty()) return StartRun(request, environment, name);
+  if (method == "GET" && what == "runs" && name.empty()) return Runs(request, environment);
+  if ((what == "runs" || what == "artifacts") && !name.empty()) {
+    Request numbered = request;
+    numbered.query["id"] = name;
+    const uint64_t run = TRY(QueryNumber(numbered, "id", 0));
+    if (method == "GET" && what == "runs") return OneRun(request, environment, run);
+    if (method == "DELETE" && what == "runs") return CancelRun(request, environment, run);
+    if (method == "GET") return Artifacts(request, reply, environment, run, streamed);
   }
   if (method == "GET" && what == "logs") {
     TRY(StreamLogs(request, reply, environment, streamed));

@@ -57,6 +57,19 @@ class Api {
   Result<Json> MigrationStatus(const Request& request, const Environment& environment);
   Result<Json> RunMigrations(const Request& request, const Environment& environment);
 
+  // api_jobs.cc
+  Result<Json> Jobs(const Environment& environment);
+  Result<Json> StartRun(const Request& request, const Environment& environment, const std::string& job);
+  Result<Json> Runs(const Request& request, const Environment& environment);
+  Result<Json> OneRun(const Request& request, const Environment& environment, uint64_t run);
+  Result<Json> CancelRun(const Request& request, const Environment& environment, uint64_t run);
+  Result<jobs::Run> FindRun(const Environment& environment, uint64_t run);
+  Result<jobs::Run> WaitForRun(const Environment& environment, uint64_t run);
+  Result<void> StreamRunLogs(const Request& request, Reply& reply, const Environment& environment,
+                             uint64_t run, bool& streamed);
+  Result<Json> Artifacts(const Request& request, Reply& reply, const Environment& environment, uint64_t run,
+                         bool& streamed);
+
   // api_streams.cc; `streamed` once the answer has begun: an error can then no longer be told
   Result<void> StreamEvents(const Request& request, Reply& reply, const std::string& environment,
                             bool& streamed);

@@ -35,16 +35,19 @@ Result<definition::Resolved> Api::ReadResolved(const Request& request, const Env
   if (plan::EnvironmentOf(resolved) != environment)
     return Error(Code::kInvalid, "the definition is of " + plan::EnvironmentOf(resolved).Render() +
                                      ", not of " + environment.Render());
-  for (const definition::ResolvedService& service : resolved.services) {
+  const auto check = [&](const definition::ResolvedService& service) -> Result<void> {
     auto image = daemon_.store().GetImage(service.image);
     if (!image && image.error().code() == Code::kNotFound)
-      return Error(Code::kNotFound, "the store has no image " + service.image.Render() + " for service " +
+      return Error(Code::kNotFound, "the store has no image " + service.image.Render() + " for " +
                                         service.name + "; build it with `ingot build`");
     if (!image) return std::move(image).error();
     if (!image->golden)
-      return Error(Code::kRefused, "the image " + service.image.Render() + " of service " + service.name +
+      return Error(Code::kRefused, "the image " + service.image.Render() + " of " + service.name +
                                        " is not golden: its tests have not passed");
-  }
+    return {};
+  };
+  for (const definition::ResolvedService& service : resolved.services) TRY(check(service));
+  for (const definition::ResolvedJob& job : resolved.jobs) TRY(check(job.instance));
   TRY(CheckChannels(daemon_.store(), resolved));
   return resolved;
 }
@@ -167,9 +170,9 @@ Result<Json> Api::DestroyEnvironment(const Request& request, const Environment& 
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(5);
   uint64_t seen = 0;
   while (std::chrono::steady_clock::now() < deadline) {
-    const bool gone = daemon_.Ask([&](rollout::Controller& controller) {
+    const bool gone = daemon_.AskJobs([&](jobs::Controller& jobs, rollout::Controller& controller) {
       const auto* state = controller.State(environment);
-      return state == nullptr || !state->destroying;
+      return (state == nullptr || !state->destroying) && jobs.OpenRuns(environment).empty();
     });
     if (gone) {
       TRY(daemon_.Pin(environment, nullptr));

@@ -10,14 +10,14 @@ constexpr const char* kJsonLines = "application/jsonl";
 constexpr auto kEventWait = std::chrono::milliseconds(500);
 constexpr auto kLogPoll = std::chrono::milliseconds(100);
 
+}  // namespace
+
 Json ToJson(const LogLine& line) {
   return JsonObject{{"time", line.time},
                     {"instance", line.instance.Render()},
                     {"stream", line.stream},
                     {"text", line.text}};
 }
-
-}  // namespace
 
 Result<void> Api::ChooseLogs(const std::string& of, const Environment& environment, LogQuery& query) {
   // "web-17" is an instance, "web" a service; a service may itself end in a number, then it wins.

@@ -16,13 +16,16 @@ Result<void> CheckChannels(store::Store& store, const definition::Resolved& reso
     std::map<oci::Digest, std::vector<std::string>> names;  // of the project's repositories
     for (const store::NamedImage& named : TRY(rows.ListNamedImages()))
       if (named.repository.starts_with(prefix)) names[named.digest].push_back(named.repository);
-    for (const definition::ResolvedService& service : resolved.services) {
+    std::vector<const definition::ResolvedService*> all;
+    for (const definition::ResolvedService& service : resolved.services) all.push_back(&service);
+    for (const definition::ResolvedJob& job : resolved.jobs) all.push_back(&job.instance);
+    for (const definition::ResolvedService* service : all) {
       policy::ChannelFacts image;
-      image.image = service.name;
-      image.digest = service.image;
+      image.image = service->name;
+      image.digest = service->image;
       image.environment = resolved.environment;
       image.from = resolved.promote_from;
-      const auto found = names.find(service.image);
+      const auto found = names.find(service->image);
       image.from_elsewhere = found == names.end();
       for (const std::string& repository :
            image.from_elsewhere ? std::vector<std::string>() : found->second) {
@@ -31,7 +34,7 @@ Result<void> CheckChannels(store::Store& store, const definition::Resolved& reso
         if (!TRY(rows.IsChannel(repository, resolved.environment))) continue;
         if (const auto tag = TRY(rows.FindTag(repository, resolved.environment))) image.held = tag->digest;
       }
-      for (const store::Proof& proof : TRY(rows.ListProofs(service.image)))
+      for (const store::Proof& proof : TRY(rows.ListProofs(service->image)))
         image.verified = image.verified || proof.environment == prefix + resolved.promote_from;
       facts.push_back(std::move(image));
     }

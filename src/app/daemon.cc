@@ -27,6 +27,11 @@ platform::RootFs RootOf(const store::Store& store, const store::Image& image, co
   return root;
 }
 
+void AddImages(const definition::Resolved& resolved, std::set<oci::Digest>& images) {
+  for (const definition::ResolvedService& service : resolved.services) images.insert(service.image);
+  for (const definition::ResolvedJob& job : resolved.jobs) images.insert(job.instance.image);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Daemon>> Daemon::Open(const Layout& layout, const definition::Host& host) {
@@ -60,6 +65,7 @@ Result<void> Daemon::Wire() {
   events_ = TRY(adapters::SqliteEvents::Open(layout_.state_db(), clock_));
   notices_ = TRY(Notices::Start(layout_, *events_, *secrets_, clock_));
   journal_ = TRY(adapters::SqliteJournal::Open(layout_.state_db()));
+  job_journal_ = TRY(adapters::SqliteJobs::Open(layout_.state_db()));
   network_ = TRY(adapters::LinuxNetwork::Open({.run_dir = layout_.run()}));
   adapters::HaproxyOptions haproxy;
   haproxy.directory = layout_.run() / "router";
@@ -84,6 +90,7 @@ Result<void> Daemon::Wire() {
 
   adapters::LocalPlatform::Options platform;
   platform.run_dir = layout_.run();
+  platform.artifacts_dir = layout_.artifacts();
   platform.image = [this](const oci::Digest& digest) -> Result<adapters::RunnableImage> {
     TRY(store::RequireWhole(*opened_.store, digest));
     store::Image image = TRY(opened_.store->GetImage(digest));
@@ -99,6 +106,9 @@ Result<void> Daemon::Wire() {
   migrator_ = std::make_unique<DatabaseMigrator>(*secrets_, *scripts_, clock_, [this] { Poke(); });
   controller_ =
       TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_, edge(), migrator_.get()));
+  jobs_ = TRY(jobs::Controller::Open(
+      *platform_, *job_journal_, *events_, clock_,
+      [this](const std::vector<platform::InstanceId>& instances) { return ForgetRuns(instances); }));
   control_ = std::thread([this] { ControlLoop(); });
   housekeeping_ = std::thread([this] { HousekeepingLoop(); });
   collector_ = std::thread([this] { CollectorLoop(); });
@@ -112,6 +122,7 @@ Daemon::~Daemon() {
   if (control_.joinable()) control_.join();
   if (housekeeping_.joinable()) housekeeping_.join();
   if (collector_.joinable()) collector_.join();
+  jobs_.reset();
   controller_.reset();
   migrator_.reset();
   // The platform's threads call the runtime, and the runtime's watch calls the platform: first the watch is
@@ -164,6 +175,7 @@ void Daemon::ControlLoop() {
     }
     if (!tick && clock_.Steady() < due) continue;
     due = clock_.Steady() + controller_->Tick();
+    due = std::min<SteadyTime>(due, clock_.Steady() + TickJobs());
     NoteProofs();
     ++*changes_.lock();
     changed_.notify_all();
@@ -205,6 +217,7 @@ void Daemon::HousekeepingLoop() {
     due = clock_.Steady() + kHousekeeping;
     // A failure (a full disk) is met again at the next turn; the log itself is never lost by it.
     static_cast<void>(runtime_->RotateLogs(kLogLimitBytes, kLogsKept).has_value());
+    SweepForgotten();
   }
 }
 
@@ -256,25 +269,22 @@ Result<void> Daemon::Pin(const platform::EnvironmentId& environment, const defin
         size_t newer = 0;
         for (const plan::Revision& revision : TRY(journal_->ReadRevisions(environment, looked_at))) {
           if (newer++ >= keep && !(young && revision.created >= *young)) continue;
-          for (const definition::ResolvedService& service : revision.resolved.services)
-            kept.insert(service.image);
+          AddImages(revision.resolved, kept);
         }
         if (const rollout::EnvironmentState* state = controller.State(environment); state != nullptr)
-          for (const auto& [number, revision] : state->revisions)
-            for (const definition::ResolvedService& service : revision->resolved.services)
-              kept.insert(service.image);
+          for (const auto& [number, revision] : state->revisions) AddImages(revision->resolved, kept);
+        for (const jobs::Run& run : jobs_->OpenRuns(environment)) kept.insert(run.spec.image);
         return kept;
       }));
-  if (next != nullptr)
-    for (const definition::ResolvedService& service : next->services) images.insert(service.image);
+  if (next != nullptr) AddImages(*next, images);
   return opened_.store->Pin(environment.Render(), images);
 }
 
 Result<void> Daemon::Teardown() {
-  const bool empty = Ask([](rollout::Controller& controller) {
+  const bool empty = Ask([this](rollout::Controller& controller) {
     for (const platform::EnvironmentId& environment : controller.Environments())
       if (const auto* state = controller.State(environment);
-          state != nullptr && (state->active || state->rollout))
+          state != nullptr && (state->active || state->rollout || !jobs_->OpenRuns(environment).empty()))
         return false;
     return true;
   });
@@ -285,6 +295,7 @@ Result<void> Daemon::Teardown() {
   control_.join();
   housekeeping_.join();
   collector_.join();
+  jobs_.reset();
   controller_.reset();
   migrator_.reset();
   SetExitTarget(nullptr);

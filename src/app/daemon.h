@@ -19,6 +19,7 @@
 #include "adapters/linux_network.h"
 #include "adapters/local_platform.h"
 #include "adapters/sqlite_events.h"
+#include "adapters/sqlite_jobs.h"
 #include "adapters/sqlite_journal.h"
 #include "app/database_migrator.h"
 #include "app/host_edge.h"
@@ -27,6 +28,7 @@
 #include "app/open_store.h"
 #include "app/secret_files.h"
 #include "base/sync.h"
+#include "jobs/controller.h"
 #include "rollout/controller.h"
 
 namespace ingot::app {
@@ -47,6 +49,20 @@ class Daemon {
   template <typename Work>
   auto Ask(Work work) -> decltype(work(std::declval<rollout::Controller&>())) {
     return Run(std::move(work), false);
+  }
+
+  // The same for runs of jobs; on the same thread.
+  template <typename Work>
+  auto ActOnJobs(Work work) {
+    return Run([this, work = std::move(work)](
+                   rollout::Controller& controller) mutable { return work(*jobs_, controller); },
+               true);
+  }
+  template <typename Work>
+  auto AskJobs(Work work) {
+    return Run([this, work = std::move(work)](
+                   rollout::Controller& controller) mutable { return work(*jobs_, controller); },
+               false);
   }
 
   // Blocks until something has happened since `seen` (a number from a former call; 0 at first) or the time is
@@ -104,6 +120,11 @@ class Daemon {
   void CollectorLoop();
   void Collect();
   void WatchDisk();
+  // daemon_jobs.cc: on the control thread, after the controller of rollouts.
+  Milliseconds TickJobs();
+  // Removes logs, and puts artifacts where SweepForgotten, on the housekeeping thread, finds them.
+  Result<void> ForgetRuns(const std::vector<platform::InstanceId>& instances);
+  void SweepForgotten();
   // On the control thread: notes what has carried traffic since the last look.
   void NoteProofs();
   Result<void> RecordProofs(const std::vector<store::Proof>& proofs);
@@ -117,6 +138,7 @@ class Daemon {
   std::unique_ptr<adapters::SqliteEvents> events_;
   std::unique_ptr<Notices> notices_;
   std::unique_ptr<adapters::SqliteJournal> journal_;
+  std::unique_ptr<adapters::SqliteJobs> job_journal_;
   std::unique_ptr<adapters::LinuxNetwork> network_;
   std::unique_ptr<adapters::HaproxyRouter> router_;
   std::unique_ptr<adapters::IdRanges> ids_;
@@ -134,6 +156,7 @@ class Daemon {
   std::unique_ptr<adapters::LocalPlatform> platform_;
   std::unique_ptr<DatabaseMigrator> migrator_;
   std::unique_ptr<rollout::Controller> controller_;
+  std::unique_ptr<jobs::Controller> jobs_;
   Sync<Queue> queue_;
   std::condition_variable queue_changed_;
   Sync<uint64_t> changes_{1};

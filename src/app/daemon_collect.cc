@@ -36,8 +36,11 @@ void Daemon::NoteProofs() {
     const auto known = proven_.find(environment);
     if (known != proven_.end() && known->second == *state->active) continue;
     proven_[environment] = *state->active;
-    for (const definition::ResolvedService& service : state->RevisionOf(*state->active).resolved.services)
+    const definition::Resolved& resolved = state->RevisionOf(*state->active).resolved;
+    for (const definition::ResolvedService& service : resolved.services)
       proofs.push_back({environment.Render(), service.image, clock_.Now()});
+    for (const definition::ResolvedJob& job : resolved.jobs)
+      proofs.push_back({environment.Render(), job.instance.image, clock_.Now()});
   }
   if (proofs.empty()) return;
   auto queue = queue_.lock();

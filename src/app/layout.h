@@ -17,6 +17,7 @@ struct Layout {
   fs::path store_db() const { return root / "store.db"; }
   fs::path state_db() const { return root / "state.db"; }
   fs::path logs() const { return root / "logs"; }
+  fs::path artifacts() const { return root / "artifacts"; }  // of runs of jobs, by instance
   fs::path registry_log() const { return logs() / "registry" / "access.log"; }
   fs::path secrets() const { return root / "secrets"; }
   fs::path scripts() const { return root / "scripts"; }

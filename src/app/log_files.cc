@@ -14,6 +14,7 @@ constexpr size_t kChunk = size_t{8} << 20;
 
 bool Matches(const LogQuery& query, const platform::InstanceId& id) {
   if (id.fleet().environment() != query.environment) return false;
+  if (query.only && !query.only->contains(id)) return false;
   if (!query.service.empty() && id.fleet().service() != query.service) return false;
   return query.instance.empty() || id.Short() == query.instance || id.Render() == query.instance;
 }

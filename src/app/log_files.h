@@ -2,11 +2,14 @@
 #pragma once
 
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "platform/ids.h"
 
 namespace ingot::app {
@@ -18,10 +21,13 @@ struct LogLine {
   std::string text;    // without newline
 };
 
+Json ToJson(const LogLine& line);
+
 struct LogQuery {
   platform::EnvironmentId environment;
   std::string service;   // empty: all
   std::string instance;  // "web-17" or whole; empty: all
+  std::optional<std::set<platform::InstanceId>> only{};
 };
 
 // Reads forward through all files that match, also new ones: each Next gives what has come since the last
@@ -31,6 +37,8 @@ class LogReader {
   LogReader(fs::path directory, LogQuery query)
       : directory_(std::move(directory)), query_(std::move(query)) {}
   Result<std::vector<LogLine>> Next();
+  // Reads of these as well from now on.
+  void Add(const platform::InstanceId& instance) { query_.only->insert(instance); }
 
  private:
   struct Source {

@@ -47,6 +47,8 @@ int main(int argc, char** argv) {
   AddRollback(app, invocation);
   AddMigrate(app, invocation);
   AddScale(app, invocation);
+  AddJob(app, invocation);
+  AddRun(app, invocation);
   AddDestroy(app, invocation);
   AddLogs(app, invocation);
   AddEvents(app, invocation);

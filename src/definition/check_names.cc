@@ -101,6 +101,8 @@ class Checker {
       Need(path + ".image", job.image, definition_.images, "image");
       Secrets(path, job.secrets);
       Uses(path, "", job.uses);
+      if (definition_.services.contains(name))
+        place_.Fail(path, "a service has this name already, and logs and instances are told apart by it");
     }
     Environments();
     for (const auto& [name, role] : definition_.access)

@@ -28,6 +28,12 @@ class ServiceRules {
                const Place& place)
       : definition_(definition), services_(services), place_(place) {}
 
+  void Check(const std::string& name, const Job& job) {
+    path_ = "jobs." + name;
+    Uses(job.uses);
+    Paths(AsService(job));
+  }
+
   void Check(const std::string& name) {
     path_ = "services." + name;
     const Service& service = services_.at(name);
@@ -173,6 +179,8 @@ void CheckServices(const Definition& definition, Problems& problems) {
     const Place place(definition, problems, environment);
     ServiceRules rules(definition, services, place);
     for (const auto& service : services) rules.Check(service.first);
+    if (environment.empty())
+      for (const auto& [name, job] : definition.jobs) rules.Check(name, job);
   };
   check(definition.services, "");
   for (const auto& [name, environment] : definition.environments)

@@ -50,4 +50,34 @@ std::string_view NameOf(Strategy strategy) {
   return "";
 }
 
+std::string_view NameOf(Concurrency concurrency) {
+  switch (concurrency) {
+    case Concurrency::kForbid:
+      return "forbid";
+    case Concurrency::kAllow:
+      return "allow";
+    case Concurrency::kReplace:
+      return "replace";
+  }
+  return "";
+}
+
+Service AsService(const Job& job) {
+  Service service;
+  service.image = job.image;
+  service.kind = Kind::kWorker;
+  service.command = job.command;
+  service.environment = job.environment;
+  service.secrets = job.secrets;
+  service.uses = job.uses;
+  service.resources = job.resources;
+  service.scratch = job.scratch;
+  for (const std::string& path : job.artifacts) {
+    const bool sized = std::any_of(job.scratch.begin(), job.scratch.end(),
+                                   [&](const Scratch& scratch) { return scratch.path == path; });
+    if (!sized) service.scratch->push_back({path, {}, {}});
+  }
+  return service;
+}
+
 }  // namespace ingot::definition

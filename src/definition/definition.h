@@ -269,16 +269,22 @@ struct Migration {
   bool operator==(const Migration&) const = default;
 };
 
+// What happens to a run of a job that comes while another one goes on.
+enum class Concurrency { kForbid, kAllow, kReplace };
+
 struct Job {
   std::string image;
   std::optional<std::vector<std::string>> command;
   std::string schedule;  // five cron fields; empty: only when asked for
+  Concurrency concurrency = Concurrency::kForbid;
   std::optional<Milliseconds> timeout;
   int retries = 0;
   std::map<std::string, std::string> environment;
   std::vector<std::string> secrets;
   std::vector<std::string> uses;
   std::optional<Resources> resources;
+  std::vector<Scratch> scratch;
+  std::vector<std::string> artifacts;  // directories that are copied out of a run
   bool operator==(const Job&) const = default;
 };
 
@@ -362,9 +368,13 @@ struct Definition {
   bool operator==(const Definition&) const = default;
 };
 
+// What a run of the job is an instance of: a worker whose scratch has the job's artifacts among it.
+Service AsService(const Job& job);
+
 // The names used in the file and in JSON: "blue-green", "stateful", "http", …
 std::string_view NameOf(Protocol protocol);
 std::string_view NameOf(Kind kind);
 std::string_view NameOf(Strategy strategy);
+std::string_view NameOf(Concurrency concurrency);
 
 }  // namespace ingot::definition

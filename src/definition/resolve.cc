@@ -129,8 +129,8 @@ class Resolver {
     out.kind = service.kind.value_or(Kind::kService);
     const auto digest = input_.image_digests.find(service.image);
     if (digest == input_.image_digests.end())
-      return Error(Code::kNotFound, "service " + name + " needs image " + service.image +
-                                        ", which has no digest; build it first");
+      return Error(Code::kNotFound,
+                   name + " needs image " + service.image + ", which has no digest; build it first");
     out.image = digest->second;
     out.command = service.command.value_or(std::vector<std::string>{});
     out.user = service.user.value_or("");
@@ -139,8 +139,7 @@ class Resolver {
     for (const std::string& secret : service.secrets.value_or(std::vector<std::string>{})) {
       const auto version = input_.secret_versions.find(secret);
       if (version == input_.secret_versions.end())
-        return Error(Code::kNotFound,
-                     "service " + name + " needs secret " + secret + ", which has no version");
+        return Error(Code::kNotFound, name + " needs secret " + secret + ", which has no version");
       out.secrets[secret] = version->second;
     }
     out.uses = TRY(UsesOf(service));
@@ -158,6 +157,21 @@ class Resolver {
     const auto least = static_cast<int>(kDefaultReplicas);
     out.replicas = static_cast<uint32_t>(
         service.replicas.value_or(service.scale ? service.scale->min.value_or(least) : least));
+    return out;
+  }
+
+  Result<ResolvedJob> Resolve(const std::string& name, const Job& job) const {
+    ResolvedJob out;
+    out.instance = TRY(Resolve(name, AsService(job)));
+    // A run is neither counted nor rolled out.
+    out.instance.replicas = 1;
+    out.instance.rollout = {};
+    out.schedule = job.schedule;
+    out.concurrency = job.concurrency;
+    out.timeout = job.timeout.value_or(kDefaultJobTimeout);
+    out.retries = static_cast<uint32_t>(job.retries);
+    out.artifacts = job.artifacts;
+    std::sort(out.artifacts.begin(), out.artifacts.end());
     return out;
   }
 
@@ -246,6 +260,7 @@ Result<std::map<std::string, Service>> ServicesOf(const Definition& definition,
 Result<std::set<std::string>> ImagesNeeded(const Definition& definition, const std::string& environment) {
   std::set<std::string> images;
   for (const auto& service : TRY(ServicesOf(definition, environment))) images.insert(service.second.image);
+  for (const auto& job : definition.jobs) images.insert(job.second.image);
   return images;
 }
 
@@ -256,6 +271,8 @@ Result<std::set<std::string>> SecretsNeeded(const Definition& definition, const 
       secrets.insert(service.second.secrets->begin(), service.second.secrets->end());
   for (const auto& [name, migration] : definition.migrations)
     if (!migration.secret.empty()) secrets.insert(migration.secret);
+  for (const auto& job : definition.jobs)
+    secrets.insert(job.second.secrets.begin(), job.second.secrets.end());
   for (const Notify& notify : definition.notify)
     if (!notify.secret.empty()) secrets.insert(notify.secret);
   return secrets;
@@ -297,6 +314,7 @@ Result<Resolved> Resolve(const Definition& definition, const ResolveInput& input
   if (environment != definition.environments.end()) out.promote_from = environment->second.promote_from;
   const Resolver resolver(definition, input, services);
   for (const auto& [name, service] : services) out.services.push_back(TRY(resolver.Resolve(name, service)));
+  for (const auto& [name, job] : definition.jobs) out.jobs.push_back(TRY(resolver.Resolve(name, job)));
   for (const Route& route : definition.routes) out.routes.push_back(resolver.Resolve(route));
   // The order in the file means nothing, so it is no difference.
   std::sort(out.routes.begin(), out.routes.end(), [](const ResolvedRoute& a, const ResolvedRoute& b) {

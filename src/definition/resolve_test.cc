@@ -122,13 +122,13 @@ TEST(Resolve, NamesWhatIsMissing) {
   resolved = Resolve(Shop(), input);
   ASSERT_FALSE(resolved.has_value());
   EXPECT_EQ(resolved.error().code(), Code::kNotFound);
-  EXPECT_EQ(resolved.error().message(), "service api needs image api, which has no digest; build it first");
+  EXPECT_EQ(resolved.error().message(), "api needs image api, which has no digest; build it first");
 
   input = Input();
   input.secret_versions.clear();
   resolved = Resolve(Shop(), input);
   ASSERT_FALSE(resolved.has_value());
-  EXPECT_EQ(resolved.error().message(), "service web needs secret key, which has no version");
+  EXPECT_EQ(resolved.error().message(), "web needs secret key, which has no version");
 }
 
 TEST(Resolve, SaysWhatItNeeds) {

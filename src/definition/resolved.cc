@@ -175,6 +175,16 @@ Json ToJson(const ResolvedService& service) {
   return out;
 }
 
+Json ToJson(const ResolvedJob& job) {
+  JsonObject out = Identity(job.instance);
+  out["schedule"] = job.schedule;
+  out["concurrency"] = NameOf(job.concurrency);
+  out["timeout_ms"] = job.timeout.count();
+  out["retries"] = job.retries;
+  out["artifacts"] = Texts(job.artifacts);
+  return out;
+}
+
 Json ToJson(const ResolvedNotify& notify) {
   JsonObject out{{"on", Texts(notify.on)}};
   if (notify.webhook.empty()) {
@@ -218,6 +228,8 @@ Json ToJson(const Resolved& resolved) {
       {"routes", Array<ResolvedRoute>(resolved.routes, [](const auto& route) { return ToJson(route); })},
       {"endpoints", Array<ResolvedEndpoint>(resolved.endpoints, [](const auto& e) { return ToJson(e); })}};
   // Not written when there is none, so that documents of before this was known are as they were.
+  if (!resolved.jobs.empty())
+    out["jobs"] = Array<ResolvedJob>(resolved.jobs, [](const auto& job) { return ToJson(job); });
   if (!resolved.notify.empty())
     out["notify"] = Array<ResolvedNotify>(resolved.notify, [](const auto& notify) { return ToJson(notify); });
   if (!resolved.migrations.empty()) out["migrations"] = MigrationsToJson(resolved.migrations);
@@ -229,6 +241,10 @@ oci::Digest FleetDigest(const ResolvedService& service) {
   return oci::Digest::Of(RenderCanonical(Identity(service)));
 }
 
+oci::Digest FleetDigest(const ResolvedJob& job) {
+  return oci::Digest::Of(RenderCanonical(JsonObject{{"job", Identity(job.instance)}}));
+}
+
 oci::Digest RevisionDigest(const Resolved& resolved) {
   JsonObject fleets;
   for (const ResolvedService& service : resolved.services)
@@ -237,6 +253,8 @@ oci::Digest RevisionDigest(const Resolved& resolved) {
       {"fleets", std::move(fleets)},
       {"routes", Array<ResolvedRoute>(resolved.routes, [](const auto& route) { return ToJson(route); })}};
   if (!resolved.migrations.empty()) identity["migrations"] = MigrationsToJson(resolved.migrations);
+  if (!resolved.jobs.empty())
+    identity["jobs"] = Array<ResolvedJob>(resolved.jobs, [](const auto& job) { return ToJson(job); });
   return oci::Digest::Of(RenderCanonical(identity));
 }
 

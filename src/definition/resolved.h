@@ -117,6 +117,17 @@ struct ResolvedService {
   bool operator==(const ResolvedService&) const = default;
 };
 
+// Work with an end. A run is an instance of `instance`, whose replicas and rollout mean nothing.
+struct ResolvedJob {
+  ResolvedService instance;
+  std::string schedule;  // five cron fields, UTC; empty: only when asked for
+  Concurrency concurrency = Concurrency::kForbid;
+  Milliseconds timeout{0};             // from its first instruction
+  uint32_t retries = 0;                // after the first attempt
+  std::vector<std::string> artifacts;  // paths of `instance.scratch`, sorted
+  bool operator==(const ResolvedJob&) const = default;
+};
+
 struct ResolvedRoute {
   std::string listen;  // as a listener is written, canonical: ":8000", "127.0.0.1:8000"; empty: by host
   std::string listen_address;  // "" (all), "127.0.0.1", "::1"
@@ -170,6 +181,7 @@ struct Resolved {
   bool dirty = false;                         // the work tree differed from the commit
   std::string promote_from;                   // it deploys only what its channel holds; empty: anything
   std::vector<ResolvedService> services;      // sorted by name
+  std::vector<ResolvedJob> jobs;              // sorted by name
   std::vector<ResolvedRoute> routes;          // sorted by listener, host, path
   std::vector<ResolvedEndpoint> endpoints;    // sorted by name
   std::vector<ResolvedNotify> notify;         // in the order of the definition
@@ -181,6 +193,7 @@ struct Resolved {
 // it is its identity.
 Json ToJson(const Resolved& resolved);
 Json ToJson(const ResolvedService& service);
+Json ToJson(const ResolvedJob& job);
 Json ToJson(const ResolvedNotify& notify);
 Json ToJson(const ResolvedMigration& migration);
 Result<ResolvedMigration> MigrationFromJson(const Json& json);
@@ -193,8 +206,10 @@ Result<Resolved> ResolvedFromJson(const Json& json);
 // of how they are judged and stopped; replicas and rollout are left out. Two services with different names
 // differ.
 oci::Digest FleetDigest(const ResolvedService& service);
-// The digest of all fleets by name, of the routes, and of the migrations. Counts, retention and commit are no
-// part of it: equal digests mean "nothing to do" but perhaps a different count.
+// The same of what a run of the job is an instance of; never that of a service.
+oci::Digest FleetDigest(const ResolvedJob& job);
+// The digest of all fleets by name, of the jobs, of the routes, and of the migrations. Counts, retention and
+// commit are no part of it: equal digests mean "nothing to do" but perhaps a different count.
 oci::Digest RevisionDigest(const Resolved& resolved);
 
 }  // namespace ingot::definition

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "definition/cron.h"
 #include "definition/endpoint_url.h"
 #include "definition/event_names.h"
 #include "definition/listener.h"
@@ -271,7 +272,8 @@ Result<ResolvedRollout> ReadRollout(const Reading& json) {
   return rollout;
 }
 
-Result<ResolvedService> ReadService(const Reading& json) {
+// All but how many and how replaced.
+Result<ResolvedService> ReadIdentity(const Reading& json) {
   ResolvedService out;
   out.name = TRY(json.Text("name", IsName));
   out.kind = TRY(json.OneOf<Kind>(
@@ -295,9 +297,37 @@ Result<ResolvedService> ReadService(const Reading& json) {
   out.stop_signal = TRY(json.Text("stop_signal", OrEmpty<IsSignal>));
   out.grace = TRY(json.Ms("grace_ms"));
   out.drain = TRY(json.Ms("drain_ms"));
+  return out;
+}
+
+Result<ResolvedService> ReadService(const Reading& json) {
+  ResolvedService out = TRY(ReadIdentity(json));
   out.replicas = static_cast<uint32_t>(TRY(json.Int("replicas", 0, 1000)));
   out.rollout = TRY(ReadRollout(TRY(json.Object("rollout"))));
   return out;
+}
+
+bool IsCron(std::string_view text) {
+  return CheckCron(text).has_value();
+}
+
+Result<ResolvedJob> ReadJob(const Reading& json) {
+  ResolvedJob job;
+  job.instance = TRY(ReadIdentity(json));
+  if (job.instance.kind != Kind::kWorker || !job.instance.ports.empty())
+    return json.Bad("kind", "a worker without a port");
+  job.schedule = TRY(json.Text("schedule", OrEmpty<IsCron>));
+  job.concurrency = TRY(json.OneOf<Concurrency>("concurrency", {{"forbid", Concurrency::kForbid},
+                                                                {"allow", Concurrency::kAllow},
+                                                                {"replace", Concurrency::kReplace}}));
+  job.timeout = TRY(json.Ms("timeout_ms"));
+  job.retries = static_cast<uint32_t>(TRY(json.Int("retries", 0, 100)));
+  job.artifacts = TRY(json.Texts("artifacts", IsAbsolutePath));
+  for (const std::string& path : job.artifacts)
+    if (std::none_of(job.instance.scratch.begin(), job.instance.scratch.end(),
+                     [&](const ResolvedScratch& scratch) { return scratch.path == path; }))
+      return json.Bad("artifacts", "paths of its scratch");
+  return job;
 }
 
 Result<ResolvedRoute> ReadRoute(const Reading& json) {
@@ -401,13 +431,21 @@ Result<void> CheckReferences(const Resolved& resolved) {
   for (const ResolvedService& service : resolved.services) services[service.name] = &service;
   if (services.size() != resolved.services.size())
     return Error(Code::kInvalid, "services: expected each name once");
-  for (const ResolvedService& service : resolved.services) {
-    for (const ResolvedUse& use : service.uses) {
+  const auto check_uses = [&](const std::string& path, const ResolvedService& asker) -> Result<void> {
+    for (const ResolvedUse& use : asker.uses) {
       const auto used = services.find(use.name);
       if (!use.endpoint && (used == services.end() || used->second->ports != use.ports))
-        return Error(Code::kInvalid, "services." + service.name +
-                                         ".uses: expected the ports of a service, not " + Quoted(use.name));
+        return Error(Code::kInvalid,
+                     path + asker.name + ".uses: expected the ports of a service, not " + Quoted(use.name));
     }
+    return {};
+  };
+  for (const ResolvedService& service : resolved.services) TRY(check_uses("services.", service));
+  std::set<std::string_view> jobs;
+  for (const ResolvedJob& job : resolved.jobs) {
+    TRY(check_uses("jobs.", job.instance));
+    if (services.contains(job.instance.name) || !jobs.insert(job.instance.name).second)
+      return Error(Code::kInvalid, "jobs: expected each name once, and none of a service");
   }
   for (const ResolvedRoute& route : resolved.routes) {
     const auto target = services.find(route.service);
@@ -441,6 +479,7 @@ Result<Resolved> ResolvedFromJson(const Json& document) {
   if (document.as_object().contains("promote_from"))
     out.promote_from = TRY(json.Text("promote_from", IsName));
   out.services = TRY(json.List<ResolvedService>("services", ReadService));
+  if (document.as_object().contains("jobs")) out.jobs = TRY(json.List<ResolvedJob>("jobs", ReadJob));
   out.routes = TRY(json.List<ResolvedRoute>("routes", ReadRoute));
   out.endpoints = TRY(json.List<ResolvedEndpoint>("endpoints", ReadEndpoint));
   TRY(CheckReferences(out));

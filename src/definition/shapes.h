@@ -11,6 +11,7 @@ Shape<Image> ImageShape();
 enum class ServiceUse { kDeclared, kOverride };
 Shape<Service> ServiceShape(ServiceUse use);
 Shape<Resources> ResourcesShape();
+Shape<Scratch> ScratchShape();
 Shape<Rollout> RolloutShape();
 Shape<Scale> ScaleShape();
 Shape<Health> HealthShape();

@@ -129,7 +129,13 @@ Shape<Job> JobShape() {
       .Optional("command", &Job::command, Words(), "What it runs instead of the image's ENTRYPOINT and CMD.")
       .Optional("schedule", &Job::schedule, Cron(),
                 "When: the five fields of cron, UTC; only on demand if not given.")
-      .Optional("timeout", &Job::timeout, Duration(), "After it, the run is killed and has failed.")
+      .Optional("concurrency", &Job::concurrency,
+                Choice<Concurrency>({{"forbid", Concurrency::kForbid},
+                                     {"allow", Concurrency::kAllow},
+                                     {"replace", Concurrency::kReplace}}),
+                "A run that comes while another goes on: is not begun, runs beside it, or takes its place.",
+                "\"forbid\"")
+      .Optional("timeout", &Job::timeout, Duration(), "After it, the run is killed and has failed.", "\"1h\"")
       .Optional("retries", &Job::retries, Integer(0, 100), "How often a failed run is repeated.", "0")
       .Optional("environment", &Job::environment, MapOf(EnvironmentKeys(), AnyText()),
                 "Environment variables.")
@@ -138,7 +144,11 @@ Shape<Job> JobShape() {
                 "Names of `secrets`.")
       .Optional("uses", &Job::uses, ListOf(NameText("the name of a service or endpoint")),
                 "Services and endpoints it may reach.")
-      .Optional("resources", &Job::resources, ResourcesShape(), "Limits of a run.");
+      .Optional("resources", &Job::resources, ResourcesShape(), "Limits of a run.")
+      .Optional("scratch", &Job::scratch, ListOf(ScratchShape()),
+                "The only writable paths; a text alone is the path.")
+      .Optional("artifacts", &Job::artifacts, ListOf(AbsolutePath()),
+                "Writable directories whose files are copied out of a run and kept with it.");
   return fields.ToShape();
 }
 

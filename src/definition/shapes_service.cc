@@ -25,17 +25,6 @@ Shape<Service> ShortPort() {
   });
 }
 
-Shape<Scratch> ScratchShape() {
-  Fields<Scratch> fields("scratch", "A writable directory that is lost with the instance.");
-  fields.Required("path", &Scratch::path, AbsolutePath(), "Where it is in the instance.")
-      .Optional("size", &Scratch::size_bytes, Size(), "The most it holds.", "\"64MiB\"")
-      .Optional("exec", &Scratch::exec, Truth(), "Whether programs may be run from it.", "false");
-  return Either(fields.ToShape(),
-                As<Scratch, std::string>(AbsolutePath(), [](std::string path, Scratch& scratch) {
-                  scratch.path = std::move(path);
-                }));
-}
-
 Shape<Mount> MountShape() {
   Fields<Mount> fields("mount", "A volume in an instance.");
   fields.Required("name", &Mount::name, NameText("the name of a volume"), "The volume's name in `volumes`.")
@@ -99,6 +88,17 @@ void AddLife(Fields<Service>& fields) {
 }
 
 }  // namespace
+
+Shape<Scratch> ScratchShape() {
+  Fields<Scratch> fields("scratch", "A writable directory that is lost with the instance.");
+  fields.Required("path", &Scratch::path, AbsolutePath(), "Where it is in the instance.")
+      .Optional("size", &Scratch::size_bytes, Size(), "The most it holds.", "\"64MiB\"")
+      .Optional("exec", &Scratch::exec, Truth(), "Whether programs may be run from it.", "false");
+  return Either(fields.ToShape(),
+                As<Scratch, std::string>(AbsolutePath(), [](std::string path, Scratch& scratch) {
+                  scratch.path = std::move(path);
+                }));
+}
 
 Shape<Resources> ResourcesShape() {
   Fields<Resources> fields("resources", "Limits of an instance.");

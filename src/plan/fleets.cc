@@ -85,6 +85,20 @@ std::vector<Fleet> Fleets(const definition::Resolved& resolved) {
   return out;
 }
 
+std::vector<Job> Jobs(const definition::Resolved& resolved) {
+  std::vector<Job> out;
+  for (const auto& job : resolved.jobs) {
+    platform::FleetId id(EnvironmentOf(resolved), job.instance.name,
+                         std::string(definition::FleetDigest(job).Short()));
+    Job made{SpecOf(std::move(id), job.instance), job.schedule, job.concurrency, job.timeout, job.retries};
+    made.spec.job = true;
+    for (platform::Scratch& scratch : made.spec.scratch)
+      scratch.kept = std::binary_search(job.artifacts.begin(), job.artifacts.end(), scratch.path);
+    out.push_back(std::move(made));
+  }
+  return out;
+}
+
 platform::RouteTable::Outside OutsideOf(const definition::ResolvedRoute& route,
                                         const platform::FleetId& fleet) {
   return {route.listen, fleet, route.port, Convert(route.protocol), {}, route.host, route.path, route.tls};

@@ -18,6 +18,16 @@ struct Fleet {
   bool operator==(const Fleet&) const = default;
 };
 
+// What the runs of a job are started from.
+struct Job {
+  platform::FleetSpec spec;  // without the arguments of a run
+  std::string schedule;      // empty: only when asked for
+  definition::Concurrency concurrency = definition::Concurrency::kForbid;
+  Milliseconds timeout{0};
+  uint32_t retries = 0;
+  bool operator==(const Job&) const = default;
+};
+
 // Whether the old fleet of a service has to be gone before the new one starts: when either says `recreate`,
 // since what cannot bear a second one beside it cannot bear a newer one either.
 inline bool StopsFirst(const Fleet& before, const Fleet& after) {
@@ -36,6 +46,9 @@ platform::EnvironmentId EnvironmentOf(const definition::Resolved& resolved);
 // One fleet per service, in the order of the services. Its id has the first 12 digits of
 // definition::FleetDigest.
 std::vector<Fleet> Fleets(const definition::Resolved& resolved);
+
+// In the order of the jobs.
+std::vector<Job> Jobs(const definition::Resolved& resolved);
 
 // A route from outside that leads to `fleet`.
 platform::RouteTable::Outside OutsideOf(const definition::ResolvedRoute& route,

@@ -10,6 +10,12 @@ const Fleet* Revision::FleetOf(std::string_view service) const {
   return nullptr;
 }
 
+const Job* Revision::JobOf(std::string_view name) const {
+  for (const Job& job : jobs)
+    if (job.spec.id.service() == name) return &job;
+  return nullptr;
+}
+
 const Fleet* Revision::Find(const platform::FleetId& id) const {
   for (const Fleet& fleet : fleets)
     if (fleet.spec.id == id) return &fleet;
@@ -29,6 +35,7 @@ Revision MakeRevision(uint64_t number, std::optional<uint64_t> parent, definitio
   revision.parent = parent;
   revision.digest = definition::RevisionDigest(resolved);
   revision.fleets = Fleets(resolved);
+  revision.jobs = Jobs(resolved);
   revision.resolved = std::move(resolved);
   revision.actor = std::move(actor);
   revision.created = created;

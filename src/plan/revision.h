@@ -22,9 +22,11 @@ struct Revision {
   std::string actor;   // who applied it
   WallTime created{};
   std::vector<Fleet> fleets;  // derived: Fleets(resolved)
+  std::vector<Job> jobs;      // derived: Jobs(resolved)
 
   std::string Name() const { return "r" + std::to_string(number); }
   const Fleet* FleetOf(std::string_view service) const;
+  const Job* JobOf(std::string_view name) const;
   const Fleet* Find(const platform::FleetId& id) const;
   // The longest keep_old of its services.
   Milliseconds KeepOld() const;

@@ -101,7 +101,8 @@ Result<Observation> FakePlatform::Observe() {
   TRY(Before("Observe"));
   Advance();
   Observation out;
-  for (const auto& [id, entry] : entries_) out.instances.push_back(entry.status);
+  for (const auto& [id, entry] : entries_)
+    (entry.spec.job ? out.runs : out.instances).push_back(entry.status);
   return out;
 }
 

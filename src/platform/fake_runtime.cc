@@ -62,6 +62,11 @@ Result<void> FakeRuntime::Remove(const InstanceId& id) {
   return {};
 }
 
+Result<CopiedOut> FakeRuntime::CopyOut(const InstanceId& id, const std::vector<Scratch>&, const fs::path&) {
+  Exit(id, 137);
+  return CopiedOut{};
+}
+
 Result<std::vector<RuntimeStatus>> FakeRuntime::Observe() {
   if (observe_error) return *observe_error;
   const std::lock_guard lock(mutex_);

@@ -29,6 +29,9 @@ class FakeRuntime final : public Runtime {
   Result<void> Start(const InstanceId& id) override;
   Result<void> Signal(const InstanceId& id, const std::string& signal) override;
   Result<void> Remove(const InstanceId& id) override;
+  // Ends it; there is never anything in it.
+  Result<CopiedOut> CopyOut(const InstanceId& id, const std::vector<Scratch>& scratch,
+                            const fs::path& target) override;
   Result<std::vector<RuntimeStatus>> Observe() override;
   Result<int> Exec(const InstanceId& id, const std::vector<std::string>& args, Milliseconds timeout) override;
 

@@ -50,6 +50,7 @@ struct Scratch {
   std::string path;
   uint64_t size_bytes = 64ull << 20;
   bool exec = false;
+  bool kept = false;  // what is in it when the instance ends is copied out (platform.h)
   bool operator==(const Scratch&) const = default;
 };
 
@@ -66,11 +67,14 @@ struct SecretRef {
   bool operator==(const SecretRef&) const = default;
 };
 
-// Everything an instance of the fleet can see. Two FleetSpecs with equal ids are equal.
+// Everything an instance of the fleet can see. Two FleetSpecs with equal ids are equal; those of a job's runs
+// but for `arguments` and `environment`, which each run may be given.
 struct FleetSpec {
   FleetId id;
   oci::Digest image;                               // manifest
+  bool job = false;                                // an instance is a run: it is never routed to, and ends
   std::vector<std::string> args;                   // empty: the image's ENTRYPOINT and CMD
+  std::vector<std::string> arguments;              // after `args`; without these, instead of the image's CMD
   std::map<std::string, std::string> environment;  // on top of the image's
   std::string user;                                // empty: the image's
   std::string workdir;                             // empty: the image's
@@ -106,6 +110,7 @@ struct InstanceStatus {
   InstanceState state = InstanceState::kUnknown;
   std::string reason;                       // for people; set for kUnhealthy, kExited, kFailed, kUnknown
   std::optional<int> exit_code;             // kExited, when it is known
+  bool interrupted = false;                 // kFailed: its start was cut off; whether it ran is not known
   std::string address;                      // IPv4, once it has one
   int64_t pid = 0;                          // on the host; 0 when it does not run
   WallTime started{};                       // when its process was started

@@ -104,14 +104,16 @@ Json ToJson(const FleetSpec& fleet) {
         {"name", use.name}, {"endpoint", use.endpoint}, {"host", use.host}, {"ports", ToJson(use.ports)}});
   JsonArray scratch;
   for (const Scratch& entry : fleet.scratch)
-    scratch.push_back(
-        JsonObject{{"path", entry.path}, {"size_bytes", entry.size_bytes}, {"exec", entry.exec}});
+    scratch.push_back(JsonObject{
+        {"path", entry.path}, {"size_bytes", entry.size_bytes}, {"exec", entry.exec}, {"kept", entry.kept}});
   JsonArray secrets;
   for (const SecretRef& secret : fleet.secrets)
     secrets.push_back(JsonObject{{"name", secret.name}, {"version", secret.version}});
   return JsonObject{{"id", fleet.id.Render()},
                     {"image", fleet.image.Render()},
+                    {"job", fleet.job},
                     {"args", Strings(fleet.args)},
+                    {"arguments", Strings(fleet.arguments)},
                     {"environment", std::move(environment)},
                     {"user", fleet.user},
                     {"workdir", fleet.workdir},
@@ -136,6 +138,9 @@ Result<FleetSpec> FleetFromJson(const Json& json) {
   fleet.id = TRY(FleetId::Parse(TRY(GetString(object, "id"))));
   fleet.image = TRY(oci::Digest::Parse(TRY(GetString(object, "image"))));
   fleet.args = TRY(StringsFrom(object, "args"));
+  // Not known to what was written by an earlier version.
+  fleet.job = BoolOr(object, "job", false);
+  if (object.contains("arguments")) fleet.arguments = TRY(StringsFrom(object, "arguments"));
   for (const auto& member : *TRY(GetObject(object, "environment"))) {
     if (!member.value().is_string()) return Error(Code::kInvalid, "environment: expected strings");
     fleet.environment[std::string(member.key())] = std::string(member.value().get_string());
@@ -162,6 +167,7 @@ Result<FleetSpec> FleetFromJson(const Json& json) {
     made.path = TRY(GetString(entry, "path"));
     made.size_bytes = TRY(Number<uint64_t>(entry, "size_bytes"));
     made.exec = TRY(GetBool(entry, "exec"));
+    made.kept = BoolOr(entry, "kept", false);
   }
   for (const Json& item : *TRY(GetArray(object, "secrets"))) {
     const JsonObject& secret = *TRY(Object(item, "secrets"));

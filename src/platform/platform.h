@@ -19,6 +19,7 @@ struct Capabilities {
 
 struct Observation {
   std::vector<InstanceStatus> instances;  // every instance the platform knows, of every environment
+  std::vector<InstanceStatus> runs;       // the same of jobs (FleetSpec::job)
 };
 
 class Platform {

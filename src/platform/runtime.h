@@ -58,6 +58,13 @@ struct RuntimeStatus {
   WallTime started{};
 };
 
+struct CopiedOut {
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+  std::vector<std::string> left_out;  // "/out/link: a symbolic link"; at most 100 are named
+  uint64_t left_out_count = 0;
+};
+
 class Runtime {
  public:
   virtual ~Runtime() = default;
@@ -71,6 +78,10 @@ class Runtime {
   // Kills whatever is left of it (SIGKILL to the whole cgroup) and releases everything but its log.
   // Idempotent.
   virtual Result<void> Remove(const InstanceId& id) = 0;
+  // Ends it and copies what is in its kept scratch (Scratch::kept, as in its spec) to `target` + path, which
+  // is made anew: plain files and directories only, no more bytes than the scratch holds.
+  virtual Result<CopiedOut> CopyOut(const InstanceId& id, const std::vector<Scratch>& scratch,
+                                    const fs::path& target) = 0;
   // Every instance prepared and not removed, also those started by an earlier process of ours. An Error is
   // "could not look".
   virtual Result<std::vector<RuntimeStatus>> Observe() = 0;
@@ -91,6 +102,16 @@ struct SandboxSpec {
   bool host_network = false;  // build steps: the host's network and its /etc/resolv.conf; else loopback only
   Limits limits;
   Milliseconds timeout{600'000};
+  // Descriptors of the caller, not owned: what is read from `input` is its standard input, what it writes
+  // goes to the other two, and signals that `signals` (a signalfd, -1: none) has are sent to it. Unset: no
+  // input.
+  struct Streams {
+    int input = 0;
+    int output = 1;
+    int error = 2;
+    int signals = -1;
+  };
+  std::optional<Streams> streams;  // Run only, instead of `output`
   std::function<void(std::string_view)>
       output;  // stdout and stderr as they come; may be empty. Called on one thread.
 };

@@ -57,10 +57,10 @@ void AddOutside(const EnvironmentState& state, const plan::Revision& revision, p
 // gives its neighbours' new fleets nothing, since the requests that are theirs come through its own new
 // fleet.
 std::optional<platform::Share> ShareFor(const EnvironmentState& state, const plan::Revision& revision,
-                                        const plan::Fleet& asker, const std::string& service) {
+                                        const platform::FleetId& asker, const std::string& service) {
   if (Leading(state) != revision.number) return std::nullopt;
   const auto share = ShareOf(state, service);
-  const bool follows = ShareOf(state, asker.spec.id.service()).has_value();
+  const bool follows = ShareOf(state, asker.service()).has_value();
   // With the whole share there is soon no old one to ask.
   return share && follows && share->per_mille < 1000 ? std::nullopt : share;
 }
@@ -87,15 +87,15 @@ const plan::Fleet* Neighbour(const EnvironmentState& state, const plan::Revision
   return serving == nullptr ? own : serving;
 }
 
-void AddInside(const EnvironmentState& state, const plan::Revision& revision, const plan::Fleet& fleet,
-               platform::RouteTable& table) {
-  for (const platform::Use& use : fleet.spec.uses) {
+void AddInside(const EnvironmentState& state, const plan::Revision& revision,
+               const platform::FleetSpec& asker, platform::RouteTable& table) {
+  for (const platform::Use& use : asker.uses) {
     const plan::Fleet* neighbour = use.endpoint ? nullptr : Neighbour(state, revision, use.name);
     if (use.endpoint)
-      table.endpoints.push_back({fleet.spec.id, use.name});
+      table.endpoints.push_back({asker.id, use.name});
     else if (neighbour != nullptr)
       table.inside.push_back(
-          {fleet.spec.id, use.name, neighbour->spec.id, ShareFor(state, revision, fleet, use.name)});
+          {asker.id, use.name, neighbour->spec.id, ShareFor(state, revision, asker.id, use.name)});
   }
 }
 
@@ -163,8 +163,13 @@ Desired DesiredOf(const EnvironmentState& state) {
       // A candidate's fleets are routed from `starting` on, a retiring one's until their last instance is
       // gone: what is being drained may still have to ask its neighbours.
       if (live.role != Role::kRetiring && !state.fleets.contains(fleet.spec.id)) continue;
-      if (done.insert(fleet.spec.id).second) AddInside(state, revision, fleet, desired.routes);
+      if (done.insert(fleet.spec.id).second) AddInside(state, revision, fleet.spec, desired.routes);
     }
+    // A run begins with the active revision, at any time, and goes on with the neighbours of its own one as
+    // long as these are kept.
+    if (live.role == Role::kCandidate && Leading(state) != number) continue;
+    for (const plan::Job& job : revision.jobs)
+      if (done.insert(job.spec.id).second) AddInside(state, revision, job.spec, desired.routes);
   }
   if (state.rollout && !state.rollout->weights.empty() && Leading(state) != state.rollout->to) {
     desired.routes.rollout = state.rollout->id;

@@ -16,6 +16,8 @@
 // capabilities and seccomp mode, /eat?MIB takes memory, /slow?MS answers after that time, /headers gives the
 // request's head back. Answers in plain text. /events?MS is a stream of server-sent events, one each MS; /ws
 // becomes a WebSocket that answers each text with the revision and that text.
+//
+// `app job WORD…` is a job instead (job.h).
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -36,6 +38,7 @@
 #include <thread>
 #include <vector>
 
+#include "job.h"
 #include "websocket.h"
 
 namespace {
@@ -262,7 +265,14 @@ void Serve(int fd) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "job") == 0) {
+    return test_app::RunJob(argv + 2, [](const std::string& target) {
+      std::string error;
+      const std::string revision = AskUpstream(target, error);
+      return revision.empty() ? error : revision;
+    });
+  }
   // Process 1 has no default handlers: without this only SIGKILL would end it.
   ::signal(SIGTERM, [](int) { ::_exit(0); });
   ::signal(SIGPIPE, SIG_IGN);

@@ -1,0 +1,47 @@
+// What the daemon does for runs of jobs beside what its controllers decide.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "app/daemon.h"
+#include "app/signals.h"
+
+namespace ingot::app {
+
+Milliseconds Daemon::TickJobs() {
+  std::map<platform::EnvironmentId, jobs::Serving> serving;
+  for (const platform::EnvironmentId& environment : controller_->Environments()) {
+    const rollout::EnvironmentState* state = controller_->State(environment);
+    if (state == nullptr) continue;
+    serving[environment] = {state->active ? &state->RevisionOf(*state->active) : nullptr, state->destroying};
+  }
+  return jobs_->Tick(serving);
+}
+
+// Quick, since it is the control thread that asks: trees are removed by another one.
+Result<void> Daemon::ForgetRuns(const std::vector<platform::InstanceId>& instances) {
+  const fs::path forgotten = layout_.artifacts() / "forgotten";
+  TRY(MakeDirectories(forgotten, 0700));
+  for (const platform::InstanceId& instance : instances) {
+    const std::string name = instance.FileName();
+    const fs::path log = layout_.logs() / (name + ".log");
+    ::unlink(log.c_str());
+    for (int i = 1; ::unlink((log.string() + "." + std::to_string(i)).c_str()) == 0; ++i) {
+    }
+    ::unlink((layout_.artifacts() / (name + ".json")).c_str());
+    if (::rename((layout_.artifacts() / name).c_str(), (forgotten / name).c_str()) < 0 && errno != ENOENT)
+      return ErrnoError(errno, "forget the artifacts of " + instance.Render());
+  }
+  return {};
+}
+
+void Daemon::SweepForgotten() {
+  const fs::path forgotten = layout_.artifacts() / "forgotten";
+  if (::access(forgotten.c_str(), F_OK) != 0) return;
+  if (auto removed = RemoveTree(forgotten); !removed)
+    LogToStderr("cannot remove the artifacts of old runs: " + removed.error().Render());
+}
+
+}  // namespace ingot::app
