@@ -39,7 +39,7 @@ std::string Described(const JsonObject& rollout) {
          (from != nullptr && !from->is_null() ? "r" + RenderJson(*from) + " to " + to : "to " + to) + ")";
 }
 
-void Show(const JsonObject& status) {
+void ShowGoingOn(const JsonObject& status) {
   const JsonObject* rollout = ObjectOf(status, "rollout");
   if (rollout == nullptr) {
     std::puts("no rollout is running");
@@ -85,7 +85,7 @@ int ShowRollout(Invocation& invocation) {
   if (invocation.json)
     PrintJson(*answer);
   else
-    Show(answer->get_object());
+    ShowGoingOn(answer->get_object());
   return kDone;
 }
 

@@ -17,7 +17,8 @@ namespace test_app {
 
 int RunJob(const char* const* words, std::string (*connect)(const std::string&)) {
   static volatile sig_atomic_t interrupted = 0;
-  ::signal(SIGTERM, SIG_DFL);
+  // Process 1 has no default handlers.
+  ::signal(SIGTERM, [](int) { ::_exit(143); });
   for (; *words != nullptr; ++words) {
     const std::string word = *words;
     const size_t equals = word.find('=');
@@ -26,6 +27,10 @@ int RunJob(const char* const* words, std::string (*connect)(const std::string&))
     if (verb == "print") {
       std::printf("%s\n", value.c_str());
       std::fflush(stdout);
+    } else if (verb == "now") {  // nanoseconds since 1970
+      struct timespec now {};
+      ::clock_gettime(CLOCK_REALTIME, &now);
+      std::printf("now %lld\n", static_cast<long long>(now.tv_sec) * 1'000'000'000 + now.tv_nsec);
     } else if (verb == "warn") {
       std::fprintf(stderr, "%s\n", value.c_str());
     } else if (verb == "env") {
