@@ -18,7 +18,7 @@ struct Statement {
   bool setting = false;           // of the session: said again when a script is gone on with
   std::set<std::string> allowed;  // by `-- ingot: allow WORD` inside, above, or behind it on its last line
 
-  // Its first words are these, read over OR REPLACE, IF (NOT) EXISTS, UNIQUE and the like only as written.
+  // Its first words are these, in lower case.
   bool Begins(std::initializer_list<std::string_view> words) const;
   bool Has(std::string_view word) const;
 };

@@ -228,5 +228,36 @@ TEST(Plan, AnotherWindowIsAChangeWithoutARevision) {
   EXPECT_THAT(plan.scales, IsEmpty());
 }
 
+TEST(PlanMigrations, AnyProblemRefusesAndWhatIsDueIsShown) {
+  Plan plan;
+  plan.environment = {"shop", "local"};
+  plan.new_revision = true;
+  MigrationPlan migration;
+  migration.name = "shop";
+  using State = migrate::Step::State;
+  const auto step = [](uint64_t version, State state) {
+    migrate::Step out{{version, "x", migrate::Stage::kExpand, "", "m/" + std::to_string(version) + "_x.sql"}};
+    out.state = state;
+    return out;
+  };
+  migration.steps = {step(1, State::kApplied), step(2, State::kPending), step(3, State::kWaits)};
+  plan.migrations = {migration};
+  EXPECT_TRUE(Check(plan));
+  const std::string text = RenderPlan(plan);
+  EXPECT_EQ(text.find("1_x.sql"), std::string::npos);
+  EXPECT_NE(text.find("  > migrate shop: m/2_x.sql\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("  > migrate shop: m/3_x.sql (contract: "), std::string::npos) << text;
+  plan.migrations[0].problems = {"m/1_x.sql is not what was applied", "another"};
+  auto refused = Check(plan);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kRefused);
+  EXPECT_EQ(
+      refused.error().message(),
+      "migration shop: m/1_x.sql is not what was applied (and 1 more; `ingot migrate status` shows all)");
+  // Could not look.
+  plan.migrations[0].code = Code::kUnavailable;
+  EXPECT_EQ(Check(plan).error().code(), Code::kUnavailable);
+}
+
 }  // namespace
 }  // namespace ingot::plan
