@@ -1,8 +1,11 @@
 """Jobs through the real daemon and crun: exit codes, limits, retries, schedules, kills, artifacts; `ingot run`."""
+import http.client
 import json
 import os
 import pathlib
+import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -257,3 +260,75 @@ def test_run_passes_streams_signals_and_the_exit_code(served):
     with open(target, "w") as out:
         subprocess.run([*base, "--", "/app", "job", "print=text"], env=environment, stdout=out, timeout=60, check=True)
     assert target.read_text() == "text\n" and target.stat().st_uid == os.getuid()
+
+
+def test_many_runs_some_killed_at_random_each_end_once(served):
+    """INGOT_JOBS sets how many. One in twenty loses its program or its supervisor; the daemon is killed twice on the way."""
+    count = int(os.environ.get("INGOT_JOBS", "60"))
+    define(served, more='  work: { image: app, command: [/app, job, sleep=150], concurrency: allow, retries: 3 }')
+    served.apply()
+    chance = random.Random(7)
+    hit, looked_at, begun = 0, set(), set()
+
+    def hurt():
+        nonlocal hit
+        for bundle in (served.root / "run" / "i").glob("shop.local.work.*"):
+            if bundle.name in looked_at or not (bundle / "pid").exists():
+                continue
+            looked_at.add(bundle.name)
+            if chance.random() >= 0.05 and hit:
+                continue
+            try:  # of an instance that has ended meanwhile there is none: the pid file goes with it
+                pid = int((bundle / chance.choice(["pid", "conmon.pid"])).read_text())
+                if served.key().encode() in pathlib.Path("/proc", str(pid), "cgroup").read_bytes() or \
+                        str(bundle).encode() in pathlib.Path("/proc", str(pid), "cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+                    hit += 1
+            except (OSError, ValueError):
+                pass
+
+    api = Api(served)
+    deaths = [count // 3, 2 * count // 3]
+    while len(begun) < count:
+        if len(api.open()) < 12:
+            begun.add(api.begin("work"))
+        hurt()
+        if deaths and len(begun) >= deaths[0]:
+            deaths.pop(0)
+            served.kill_daemon(signal.SIGKILL)
+            served.start()
+
+    def calm():
+        hurt()
+        return not api.open()
+
+    wait_for("every run has ended", calm, 120)
+    assert hit > 0
+    ends = {}
+    for kind, run in kinds(served):
+        if kind in ("job.succeeded", "job.failed", "job.timed_out", "job.cancelled", "job.lost"):
+            ends.setdefault(run, []).append(kind)
+    # A request whose answer the kill took may have begun one more.
+    assert begun <= set(ends) and all(len(kind) == 1 for kind in ends.values()), ends
+    assert all(kind == ["job.succeeded"] for kind in ends.values()), ends
+    nothing_left(served)
+
+
+class Api:
+    def __init__(self, host):
+        self.path = str(host.root / "run" / "api.sock")
+
+    def call(self, method, target, body=None):
+        connection = http.client.HTTPConnection("ingot")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(self.path)
+        connection.request(method, "/v1/projects/shop/environments/local" + target, body)
+        answer = json.load(connection.getresponse())
+        connection.close()
+        return answer
+
+    def begin(self, job):
+        return self.call("POST", "/jobs/" + job)["run"]
+
+    def open(self):
+        return self.call("GET", "/jobs")["open"]
