@@ -31,7 +31,7 @@ class ServiceRules {
   void Check(const std::string& name, const Job& job) {
     path_ = "jobs." + name;
     Uses(job.uses);
-    Paths(AsService(job));
+    Paths(AsService(job), job.scratch.size());
   }
 
   void Check(const std::string& name) {
@@ -95,8 +95,8 @@ class ServiceRules {
   }
 
   // Scratch and volumes are mounted into the root: each path once, and not over what the runtime itself
-  // mounts.
-  void Paths(const Service& service) {
+  // mounts. Scratch from `declared` on is a job's artifacts.
+  void Paths(const Service& service, size_t declared = SIZE_MAX) {
     std::map<std::string, std::string> taken;
     const auto claim = [&](const std::string& place, const std::string& path) {
       static constexpr std::array<const char*, 7> kReserved = {
@@ -109,7 +109,8 @@ class ServiceRules {
       if (!is_new) place_.Fail(place, path + " is taken by " + first->second + " already");
     };
     for (size_t i = 0; service.scratch && i < service.scratch->size(); ++i)
-      claim(path_ + ".scratch[" + std::to_string(i) + "]", (*service.scratch)[i].path);
+      claim(path_ + (i < declared ? ".scratch[" + std::to_string(i) + "]" : ".artifacts"),
+            (*service.scratch)[i].path);
     for (size_t i = 0; service.volumes && i < service.volumes->size(); ++i)
       claim(path_ + ".volumes[" + std::to_string(i) + "]", (*service.volumes)[i].path);
   }
