@@ -73,6 +73,17 @@ int RemoveTreeOnce(const fs::path& directory) {
   return ::rmdir(directory.c_str()) == 0 || errno == ENOENT ? 0 : errno;
 }
 
+// The number at the beginning of the line that starts with `name`.
+std::optional<uint64_t> NumberAfter(const std::string& text, std::string_view name) {
+  for (const std::string& line : Words(text, '\n')) {
+    uint64_t value = 0;
+    if (line.starts_with(name) &&
+        std::from_chars(line.data() + name.size(), line.data() + line.size(), value).ec == std::errc())
+      return value;
+  }
+  return std::nullopt;
+}
+
 bool Exists(const fs::path& path) {
   return ::access(path.c_str(), F_OK) == 0;
 }
@@ -171,6 +182,27 @@ Result<bool> HadOutOfMemory(const CgroupHost& host, const std::string& group) {
   for (const std::string& line : Words(*text, '\n'))
     if (line.starts_with("oom_kill ")) return line != "oom_kill 0";
   return false;
+}
+
+Result<CgroupUsage> UsageOf(const CgroupHost& host, const std::string& group) {
+  const bool v2 = host.mode == CgroupMode::kV2;
+  CgroupUsage usage;
+  // cgroup-v2.rst, "CPU" and "Memory"; cgroup-v1/cpuacct.rst and memory.rst.
+  if (const fs::path cpu = host.Directory(v2 ? "cpu" : "cpuacct", group); !cpu.empty()) {
+    if (v2) {
+      usage.cpu_us = NumberAfter(TRY(ReadFile(cpu / "cpu.stat")), "usage_usec ");
+    } else if (auto ns = NumberAfter(TRY(ReadFile(cpu / "cpuacct.usage")), "")) {
+      usage.cpu_us = *ns / 1000;
+    }
+  }
+  if (const fs::path memory = host.Directory("memory", group); !memory.empty()) {
+    const auto all =
+        NumberAfter(TRY(ReadFile(memory / (v2 ? "memory.current" : "memory.usage_in_bytes"))), "");
+    const auto idle =
+        NumberAfter(TRY(ReadFile(memory / "memory.stat")), v2 ? "inactive_file " : "total_inactive_file ");
+    if (all && idle) usage.memory_bytes = *all - std::min(*all, *idle);
+  }
+  return usage;
 }
 
 Result<std::vector<std::string>> ChildrenOf(const CgroupHost& host, const std::string& group) {

@@ -2,6 +2,8 @@
 // layout.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +42,14 @@ Result<void> KillCgroup(const CgroupHost& host, const std::string& group, Millis
 Result<void> RemoveCgroup(const CgroupHost& host, const std::string& group, Milliseconds timeout);
 // True when a process in the group was killed for lack of memory.
 Result<bool> HadOutOfMemory(const CgroupHost& host, const std::string& group);
+// What its processes have used of the processors so far (µs), and take of the memory now (bytes), without
+// what the kernel would take back first. Unset: the host does not count it.
+struct CgroupUsage {
+  std::optional<uint64_t> cpu_us;
+  std::optional<uint64_t> memory_bytes;
+};
+// kNotFound when there is no such group.
+Result<CgroupUsage> UsageOf(const CgroupHost& host, const std::string& group);
 // The names of groups directly below `group`, in any hierarchy, sorted.
 Result<std::vector<std::string>> ChildrenOf(const CgroupHost& host, const std::string& group);
 

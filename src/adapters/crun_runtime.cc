@@ -226,6 +226,11 @@ class CrunRuntime::Impl {
     return out;
   }
 
+  Result<platform::InstanceUsage> Usage(const InstanceId& id) {
+    const CgroupUsage usage = TRY(UsageOf(cgroups_, Group() + "/" + id.FileName()));
+    return platform::InstanceUsage{usage.cpu_us, usage.memory_bytes, std::nullopt};
+  }
+
   Result<int> Exec(const InstanceId& id, const std::vector<std::string>& args, Milliseconds timeout) {
     if (args.empty()) return Error(Code::kInvalid, "a command without a program");
     const std::string name = id.FileName();
@@ -611,6 +616,9 @@ Result<platform::CopiedOut> CrunRuntime::CopyOut(const InstanceId& id,
 }
 Result<std::vector<RuntimeStatus>> CrunRuntime::Observe() {
   return impl_->Observe();
+}
+Result<platform::InstanceUsage> CrunRuntime::Usage(const InstanceId& id) {
+  return impl_->Usage(id);
 }
 Result<int> CrunRuntime::Exec(const InstanceId& id, const std::vector<std::string>& args,
                               Milliseconds timeout) {

@@ -39,6 +39,7 @@ class CrunRuntime final : public platform::Runtime {
                                       const std::vector<platform::Scratch>& scratch,
                                       const fs::path& target) override;
   Result<std::vector<platform::RuntimeStatus>> Observe() override;
+  Result<platform::InstanceUsage> Usage(const platform::InstanceId& id) override;
   Result<int> Exec(const platform::InstanceId& id, const std::vector<std::string>& args,
                    Milliseconds timeout) override;
 

@@ -279,6 +279,24 @@ TEST_F(CrunRuntimeTest, ExecIsAsConfinedAsTheInstance) {
   EXPECT_TRUE(WaitUntil([&] { return run("! grep -l '^sleep.60' /proc/[0-9]*/cmdline") == 0; }));
 }
 
+TEST_F(CrunRuntimeTest, UsageIsWhatItsProcessesTake) {
+  InstanceSpec idle = Spec(1, kServe);
+  InstanceSpec busy = Spec(2, "while :; do :; done");
+  for (const InstanceSpec& spec : {idle, busy}) {
+    ASSERT_TRUE(runtime_->Prepare(spec));
+    ASSERT_TRUE(runtime_->Start(spec.id));
+  }
+  const auto cpu = [&](const InstanceSpec& spec) { return runtime_->Usage(spec.id).value().cpu_us.value(); };
+  const uint64_t idle_before = cpu(idle);
+  EXPECT_TRUE(WaitUntil([&] { return cpu(busy) > 200'000; }));
+  EXPECT_LT(cpu(idle) - idle_before, 100'000u);
+  const uint64_t memory = runtime_->Usage(busy.id).value().memory_bytes.value();
+  EXPECT_GT(memory, 0u);
+  EXPECT_LT(memory, uint64_t{256} << 20);
+  ASSERT_TRUE(runtime_->Remove(busy.id));
+  EXPECT_EQ(runtime_->Usage(busy.id).error().code(), Code::kNotFound);
+}
+
 TEST_F(CrunRuntimeTest, EndIsToldOnceAndLogSurvivesRemove) {
   const InstanceSpec spec = Spec(1, "echo last words; exit 4");
   OutputOf(spec);

@@ -163,6 +163,24 @@ class LocalPlatform::Impl {
     return router_.CountersOf({fleets.begin(), fleets.end()}, table.rollout, table.step);
   }
 
+  Result<std::map<InstanceId, platform::InstanceUsage>> Usage(const std::set<InstanceId>& instances) {
+    std::map<InstanceId, platform::InstanceUsage> out;
+    for (const InstanceId& id : instances) {
+      auto usage = runtime_.Usage(id);
+      if (usage)
+        out.emplace(id, *usage);
+      else if (usage.error().code() != Code::kNotFound)
+        return std::move(usage).error();
+    }
+    // What it counts is missing, not what the kernel counts.
+    const auto counters = router_.Counters();
+    if (!counters) return out;
+    for (auto& [id, usage] : out)
+      if (const auto found = counters->find(id); found != counters->end())
+        usage.requests = found->second.requests;
+    return out;
+  }
+
   void OnExit(const InstanceId& id) {
     auto statuses = runtime_.Observe();
     {
@@ -594,6 +612,10 @@ Result<platform::Observation> LocalPlatform::Observe() {
 }
 Result<void> LocalPlatform::ApplyRoutes(const EnvironmentId& environment, const RouteTable& routes) {
   return impl_->ApplyRoutes(environment, routes);
+}
+Result<std::map<InstanceId, platform::InstanceUsage>> LocalPlatform::Usage(
+    const std::set<InstanceId>& instances) {
+  return impl_->Usage(instances);
 }
 Result<std::map<FleetId, platform::FleetCounters>> LocalPlatform::Counters(const EnvironmentId& environment) {
   return impl_->Counters(environment);

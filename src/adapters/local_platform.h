@@ -56,6 +56,9 @@ class LocalPlatform final : public platform::Platform {
   Result<std::map<platform::FleetId, platform::FleetCounters>> Counters(
       const platform::EnvironmentId& environment) override;
 
+  Result<std::map<platform::InstanceId, platform::InstanceUsage>> Usage(
+      const std::set<platform::InstanceId>& instances) override;
+
   // To be called by the runtime when an instance's process has ended.
   void OnExit(const platform::InstanceId& instance);
 

@@ -112,10 +112,12 @@ Result<void> Daemon::Wire() {
   control_ = std::thread([this] { ControlLoop(); });
   housekeeping_ = std::thread([this] { HousekeepingLoop(); });
   collector_ = std::thread([this] { CollectorLoop(); });
+  scaler_ = std::thread([this] { ScaleLoop(); });
   return {};
 }
 
 Daemon::~Daemon() {
+  EndScaling();
   queue_.lock()->closing = true;
   queue_changed_.notify_all();
   changed_.notify_all();
@@ -290,6 +292,7 @@ Result<void> Daemon::Teardown() {
   });
   if (!empty)
     return Error(Code::kRefused, "there are environments that still run; `ingot destroy` them first");
+  EndScaling();
   queue_.lock()->closing = true;
   queue_changed_.notify_all();
   control_.join();

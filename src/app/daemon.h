@@ -94,6 +94,7 @@ class Daemon {
     std::deque<Task> tasks;
     bool poked = false;
     bool closing = false;
+    bool scaling_ends = false;
     std::vector<store::Proof> proofs;  // to be recorded
   };
 
@@ -118,6 +119,10 @@ class Daemon {
   void SayEdgeProblems();
   // daemon_collect.cc: what the store needs now and then, on a thread of its own.
   void CollectorLoop();
+  // daemon_scale.cc: counts that follow the load, on a thread of its own.
+  void ScaleLoop();
+  // Before the control thread ends, which the loop asks.
+  void EndScaling();
   void Collect();
   void WatchDisk();
   // daemon_jobs.cc: on the control thread, after the controller of rollouts.
@@ -167,6 +172,7 @@ class Daemon {
   std::thread control_;
   std::thread housekeeping_;
   std::thread collector_;
+  std::thread scaler_;
   std::map<platform::EnvironmentId, uint64_t> proven_;  // active revisions; of the control thread
   bool disk_warned_ = false;                            // of the collector's thread
 };

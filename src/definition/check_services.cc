@@ -165,6 +165,11 @@ class ServiceRules {
                                            " to " + std::to_string(*scale.max));
     if (!scale.target || (!scale.target->cpu && !scale.target->memory && !scale.target->requests))
       place_.Fail(path, "nothing to scale by; expected target: with cpu, memory or requests");
+    else if (scale.target->memory && !(service.resources && service.resources->memory_bytes))
+      place_.Fail(path + ".target.memory",
+                  "a share of nothing; expected resources: with memory beside scale");
+    else if (scale.target->requests && (!service.ports || service.ports->empty()))
+      place_.Fail(path + ".target.requests", "no request can come; expected a port beside scale");
   }
 
   const Definition& definition_;

@@ -20,6 +20,7 @@ inline constexpr uint64_t kDefaultScratchBytes = uint64_t{64} << 20;
 inline constexpr Milliseconds kDefaultGrace{10'000};
 inline constexpr Milliseconds kDefaultDrain{5'000};
 inline constexpr Milliseconds kDefaultKeepOld{600'000};
+inline constexpr Milliseconds kDefaultCooldown{300'000};
 inline constexpr uint32_t kDefaultBatch = 1;
 inline constexpr uint32_t kDefaultSurge = 1;
 inline constexpr uint32_t kDefaultMinRequests = 50;

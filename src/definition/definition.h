@@ -197,6 +197,7 @@ struct Scale {
   std::optional<int> min;
   std::optional<int> max;
   std::optional<ScaleTarget> target;
+  std::optional<Milliseconds> cooldown;
   bool operator==(const Scale&) const = default;
 };
 

@@ -38,6 +38,7 @@ const std::vector<std::string>& EventNames() {
       "revision.keep_old",
       "revision.retired",
       "revision.retiring",
+      "revision.scale",
       "rollout.advanced",
       "rollout.analysis",
       "rollout.baking",

@@ -85,6 +85,7 @@ Service Overlay(const Service& base, const Service& over) {
     Set(scale.min, with.min);
     Set(scale.max, with.max);
     Set(scale.target, with.target);
+    Set(scale.cooldown, with.cooldown);
   });
   Set(out.max_age, over.max_age);
   return out;

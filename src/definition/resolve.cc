@@ -71,6 +71,21 @@ Result<ResolvedEndpoint> ResolveEndpoint(const std::string& name, const Endpoint
   return ResolvedEndpoint{name, endpoint.url, url.host, url.port, url.tls, endpoint.check_tcp};
 }
 
+ResolvedScale ResolveScale(const Scale& scale) {
+  const auto number = [](const std::optional<int>& value, uint32_t otherwise) {
+    return value ? static_cast<uint32_t>(*value) : otherwise;
+  };
+  const ScaleTarget target = scale.target.value_or(ScaleTarget{});
+  ResolvedScale out;
+  out.min = number(scale.min, kDefaultReplicas);
+  out.max = number(scale.max, out.min);
+  out.cpu = number(target.cpu, 0);
+  out.memory = number(target.memory, 0);
+  out.requests = number(target.requests, 0);
+  out.cooldown = scale.cooldown.value_or(kDefaultCooldown);
+  return out;
+}
+
 ResolvedAnalysis ResolveAnalysis(const Analysis& analysis) {
   ResolvedAnalysis out;
   out.error_rate = analysis.error_rate;
@@ -154,6 +169,7 @@ class Resolver {
     out.rollout.strategy = rollout.strategy.value_or(Strategy::kBlueGreen);
     out.rollout.keep_old = rollout.keep_old.value_or(kDefaultKeepOld);
     ResolveStrategy(rollout, out.rollout);
+    if (service.scale) out.scale = ResolveScale(*service.scale);
     const auto least = static_cast<int>(kDefaultReplicas);
     out.replicas = static_cast<uint32_t>(
         service.replicas.value_or(service.scale ? service.scale->min.value_or(least) : least));

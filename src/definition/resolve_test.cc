@@ -252,12 +252,11 @@ TEST(ResolvedJson, BelievesNothing) {
 }
 
 TEST(Unsupported, NamesTheBlockWithItsPlace) {
-  const Definition definition =
-      Shop("  api: { image: api,", "  api: { image: api, scale: { max: 3, target: { cpu: 60% } },");
+  const Definition definition = Shop("  api: { image: api,", "  api: { image: api, max_age: 7d,");
   const std::vector<Unsupported> found = NotYetSupported(definition, "local");
-  EXPECT_THAT(found, ElementsAre(Unsupported{"services.api.scale", 14, 22, "autoscaling"}));
+  EXPECT_THAT(found, ElementsAre(Unsupported{"services.api.max_age", 14, 22, "replacement by age"}));
   EXPECT_EQ(RenderUnsupported(definition, found[0]),
-            "ingot.yaml:14:22: not yet supported: services.api.scale (autoscaling)");
+            "ingot.yaml:14:22: not yet supported: services.api.max_age (replacement by age)");
 }
 
 TEST(Unsupported, LooksOnlyAtTheEnvironmentThatIsDeployed) {

@@ -168,10 +168,17 @@ JsonObject Identity(const ResolvedService& service) {
 
 }  // namespace
 
+Json ToJson(const ResolvedScale& scale) {
+  return JsonObject{{"min", scale.min},           {"max", scale.max},
+                    {"cpu", scale.cpu},           {"memory", scale.memory},
+                    {"requests", scale.requests}, {"cooldown_ms", scale.cooldown.count()}};
+}
+
 Json ToJson(const ResolvedService& service) {
   JsonObject out = Identity(service);
   out["replicas"] = service.replicas;
   out["rollout"] = ToJson(service.rollout);
+  if (service.scale) out["scale"] = ToJson(*service.scale);
   return out;
 }
 

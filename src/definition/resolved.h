@@ -91,6 +91,17 @@ struct ResolvedRollout {
   bool operator==(const ResolvedRollout&) const = default;
 };
 
+// How many instances of a service there are follows from what they do. At least one target is set.
+struct ResolvedScale {
+  uint32_t min = 1;
+  uint32_t max = 1;
+  uint32_t cpu = 0;          // percent of an instance's limit, of one CPU where it has none; 0: no target
+  uint32_t memory = 0;       // percent of an instance's limit; 0: no target
+  uint32_t requests = 0;     // per second and instance; 0: no target
+  Milliseconds cooldown{0};  // fewer have to be enough for so long
+  bool operator==(const ResolvedScale&) const = default;
+};
+
 struct ResolvedService {
   std::string name;
   Kind kind = Kind::kService;
@@ -114,6 +125,7 @@ struct ResolvedService {
   // Below: how many and how replaced; no part of the fleet's identity.
   uint32_t replicas = 1;
   ResolvedRollout rollout;
+  std::optional<ResolvedScale> scale;
   bool operator==(const ResolvedService&) const = default;
 };
 
@@ -195,6 +207,8 @@ Json ToJson(const Resolved& resolved);
 Json ToJson(const ResolvedService& service);
 Json ToJson(const ResolvedJob& job);
 Json ToJson(const ResolvedNotify& notify);
+Json ToJson(const ResolvedScale& scale);
+Result<ResolvedScale> ScaleFromJson(const Json& json);
 Json ToJson(const ResolvedMigration& migration);
 Result<ResolvedMigration> MigrationFromJson(const Json& json);
 Result<ResolvedNotify> NotifyFromJson(const Json& json);

@@ -272,6 +272,18 @@ Result<ResolvedRollout> ReadRollout(const Reading& json) {
   return rollout;
 }
 
+Result<ResolvedScale> ReadScale(const Reading& json) {
+  ResolvedScale scale;
+  scale.min = static_cast<uint32_t>(TRY(json.Int("min", 1, 1000)));
+  scale.max = static_cast<uint32_t>(TRY(json.Int("max", scale.min, 1000)));
+  scale.cpu = static_cast<uint32_t>(TRY(json.Int("cpu", 0, 100)));
+  scale.memory = static_cast<uint32_t>(TRY(json.Int("memory", 0, 100)));
+  scale.requests = static_cast<uint32_t>(TRY(json.Int("requests", 0, 1'000'000)));
+  scale.cooldown = TRY(json.Ms("cooldown_ms"));
+  if (scale.cpu == 0 && scale.memory == 0 && scale.requests == 0) return json.Bad("cpu", "a target");
+  return scale;
+}
+
 // All but how many and how replaced.
 Result<ResolvedService> ReadIdentity(const Reading& json) {
   ResolvedService out;
@@ -304,6 +316,7 @@ Result<ResolvedService> ReadService(const Reading& json) {
   ResolvedService out = TRY(ReadIdentity(json));
   out.replicas = static_cast<uint32_t>(TRY(json.Int("replicas", 0, 1000)));
   out.rollout = TRY(ReadRollout(TRY(json.Object("rollout"))));
+  if (json.IsObject("scale")) out.scale = TRY(ReadScale(TRY(json.Object("scale"))));
   return out;
 }
 
@@ -491,6 +504,10 @@ Result<Resolved> ResolvedFromJson(const Json& document) {
 
 Result<ResolvedMigration> MigrationFromJson(const Json& json) {
   return ReadMigration(TRY(Reading::Of(json, "migration")));
+}
+
+Result<ResolvedScale> ScaleFromJson(const Json& json) {
+  return ReadScale(TRY(Reading::Of(json, "scale")));
 }
 
 Result<ResolvedNotify> NotifyFromJson(const Json& json) {

@@ -149,7 +149,8 @@ Shape<Rollout> RolloutShape() {
 }
 
 Shape<Scale> ScaleShape() {
-  Fields<ScaleTarget> target("scale_target", "What autoscaling keeps to; the first that is exceeded counts.");
+  Fields<ScaleTarget> target(
+      "scale_target", "What autoscaling keeps to; of several, the one that needs most instances counts.");
   target
       .Optional("cpu", &ScaleTarget::cpu, Percent(),
                 "Of the instance's CPU limit; of one CPU where it has none.")
@@ -157,9 +158,11 @@ Shape<Scale> ScaleShape() {
       .Optional("requests", &ScaleTarget::requests, Integer(1, 1'000'000),
                 "Requests per second and instance.");
   Fields<Scale> fields("scale", "Autoscaling.");
-  fields.Optional("min", &Scale::min, Integer(0, 1000), "The fewest instances.", "1")
+  fields.Optional("min", &Scale::min, Integer(1, 1000), "The fewest instances.", "1")
       .Optional("max", &Scale::max, Integer(1, 1000), "The most instances.")
-      .Optional("target", &Scale::target, target.ToShape(), "What decides between them.");
+      .Optional("target", &Scale::target, target.ToShape(), "What decides between them.")
+      .Optional("cooldown", &Scale::cooldown, Duration(),
+                "Fewer instances have to be enough for so long before there are fewer.", "5m");
   return fields.ToShape();
 }
 

@@ -1,7 +1,9 @@
 // From a resolved definition to what a platform understands: fleets, routes, topology. Pure.
 #pragma once
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,9 @@ struct Fleet {
   uint32_t replicas = 1;  // as declared
   definition::Kind kind = definition::Kind::kService;
   definition::ResolvedRollout rollout{};
+  std::optional<definition::ResolvedScale> scale{};  // the count follows the load
+  // Where the count follows the load: the nearest to `count` within the bounds.
+  uint32_t Within(uint32_t count) const { return scale ? std::clamp(count, scale->min, scale->max) : count; }
   bool operator==(const Fleet&) const = default;
 };
 

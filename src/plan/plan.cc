@@ -108,7 +108,9 @@ uint32_t NextCount(const std::optional<Active>& active, const Fleet& fleet) {
   if (former == nullptr) return fleet.replicas;
   const auto declared = active->declared.find(fleet.spec.id.service());
   const uint32_t before = declared == active->declared.end() ? former->replicas : declared->second;
-  return before == fleet.replicas ? InEffect(active->replicas, *former) : fleet.replicas;
+  // Where the count follows the load the declared one is only where it begins.
+  if (before != fleet.replicas && !fleet.scale) return fleet.replicas;
+  return fleet.Within(InEffect(active->replicas, *former));
 }
 
 }  // namespace
@@ -170,7 +172,8 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     }
     Milliseconds keep_old{0};
     for (const auto& service : next.services) keep_old = std::max(keep_old, service.rollout.keep_old);
-    plan.options_changed = !plan.new_revision && keep_old != active->keep_old;
+    plan.options_changed =
+        !plan.new_revision && (keep_old != active->keep_old || ScalesOf(next) != active->scales);
   }
   plan.fleets.insert(plan.fleets.end(), kept.begin(), kept.end());
   plan.fleets.insert(plan.fleets.end(), retired.begin(), retired.end());

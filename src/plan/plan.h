@@ -32,6 +32,7 @@ struct Active {
   std::map<std::string, uint32_t> declared;  // by the last definition applied; missing: by the revision
   std::map<std::string, uint32_t> replicas;  // in effect, by service; missing: as declared
   Milliseconds keep_old{0};                  // in effect
+  std::map<std::string, definition::ResolvedScale> scales;  // in effect, by service
 };
 
 struct FleetChange {

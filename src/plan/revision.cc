@@ -28,6 +28,13 @@ Milliseconds Revision::KeepOld() const {
   return longest;
 }
 
+std::map<std::string, definition::ResolvedScale> ScalesOf(const definition::Resolved& resolved) {
+  std::map<std::string, definition::ResolvedScale> out;
+  for (const auto& service : resolved.services)
+    if (service.scale) out.emplace(service.name, *service.scale);
+  return out;
+}
+
 Revision MakeRevision(uint64_t number, std::optional<uint64_t> parent, definition::Resolved resolved,
                       std::string actor, WallTime created) {
   Revision revision;

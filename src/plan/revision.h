@@ -33,6 +33,9 @@ struct Revision {
   bool operator==(const Revision&) const = default;
 };
 
+// Services whose count follows the load, and how.
+std::map<std::string, definition::ResolvedScale> ScalesOf(const definition::Resolved& resolved);
+
 // Fills what is derived.
 Revision MakeRevision(uint64_t number, std::optional<uint64_t> parent, definition::Resolved resolved,
                       std::string actor, WallTime created);

@@ -124,6 +124,14 @@ Result<std::map<FleetId, FleetCounters>> FakePlatform::Counters(const Environmen
   return out;
 }
 
+Result<std::map<InstanceId, InstanceUsage>> FakePlatform::Usage(const std::set<InstanceId>& instances) {
+  TRY(Before("Usage"));
+  std::map<InstanceId, InstanceUsage> out;
+  for (const auto& [id, used] : usage)
+    if (instances.contains(id)) out.emplace(id, used);
+  return out;
+}
+
 void FakePlatform::Advance(Entry& entry, SteadyTime now, WallTime wall) {
   if (entry.stop_asked) {
     entry.status.state = InstanceState::kStopping;

@@ -53,7 +53,11 @@ class FakePlatform final : public Platform {
   // Those that the test has set.
   Result<std::map<FleetId, FleetCounters>> Counters(const EnvironmentId& environment) override;
 
+  // Those that the test has set.
+  Result<std::map<InstanceId, InstanceUsage>> Usage(const std::set<InstanceId>& instances) override;
+
   // --- for tests ---
+  std::map<InstanceId, InstanceUsage> usage;
   void Exit(const InstanceId& instance, int exit_code);
   void SetState(const InstanceId& instance, InstanceState state, std::string reason);
   // It is gone without a trace, as after a reboot.

@@ -75,6 +75,12 @@ Result<std::vector<RuntimeStatus>> FakeRuntime::Observe() {
   return out;
 }
 
+Result<InstanceUsage> FakeRuntime::Usage(const InstanceId& id) {
+  const std::lock_guard lock(mutex_);
+  if (!entries_.contains(id)) return Error(Code::kNotFound, "no instance " + id.Render());
+  return usage[id];
+}
+
 Result<int> FakeRuntime::Exec(const InstanceId& id, const std::vector<std::string>& args,
                               Milliseconds /*timeout*/) {
   if (args.empty()) return Error(Code::kInvalid, "a command without a program");

@@ -17,6 +17,7 @@ class FakeRuntime final : public Runtime {
   std::function<Result<void>(const InstanceSpec&)> on_start;
   // The exit code of Exec. Unset: 0.
   std::function<Result<int>(const InstanceSpec&, const std::vector<std::string>&)> on_exec;
+  std::map<InstanceId, InstanceUsage> usage;  // as Usage tells it
   // What a signal does: the exit code it ends with, or nothing to go on running. Unset: every signal ends it,
   // with 128 + its number.
   std::function<std::optional<int>(const InstanceSpec&, int signal)> on_signal;
@@ -33,6 +34,7 @@ class FakeRuntime final : public Runtime {
   Result<CopiedOut> CopyOut(const InstanceId& id, const std::vector<Scratch>& scratch,
                             const fs::path& target) override;
   Result<std::vector<RuntimeStatus>> Observe() override;
+  Result<InstanceUsage> Usage(const InstanceId& id) override;
   Result<int> Exec(const InstanceId& id, const std::vector<std::string>& args, Milliseconds timeout) override;
 
   // Its process ends by itself, with this code or with one that nobody saw.

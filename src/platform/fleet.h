@@ -164,6 +164,14 @@ struct RouteTable {
 
 // What a router has counted of a fleet's HTTP requests. Only differences of `answered` and `errors_5xx` mean
 // something; a smaller value than before says that the router was started anew.
+// What an instance takes. Unset: could not look.
+struct InstanceUsage {
+  std::optional<uint64_t> cpu_us;        // since it started
+  std::optional<uint64_t> memory_bytes;  // now, without the page cache that the kernel would give up first
+  std::optional<uint64_t> requests;      // that the router has sent it since it started
+  bool operator==(const InstanceUsage&) const = default;
+};
+
 struct FleetCounters {
   uint64_t answered = 0;    // the router's own answers for the fleet (503) among them
   uint64_t errors_5xx = 0;  // of these

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <set>
 #include <vector>
 
 #include "platform/fleet.h"
@@ -54,6 +56,9 @@ class Platform {
   // What was counted of the fleets on both sides of each split of the table in effect, under its rollout and
   // step. An Error is "could not look".
   virtual Result<std::map<FleetId, FleetCounters>> Counters(const EnvironmentId& environment) = 0;
+
+  // What these instances take; one that is not there is left out. Any thread. An Error is "could not look".
+  virtual Result<std::map<InstanceId, InstanceUsage>> Usage(const std::set<InstanceId>& instances) = 0;
 };
 
 }  // namespace ingot::platform

@@ -85,6 +85,8 @@ class Runtime {
   // Every instance prepared and not removed, also those started by an earlier process of ours. An Error is
   // "could not look".
   virtual Result<std::vector<RuntimeStatus>> Observe() = 0;
+  // Time of processors (µs) and memory (bytes) of all its processes; `requests` stays unset. kNotFound.
+  virtual Result<InstanceUsage> Usage(const InstanceId& id) = 0;
   // Runs a command inside a running instance (a `run:` probe); its exit code.
   virtual Result<int> Exec(const InstanceId& id, const std::vector<std::string>& args,
                            Milliseconds timeout) = 0;

@@ -72,11 +72,17 @@ void TakeCounts(Acceptance& out, const definition::Resolved& resolved, const std
     if (declared == service.replicas) continue;
     const uint32_t before = live.replicas[service.name];
     declared = service.replicas;
+    if (service.scale) continue;  // it begins there, and is where the load has led it
     live.replicas[service.name] = service.replicas;
     state.overrides.erase(service.name);
     out.answer.kind = Accepted::Kind::kScaled;
     events.push_back(MakeEvent(state, "service.scaled", actor,
                                {{"service", service.name}, {"from", before}, {"to", service.replicas}}));
+  }
+  if (auto scales = plan::ScalesOf(resolved); scales != live.scales) {
+    live.scales = std::move(scales);
+    out.answer.kind = Accepted::Kind::kScaled;
+    events.push_back(MakeEvent(state, "revision.scale", actor, {{"revision", Name(*state.active)}}));
   }
   if (keep_old != live.keep_old) {
     live.keep_old = keep_old;
@@ -93,7 +99,8 @@ void DropOverrides(EnvironmentState& state, const plan::Revision& next) {
   std::erase_if(state.overrides, [&](const auto& entry) {
     const plan::Fleet* fleet = next.FleetOf(entry.first);
     const auto declared = live.declared.find(entry.first);
-    return fleet == nullptr || declared == live.declared.end() || declared->second != fleet->replicas;
+    if (fleet == nullptr || declared == live.declared.end()) return true;
+    return declared->second != fleet->replicas && !fleet->scale;
   });
 }
 
@@ -159,13 +166,21 @@ Result<void> Do(const Scale& scale, const Command& command, Acceptance& out,
     return Error(Code::kInvalid,
                  std::to_string(scale.replicas) + " replicas are more than " + std::to_string(kMaxReplicas));
   out.answer = {Accepted::Kind::kNothing, std::nullopt, state.active};
+  if (const auto bounds = live.scales.find(scale.service);
+      bounds != live.scales.end() &&
+      (scale.replicas < bounds->second.min || scale.replicas > bounds->second.max))
+    return Error(Code::kInvalid,
+                 "services." + scale.service + ".scale says " + std::to_string(bounds->second.min) + " to " +
+                     std::to_string(bounds->second.max) + " instances, not " +
+                     std::to_string(scale.replicas) + "; change it in the definition and apply it");
   if (count->second == scale.replicas) {
     out.state.reset();
     return {};
   }
   out.answer.kind = Accepted::Kind::kScaled;
-  events.push_back(MakeEvent(state, "service.scaled", command.actor,
-                             {{"service", scale.service}, {"from", count->second}, {"to", scale.replicas}}));
+  JsonObject detail{{"service", scale.service}, {"from", count->second}, {"to", scale.replicas}};
+  if (!scale.reason.empty()) detail["reason"] = scale.reason;
+  events.push_back(MakeEvent(state, "service.scaled", command.actor, std::move(detail)));
   count->second = scale.replicas;
   state.overrides[scale.service] = scale.replicas;
   return {};

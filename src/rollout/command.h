@@ -21,6 +21,7 @@ struct Rollback {
 struct Scale {
   std::string service;
   uint32_t replicas = 0;
+  std::string reason;  // of the autoscaler; empty: somebody asks
 };
 // Takes a running rollout back; not once all traffic has moved (kRefused: use rollback).
 struct Abort {};

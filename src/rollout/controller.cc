@@ -241,7 +241,26 @@ std::optional<plan::Active> Controller::Active(const platform::EnvironmentId& en
   const EnvironmentState* state = State(environment);
   if (state == nullptr || !state->active) return std::nullopt;
   const LiveRevision& live = state->live.at(*state->active);
-  return plan::Active{state->RevisionOf(*state->active), live.declared, live.replicas, live.keep_old};
+  return plan::Active{state->RevisionOf(*state->active), live.declared, live.replicas, live.keep_old,
+                      live.scales};
+}
+
+std::vector<ScaledService> Controller::Scaled() const {
+  std::vector<ScaledService> out;
+  for (const auto& [id, runner] : impl_->runners_) {
+    const EnvironmentState& state = runner->state();
+    if (!state.active || state.Busy() || state.destroying) continue;
+    const LiveRevision& live = state.live.at(*state.active);
+    for (const auto& [service, scale] : live.scales) {
+      const plan::Fleet* fleet = state.RevisionOf(*state.active).FleetOf(service);
+      ScaledService scaled{id, service, scale, fleet->spec.limits, live.replicas.at(service), {}};
+      if (const auto found = state.fleets.find(fleet->spec.id); found != state.fleets.end())
+        for (const DesiredInstance& instance : found->second.instances)
+          if (instance.ready) scaled.ready.insert(platform::InstanceId(fleet->spec.id, instance.ordinal));
+      out.push_back(std::move(scaled));
+    }
+  }
+  return out;
 }
 
 plan::Claims Controller::ClaimsOfOthers(const platform::EnvironmentId& environment) const {

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "plan/plan.h"
 #include "platform/platform.h"
+#include "rollout/autoscaler.h"
 #include "rollout/command.h"
 #include "rollout/journal.h"
 #include "rollout/machine.h"
@@ -49,6 +50,8 @@ class Controller {
   Result<Json> History(const platform::EnvironmentId& environment, size_t limit = 100) const;
   // A rollout by its number, running or ended (the newest 1000).
   Result<Rollout> FindRollout(const platform::EnvironmentId& environment, uint64_t id) const;
+  // Services whose count follows their load, of environments that nothing is going on in.
+  std::vector<ScaledService> Scaled() const;
   // What serves, for plan::MakePlan.
   std::optional<plan::Active> Active(const platform::EnvironmentId& environment) const;
   // What environments other than this one take of the host.

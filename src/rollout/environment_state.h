@@ -94,6 +94,9 @@ struct LiveRevision {
   Milliseconds keep_old{0};
   std::map<std::string, uint32_t> declared;  // by service: the count in the last definition applied
   std::map<std::string, uint32_t> replicas;  // by service: the count in effect
+  // By service: within which bounds and by what its count follows the load, as in the last definition
+  // applied.
+  std::map<std::string, definition::ResolvedScale> scales;
   // By service: no more instances than this, whatever the count says. How a strategy takes instances away.
   std::map<std::string, uint32_t> limits;
   bool operator==(const LiveRevision&) const = default;

@@ -41,8 +41,9 @@ void MakeLive(EnvironmentState& state) {
   live.declared = DeclaredCounts(revision);
   live.replicas = live.declared;
   live.keep_old = revision.KeepOld();
+  live.scales = plan::ScalesOf(revision.resolved);
   for (const auto& [service, count] : state.overrides)
-    if (live.replicas.contains(service)) live.replicas[service] = count;
+    if (const plan::Fleet* fleet = revision.FleetOf(service)) live.replicas[service] = fleet->Within(count);
   state.live[revision.number] = std::move(live);
 }
 

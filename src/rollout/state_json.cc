@@ -68,9 +68,12 @@ Result<std::map<std::string, uint32_t>> CountsFrom(const JsonObject& parent, std
 }
 
 Json LiveToJson(const LiveRevision& live) {
-  return JsonObject{{"role", RoleName(live.role)},          {"until", RenderTime(live.until)},
-                    {"keep_old_ms", live.keep_old.count()}, {"declared", Counts(live.declared)},
-                    {"replicas", Counts(live.replicas)},    {"limits", Counts(live.limits)}};
+  JsonObject scales;
+  for (const auto& [service, scale] : live.scales) scales[service] = definition::ToJson(scale);
+  return JsonObject{{"scales", std::move(scales)},       {"role", RoleName(live.role)},
+                    {"until", RenderTime(live.until)},   {"keep_old_ms", live.keep_old.count()},
+                    {"declared", Counts(live.declared)}, {"replicas", Counts(live.replicas)},
+                    {"limits", Counts(live.limits)}};
 }
 
 Result<LiveRevision> LiveFromJson(const Json& json) {
@@ -82,6 +85,9 @@ Result<LiveRevision> LiveFromJson(const Json& json) {
   live.declared = TRY(CountsFrom(object, "declared"));
   live.replicas = TRY(CountsFrom(object, "replicas"));
   // Journals of before there were any.
+  if (object.contains("scales"))
+    for (const auto& member : *TRY(Object(object.at("scales"), "scales")))
+      live.scales[std::string(member.key())] = TRY(definition::ScaleFromJson(member.value()));
   if (object.contains("limits")) live.limits = TRY(CountsFrom(object, "limits"));
   return live;
 }

@@ -98,6 +98,10 @@ class WatchedPlatform final : public platform::Platform {
       const platform::EnvironmentId& id) override {
     return fake_.Counters(id);
   }
+  Result<std::map<platform::InstanceId, platform::InstanceUsage>> Usage(
+      const std::set<platform::InstanceId>& instances) override {
+    return fake_.Usage(instances);
+  }
 
   std::vector<std::string> violations;
   // Instances that the test has hurt: what was once seen as dead may be stopped, whatever it says later.

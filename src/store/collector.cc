@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <map>
 
+#include "base/low_priority.h"
 #include "base/units.h"
 #include "store/claims.h"
 #include "store/lease.h"
@@ -30,13 +31,15 @@ class Collection {
       : store_(store), options_(options), clock_(clock), claims_(store.paths().claims), needed_(store) {}
 
   Result<Collected> Run() {
-    TRY(FindTemporary());
+    TRY(AtLowPriority([&] { return FindTemporary(); }));
     TRY(options_.dry_run ? store_.catalog().Read([&](const CatalogRows& rows) { return Plan(rows); })
                          : RemoveRows());
     TRY(RemoveTemporary());
     // Outside any transaction: this reads every sealed layer.
-    TRY(MarkRows());
-    TRY(ListFiles());
+    TRY(AtLowPriority([&]() -> Result<void> {
+      TRY(MarkRows());
+      return ListFiles();
+    }));
     if (options_.dry_run) TRY(AttributeBytes());
     TRY(Sweep());
     // Removed files are not given back one by one: the count is made anew.
@@ -304,7 +307,7 @@ class Collection {
       changed = TRY(rows.Generation()) != generation_;
       return changed ? ListRows(rows) : Result<void>();
     }));
-    return changed ? MarkRows() : Result<void>();
+    return changed ? AtLowPriority([&] { return MarkRows(); }) : Result<void>();
   }
 
   Result<void> SweepBatch(const CatalogRows& rows, size_t begin, size_t end) {

@@ -1,0 +1,71 @@
+// The daemon's part that lets counts follow the load.
+#include <sys/prctl.h>
+
+#include "app/daemon.h"
+#include "app/signals.h"
+#include "rollout/autoscaler.h"
+
+namespace ingot::app {
+
+namespace {
+
+constexpr Milliseconds kLookEvery{1'000};
+// While no service asks for it.
+constexpr Milliseconds kAskEvery{5'000};
+
+}  // namespace
+
+void Daemon::EndScaling() {
+  queue_.lock()->scaling_ends = true;
+  queue_changed_.notify_all();
+  if (scaler_.joinable()) scaler_.join();
+}
+
+void Daemon::ScaleLoop() {
+  ::prctl(PR_SET_NAME, "scale");
+  std::map<std::pair<platform::EnvironmentId, std::string>, rollout::Autoscaler> scalers;
+  Milliseconds pause = kAskEvery;
+  std::string trouble;  // said already
+  while (true) {
+    const auto due = clock_.Steady() + pause;
+    {
+      auto queue = queue_.lock();
+      while (!queue->scaling_ends && clock_.Steady() < due)
+        queue.WaitFor(queue_changed_, due - clock_.Steady());
+      if (queue->scaling_ends) return;
+    }
+    const auto services = Ask([](rollout::Controller& controller) { return controller.Scaled(); });
+    pause = services.empty() ? kAskEvery : kLookEvery;
+    if (services.empty()) {
+      scalers.clear();
+      continue;
+    }
+    std::set<platform::InstanceId> instances;
+    for (const rollout::ScaledService& service : services)
+      instances.insert(service.ready.begin(), service.ready.end());
+    // Here, and not on the control thread: who does not answer delays nothing else.
+    const auto usage = platform_->Usage(instances);
+    if (!usage) {
+      if (std::exchange(trouble, usage.error().Render()) != trouble)
+        LogToStderr("cannot see the load, counts stay as they are: " + trouble);
+      continue;
+    }
+    trouble.clear();
+    std::map<std::pair<platform::EnvironmentId, std::string>, rollout::Autoscaler> kept;
+    for (const rollout::ScaledService& service : services) {
+      const std::pair key(service.environment, service.service);
+      rollout::Autoscaler& scaler = kept[key] = std::move(scalers[key]);
+      const auto verdict = scaler.Look(service, *usage, clock_.Steady());
+      if (!verdict) continue;
+      // A rollout that has begun meanwhile has precedence; the load is looked at again after it.
+      static_cast<void>(Act([&](rollout::Controller& controller) {
+                          return controller.Submit(
+                              {service.environment, "autoscaler",
+                               rollout::Scale{service.service, verdict->count, verdict->reason}});
+                        }).has_value());
+    }
+    scalers = std::move(kept);
+  }
+}
+
+}  // namespace ingot::app

@@ -1,0 +1,82 @@
+"""Counts that follow the load, through the real HAProxy and cgroups."""
+import json
+import time
+
+import pytest
+
+from host import wait_for
+
+BY_REQUESTS = "scale: { min: 1, max: 4, target: { requests: 50 }, cooldown: 3s }"
+
+
+def count(host):
+    return len([i for i in host.instances("web") if i["state"] == "ready"])
+
+
+def scalings(host):
+    events = map(json.loads, host.ok("events", "--json").out.splitlines())
+    return [e for e in events if e["kind"] == "service.scaled" and e["actor"] == "autoscaler"]
+
+
+@pytest.fixture
+def served(host):
+    host.one_service(replicas=1, extra=BY_REQUESTS)
+    host.start()
+    host.apply()
+    return host
+
+
+def test_a_count_follows_the_requests_up_and_down(served):
+    # 140 requests/s take three instances at 50 each.
+    with served.load(rate=140) as load:
+        wait_for("three instances", lambda: count(served) == 3, seconds=30)
+        # A release keeps the count, and its fleet begins with it.
+        served.one_service(revision="two", replicas=1, extra=BY_REQUESTS)
+        served.apply()
+        assert served.get()[1] == "two"
+        assert count(served) == 3
+        time.sleep(5)
+        assert count(served) == 3
+    assert load.result["failed"] == 0, load.result
+    up = scalings(served)
+    assert [e["detail"]["to"] for e in up][-1] == 3, up
+    assert "where 50/s are wanted" in up[-1]["detail"]["reason"], up
+    with served.load(rate=10) as load:
+        wait_for("one instance", lambda: len(served.instances("web")) == 1, seconds=30)
+    assert load.result["failed"] == 0, load.result
+    assert served.status()["active"] == 2, "a count is no part of a revision"
+
+
+def test_bounds_hold_for_everybody(served):
+    done = served.run("scale", "web=9")
+    assert done.code != 0 and "1 to 4" in done.err and "definition" in done.err, done
+    served.ok("scale", "web=2")
+    wait_for("two instances", lambda: count(served) == 2)
+    # Narrower bounds make no revision; the count follows them.
+    served.one_service(replicas=3, extra="scale: { min: 3, max: 4, target: { requests: 50 }, cooldown: 3s }")
+    assert "1 → " not in served.ok("plan").out
+    served.apply()
+    wait_for("three instances", lambda: count(served) == 3, seconds=30)
+    assert served.status()["active"] == 1
+
+
+def test_a_restarted_daemon_goes_on(served):
+    with served.load(rate=140) as load:
+        wait_for("three instances", lambda: count(served) == 3, seconds=30)
+        served.kill_daemon()
+        served.start()
+        time.sleep(4)
+        assert count(served) == 3
+    assert load.result["failed"] == 0, load.result
+
+
+@pytest.mark.parametrize("scale, words", [
+    ("{ min: 3, max: 2, target: { cpu: 50% } }", "min 3 is more than max 2"),
+    ("{ min: 1, target: { cpu: 50% } }", "missing key \"max\""),
+    ("{ min: 1, max: 2 }", "nothing to scale by"),
+    ("{ min: 1, max: 2, target: { memory: 50% } }", "resources: with memory"),
+])
+def test_what_cannot_be_is_refused_with_its_place(host, scale, words):
+    host.one_service(replicas=1, extra="scale: " + scale)
+    done = host.run("validate")
+    assert done.code == 2 and words in done.err and "ingot.yaml:" in done.err, done
