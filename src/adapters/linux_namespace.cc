@@ -8,8 +8,10 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include "adapters/cgroup.h"
@@ -48,11 +50,20 @@ Result<void> EnterNewMounts() {
   return ProtectNull();
 }
 
-Result<void> MakePin(const fs::path& file) {
-  Fd made = TRY(OpenFile(file, O_RDONLY | O_CREAT, 0600));
+// Runs the calling thread there, if it may; where a number comes from is all that depends on it.
+void MoveToCpu(unsigned cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  ::sched_setaffinity(0, sizeof set, &set);
+}
+
+// `refused`: by EINVAL, that the new namespace has a smaller number than ours.
+Result<void> TryPin(const fs::path& file, std::optional<unsigned> cpu, bool& refused) {
   std::promise<Result<pid_t>> entered;
   std::promise<void> pinned;
   std::thread thread([&] {
+    if (cpu) MoveToCpu(*cpu);
     auto result = EnterNewMounts();
     if (result)
       entered.set_value(static_cast<pid_t>(::syscall(SYS_gettid)));
@@ -67,11 +78,30 @@ Result<void> MakePin(const fs::path& file) {
   } else {
     // From outside: a namespace cannot hold a mount of itself.
     const std::string source = "/proc/self/task/" + std::to_string(*tid) + "/ns/mnt";
-    if (::mount(source.c_str(), file.c_str(), nullptr, MS_BIND, nullptr) < 0)
+    if (::mount(source.c_str(), file.c_str(), nullptr, MS_BIND, nullptr) < 0) {
+      refused = errno == EINVAL;
       outcome = ErrnoError(errno, "pin the mount namespace at " + file.string());
+    }
   }
   pinned.set_value();
   thread.join();
+  return outcome;
+}
+
+// A namespace may hold mounts only of those with a larger number than its own (mnt_ns_loop in fs/namespace.c:
+// so there are no circles). Linux gives numbers out per processor, so that in another namespace than the
+// first, as of a systemd unit with PrivateTmp, a new one may have a smaller number than ours: then another is
+// made.
+Result<void> MakePin(const fs::path& file) {
+  constexpr unsigned kMostTries = 512;
+  Fd made = TRY(OpenFile(file, O_RDONLY | O_CREAT, 0600));
+  const unsigned cpus = std::max(std::thread::hardware_concurrency(), 1U);
+  bool refused = false;
+  auto outcome = TryPin(file, std::nullopt, refused);
+  for (unsigned tries = 0; !outcome && refused && tries < kMostTries; ++tries) {
+    refused = false;
+    outcome = TryPin(file, tries % cpus, refused);
+  }
   return outcome;
 }
 
