@@ -262,9 +262,17 @@ Result<std::map<FleetId, platform::FleetCounters>> HaproxyRouter::Impl::Counters
     return ParseTable(TRY(router_->Ask(std::string("show table ") + kLatencyTable, kAskTimeout)));
   }));
   const std::string window = "|" + SplitTag(rollout, step) + "|";
+  const EnvironmentId& environment = fleets.front().environment();
+  const std::string ours = environment.project() + "." + environment.environment() + ".";
+  std::string forget;
   for (const auto& [key, count] : rows) {
     const size_t at = key.find(window);
-    if (at == std::string::npos) continue;
+    if (at == std::string::npos) {
+      // Of a step that is over, which nobody asks for again. What does not fit now is forgotten next time.
+      if (key.starts_with(ours) && forget.size() + key.size() + 40 < kCommandBytes)
+        forget += std::string("clear table ") + kLatencyTable + " key " + key + ";";
+      continue;
+    }
     const auto owner = owners.find(key.substr(0, at));
     uint32_t ms = 0;
     const char* text = key.data() + at + window.size();
@@ -272,6 +280,8 @@ Result<std::map<FleetId, platform::FleetCounters>> HaproxyRouter::Impl::Counters
       continue;
     out[owner->second].latency_ms[ms] += count;
   }
+  // A row that stays costs a little with each look, no more.
+  if (!forget.empty()) static_cast<void>(router_->Ask(forget, kAskTimeout).has_value());
   return out;
 }
 
