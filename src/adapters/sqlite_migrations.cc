@@ -127,8 +127,9 @@ Result<std::unique_ptr<migrate::Database>> OpenSqliteMigrations(const MigrationT
   if (!target.url.starts_with(kScheme) || target.url.size() == kScheme.size() ||
       target.url[kScheme.size()] != '/')
     return Error(Code::kInvalid, "expected sqlite:///absolute/path");
-  return std::unique_ptr<migrate::Database>(
-      new SqliteMigrations(TRY(Database::OpenForeign(target.url.substr(kScheme.size()))), target));
+  // Before the allocation, which a TRY inside it would leave behind.
+  Database database = TRY(Database::OpenForeign(target.url.substr(kScheme.size())));
+  return std::unique_ptr<migrate::Database>(new SqliteMigrations(std::move(database), target));
 }
 
 }  // namespace ingot::adapters
