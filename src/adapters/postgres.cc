@@ -113,6 +113,7 @@ struct PostgresSession::Impl {
   const PqLibrary& pq;
   PGconn* connection = nullptr;
   std::function<bool()> cancelled;
+  bool url_is_secret = false;
 
   ~Impl() {
     PipeSignalHeld quiet;
@@ -131,12 +132,27 @@ struct PostgresSession::Impl {
                  "the connection to the database was lost: " + Trimmed(pq.PQerrorMessage(connection)));
   }
 
+  // Why there is no connection. Of a URL that cannot be parsed libpq quotes what it could not read, which may
+  // be the password, or takes a part of that for a host; what follows "failed:" is the server's or the
+  // system's.
+  std::string NoConnection() const {
+    const std::string why = Trimmed(pq.PQerrorMessage(connection));
+    if (!url_is_secret) return why;
+    constexpr std::string_view kFailed = " failed: ";
+    if (const size_t at = why.rfind(kFailed);
+        why.starts_with("connection to server") && at != std::string::npos)
+      return why.substr(at + kFailed.size());
+    return "see that the secret is a postgres:// URL in which what is special in the password is "
+           "percent-encoded (@ "
+           "is %40, / is %2F, % is %25), and that its host is right";
+  }
+
   Result<void> Connect() {
     const auto deadline = PgClock::now() + kConnectPatience;
     const auto cannot = [&](const std::string& why) {
       return Error(Code::kUnavailable, "the database cannot be reached: " + why);
     };
-    if (pq.PQstatus(connection) == CONNECTION_BAD) return cannot(Trimmed(pq.PQerrorMessage(connection)));
+    if (pq.PQstatus(connection) == CONNECTION_BAD) return cannot(NoConnection());
     PostgresPollingStatusType status = PGRES_POLLING_WRITING;
     while (true) {
       if (PgClock::now() > deadline) return cannot("it does not answer within 10 s");
@@ -144,7 +160,7 @@ struct PostgresSession::Impl {
       WaitFor(status == PGRES_POLLING_READING ? POLLIN : POLLOUT);
       status = pq.PQconnectPoll(connection);
       if (status == PGRES_POLLING_OK) break;
-      if (status == PGRES_POLLING_FAILED) return cannot(Trimmed(pq.PQerrorMessage(connection)));
+      if (status == PGRES_POLLING_FAILED) return cannot(NoConnection());
     }
     pq.PQsetNoticeProcessor(
         connection, [](void*, const char*) {}, nullptr);
@@ -269,7 +285,7 @@ Result<std::unique_ptr<PostgresSession>> PostgresSession::Open(const PostgresOpt
   values.push_back(nullptr);
   PGconn* connection = pq.PQconnectStartParams(keys.data(), values.data(), 1);
   if (connection == nullptr) return Error(Code::kNoSpace, "no memory for a connection to the database");
-  std::unique_ptr<Impl> impl(new Impl{pq, connection, options.cancelled});
+  std::unique_ptr<Impl> impl(new Impl{pq, connection, options.cancelled, options.url_is_secret});
   TRY(impl->Connect());
   return std::unique_ptr<PostgresSession>(new PostgresSession(std::move(impl)));
 }

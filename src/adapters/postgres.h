@@ -14,6 +14,7 @@ namespace ingot::adapters {
 
 struct PostgresOptions {
   std::string url;                  // postgres://…, or any connection string of libpq
+  bool url_is_secret = false;       // nothing that libpq says of the URL itself is repeated
   std::string password;             // empty: as the URL, a password file or the server's rules have it
   std::string application;          // what pg_stat_activity calls the session
   std::function<bool()> cancelled;  // asked while waiting; true ends the statement
@@ -24,8 +25,8 @@ class PostgresSession {
  public:
   using Row = std::vector<std::optional<std::string>>;  // text; unset: NULL
 
-  // kUnavailable with the reason when it cannot be reached within 10 s; kUnsupported without the library. No
-  // message repeats the URL or the password.
+  // kUnavailable with the reason when it cannot be reached within 10 s and what the resolver takes;
+  // kUnsupported without the library. No message repeats the password, or anything of a URL that is a secret.
   static Result<std::unique_ptr<PostgresSession>> Open(const PostgresOptions& options);
   ~PostgresSession();
 

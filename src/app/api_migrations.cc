@@ -63,15 +63,18 @@ Result<Json> Api::MigrationStatus(const Request& request, const Environment& env
 Result<Json> Api::RunMigrations(const Request& request, const Environment& environment) {
   JsonArray out;
   for (const definition::ResolvedMigration& migration : TRY(ReadMigrations(request))) {
-    auto ended = daemon_.migrator().RunByHand(environment, migration, request.actor);
-    if (!ended) return std::move(ended).error().While("migration " + migration.name);
-    for (const migrate::Script& script : *ended) {
-      const std::string name = migration.name + ": " + migrate::Render(script);
-      TRY(daemon_.events().Append(
-          {{"", environment.Render(), "migration.applied", request.actor,
-            JsonObject{{"stage", migrate::StageName(script.stage)}, {"script", name}}}}));
-      out.emplace_back(name);
-    }
+    Result<void> recorded;
+    auto done = daemon_.migrator().RunByHand(
+        environment, migration, request.actor, [&](const migrate::Script& script) {
+          const std::string name = migration.name + ": " + migrate::Render(script);
+          auto noted = daemon_.events().Append(
+              {{"", environment.Render(), "migration.applied", request.actor,
+                JsonObject{{"stage", migrate::StageName(script.stage)}, {"script", name}}}});
+          if (!noted) recorded = std::move(noted).error().While("recording that " + name + " was applied");
+          out.emplace_back(name);
+        });
+    if (!done) return std::move(done).error().While("migration " + migration.name);
+    TRY(std::move(recorded));
   }
   return Json(JsonObject{{"applied", std::move(out)}});
 }

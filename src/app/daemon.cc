@@ -4,6 +4,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "app/signals.h"
 #include "base/subprocess.h"
 #include "store/quarantine.h"
@@ -14,6 +16,7 @@ namespace {
 
 constexpr uint64_t kLogLimitBytes = uint64_t{64} << 20;
 constexpr int kLogsKept = 3;
+constexpr auto kLockOfTheFormer = std::chrono::seconds(1);
 constexpr auto kHousekeeping = std::chrono::seconds(30);
 constexpr auto kCertificates = std::chrono::seconds(1);
 // Revisions whose images stay: the default of `policy.retention`, and the most that is looked at.
@@ -25,6 +28,20 @@ platform::RootFs RootOf(const store::Store& store, const store::Image& image, co
   for (const store::Layer& layer : image.layers) root.layers.push_back(store.LayerPath(layer.id));
   root.objects = objects;
   return root;
+}
+
+// What a daemon was starting when it was killed holds its lock until it executes, which is soon: to be told
+// apart from another daemon, which stays.
+Result<FileLock> LockOut(const Layout& layout) {
+  const auto deadline = std::chrono::steady_clock::now() + kLockOfTheFormer;
+  for (;;) {
+    auto lock = FileLock::Take(layout.daemon_lock(), /*wait=*/false);
+    if (lock || lock.error().code() != Code::kConflict) return lock;
+    if (std::chrono::steady_clock::now() > deadline)
+      return Error(Code::kConflict,
+                   "another daemon runs on " + layout.root.string() + "; `ingot status` shows it");
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 void AddImages(const definition::Resolved& resolved, std::set<oci::Digest>& images) {
@@ -45,11 +62,7 @@ Result<void> Daemon::Wire() {
     return Error(Code::kPermission, "the daemon mounts file systems and makes namespaces, so it needs root");
   TRY(MakeDirectories(layout_.root, 0711));
   TRY(MakeDirectories(layout_.run(), 0711));
-  auto lock = FileLock::Take(layout_.daemon_lock(), /*wait=*/false);
-  if (!lock && lock.error().code() == Code::kConflict)
-    return Error(Code::kConflict,
-                 "another daemon runs on " + layout_.root.string() + "; `ingot status` shows it");
-  lock_ = std::make_unique<FileLock>(TRY(std::move(lock)));
+  lock_ = std::make_unique<FileLock>(TRY(LockOut(layout_)));
 
   // Before anything is made that a daemon that cannot start would leave behind.
   for (const char* program : {"crun", "conmon", "haproxy"}) TRY(FindProgram(program));

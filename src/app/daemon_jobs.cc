@@ -38,10 +38,15 @@ Result<void> Daemon::ForgetRuns(const std::vector<platform::InstanceId>& instanc
 }
 
 void Daemon::SweepForgotten() {
+  // What is in it and never the folder, into which ForgetRuns may just be moving more.
   const fs::path forgotten = layout_.artifacts() / "forgotten";
-  if (::access(forgotten.c_str(), F_OK) != 0) return;
-  if (auto removed = RemoveTree(forgotten); !removed)
-    LogToStderr("cannot remove the artifacts of old runs: " + removed.error().Render());
+  const auto names = ListDirectory(forgotten);
+  if (!names && names.error().code() != Code::kNotFound)
+    LogToStderr("cannot look for the artifacts of old runs: " + names.error().Render());
+  if (!names) return;
+  for (const std::string& name : *names)
+    if (auto removed = RemoveTree(forgotten / name); !removed)
+      LogToStderr("cannot remove the artifacts of old runs: " + removed.error().Render());
 }
 
 }  // namespace ingot::app

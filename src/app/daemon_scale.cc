@@ -46,7 +46,6 @@ void Daemon::ScaleLoop() {
     // Here, and not on the control thread: who does not answer delays nothing else.
     const auto usage = platform_->Usage(instances);
     if (!usage) {
-      scalers.clear();  // what was not seen was not enough: each cooldown begins anew
       if (std::exchange(trouble, usage.error().Render()) != trouble)
         LogToStderr("cannot see the load, counts stay as they are: " + trouble);
       continue;

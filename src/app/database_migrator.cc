@@ -182,15 +182,18 @@ Result<migrate::Comparison> DatabaseMigrator::Compare(const platform::Environmen
   return out;
 }
 
-Result<std::vector<migrate::Script>> DatabaseMigrator::RunByHand(
-    const platform::EnvironmentId& environment, const definition::ResolvedMigration& migration,
-    const std::string& who) {
+Result<void> DatabaseMigrator::RunByHand(const platform::EnvironmentId& environment,
+                                         const definition::ResolvedMigration& migration,
+                                         const std::string& who,
+                                         std::function<void(const migrate::Script&)> ended) {
   TRY(migrate::CheckProblems(TRY(Compare(environment, migration, {}))));
   migrate::RunOptions options;
   options.who = who;
   migrate::RunHooks hooks;
   hooks.cancelled = [this] { return hand_ends_.load(); };
-  return RunOne(environment, migration, options, hooks);
+  hooks.ended = std::move(ended);
+  TRY(RunOne(environment, migration, options, hooks));
+  return {};
 }
 
 }  // namespace ingot::app

@@ -39,10 +39,11 @@ class DatabaseMigrator final : public rollout::Migrator {
   Result<migrate::Comparison> Compare(const platform::EnvironmentId& environment,
                                       const definition::ResolvedMigration& migration,
                                       const std::set<uint64_t>& contracts);
-  // Runs expand scripts by hand, and returns those that have ended. The codes of migrate::Run.
-  Result<std::vector<migrate::Script>> RunByHand(const platform::EnvironmentId& environment,
-                                                 const definition::ResolvedMigration& migration,
-                                                 const std::string& who);
+  // Runs expand scripts by hand; `ended` hears of each as it ends, also when a later one fails. The codes of
+  // migrate::Run.
+  Result<void> RunByHand(const platform::EnvironmentId& environment,
+                         const definition::ResolvedMigration& migration, const std::string& who,
+                         std::function<void(const migrate::Script&)> ended);
 
  private:
   struct Work;

@@ -42,6 +42,18 @@ void PrintJson(const Json& json) {
   std::fflush(stdout);
 }
 
+int ShowAnswer(const Invocation& invocation, const Result<Json>& answer,
+               const std::function<void(const JsonObject&)>& show) {
+  if (!answer) return Report(invocation, answer.error());
+  if (!answer->is_object())
+    return Report(invocation, Error(Code::kInternal, "the daemon's answer is not an object"));
+  if (invocation.json)
+    PrintJson(*answer);
+  else
+    show(answer->get_object());
+  return kDone;
+}
+
 CLI::App* AddVerb(CLI::App& app, Invocation& invocation, const std::string& name,
                   const std::string& description, std::function<int()> run) {
   CLI::App* verb = app.add_subcommand(name, description);

@@ -41,6 +41,9 @@ int ExitCodeFor(const Error& error);
 int Report(const Invocation& invocation, const Error& error);
 // One JSON document on stdout: indented on a terminal, one line when piped.
 void PrintJson(const Json& json);
+// The daemon's answer, an object, as JSON or as `show` tells it; the exit code.
+int ShowAnswer(const Invocation& invocation, const Result<Json>& answer,
+               const std::function<void(const JsonObject&)>& show);
 
 // Declares a verb: `name` and its one-line description; returns it to add options. Common options are added.
 CLI::App* AddVerb(CLI::App& app, Invocation& invocation, const std::string& name,

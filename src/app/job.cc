@@ -79,16 +79,8 @@ void PrintRun(const JsonObject& run) {
   if (StringOr(run, "phase", "") == "queued") line("not before", StringOr(run, "not_before", ""));
 }
 
-// Shows one document, or asks for it in vain.
 int ShowRun(const Invocation& invocation, const Result<Json>& answer) {
-  if (!answer) return Report(invocation, answer.error());
-  if (!answer->is_object())
-    return Report(invocation, Error(Code::kInternal, "the daemon's answer is not an object"));
-  if (invocation.json)
-    PrintJson(*answer);
-  else
-    PrintRun(answer->get_object());
-  return kDone;
+  return ShowAnswer(invocation, answer, PrintRun);
 }
 
 Result<void> StreamLogs(const Invocation& invocation, DaemonClient& client, uint64_t run, bool follow,
@@ -154,8 +146,10 @@ int ListJobs(Invocation& invocation, const JobOptions& options) {
   auto jobs = client.Call("GET", *jobs_path);
   if (!jobs) return Report(invocation, jobs.error());
   auto runs = client.Call(
-      "GET", *RunTarget(invocation,
-                        "/runs?limit=20" + (options.job.empty() ? std::string() : "&job=" + options.job)));
+      "GET",
+      *RunTarget(invocation,
+                 "/runs?limit=20" +
+                     (options.job.empty() ? std::string() : "&job=" + adapters::PercentEncode(options.job))));
   if (!runs) return Report(invocation, runs.error());
   if (!jobs->is_object() || !runs->is_object() || !jobs->get_object().contains("jobs") ||
       !runs->get_object().contains("runs"))

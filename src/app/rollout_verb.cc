@@ -78,15 +78,9 @@ int ShowRollout(Invocation& invocation) {
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
   DaemonClient client(invocation.layout());
-  auto answer = client.Call("GET", EnvironmentPath(*project, invocation.environment, "/rollout"));
-  if (!answer) return Report(invocation, answer.error());
-  if (!answer->is_object())
-    return Report(invocation, Error(Code::kInternal, "the daemon's answer is not an object"));
-  if (invocation.json)
-    PrintJson(*answer);
-  else
-    ShowGoingOn(answer->get_object());
-  return kDone;
+  return ShowAnswer(invocation,
+                    client.Call("GET", EnvironmentPath(*project, invocation.environment, "/rollout")),
+                    ShowGoingOn);
 }
 
 }  // namespace

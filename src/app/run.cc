@@ -71,6 +71,10 @@ Result<int> RunImage(const Invocation& invocation, const RunOptions& options) {
   const Layout layout = invocation.layout();
   OpenedStore opened = TRY(OpenExistingStore(layout));
   const oci::Digest digest = TRY(FindImage(*opened.store, options.image));
+  // What runs is not collected, whatever becomes of the image's names.
+  store::Lease lease = TRY(opened.store->TakeLease("run " + options.image));
+  if (!TRY(opened.store->KeepBlob(digest, lease)))
+    return Error(Code::kNotFound, options.image + " was just collected; `ingot build` makes it again");
   TRY(store::RequireWhole(*opened.store, digest));
   const store::Image image = TRY(opened.store->GetImage(digest));
   for (const store::Layer& layer : image.layers)

@@ -108,6 +108,7 @@ uint32_t NextCount(const std::optional<Active>& active, const Fleet& fleet) {
   if (former == nullptr) return fleet.replicas;
   const auto declared = active->declared.find(fleet.spec.id.service());
   const uint32_t before = declared == active->declared.end() ? former->replicas : declared->second;
+  if (!fleet.scale && active->scales.contains(fleet.spec.id.service())) return fleet.replicas;
   // Where the count follows the load the declared one is only where it begins.
   if (before != fleet.replicas && !fleet.scale) return fleet.replicas;
   return fleet.Within(InEffect(active->replicas, *former));

@@ -228,6 +228,27 @@ TEST(Plan, AnotherWindowIsAChangeWithoutARevision) {
   EXPECT_THAT(plan.scales, IsEmpty());
 }
 
+// A count that followed the load is nobody's word once it no longer does; within its bounds it is kept.
+TEST(Plan, ACountThatFollowsTheLoadStaysWithinItsBoundsAndEndsWithThem) {
+  const definition::ResolvedScale scale{.min = 1, .max = 8, .cpu = 50};
+  definition::Resolved scaled = Shop("info", "1");
+  definition::ResolvedService& web = scaled.services.back();
+  ASSERT_EQ(web.name, "web");
+  web.scale = scale;
+  Active active = ActiveOf(scaled);
+  active.scales = ScalesOf(scaled);
+  active.replicas["web"] = 7;
+  EXPECT_TRUE(MakePlan(active, scaled, {}).NothingToDo());
+  web.scale->max = 5;
+  Plan plan = MakePlan(active, scaled, {});
+  EXPECT_TRUE(plan.options_changed);
+  EXPECT_THAT(plan.scales, testing::ElementsAre(ScaleChange{"web", 7, 5}));
+  web.scale.reset();
+  plan = MakePlan(active, scaled, {});
+  EXPECT_FALSE(plan.new_revision);
+  EXPECT_THAT(plan.scales, testing::ElementsAre(ScaleChange{"web", 7, web.replicas}));
+}
+
 TEST(PlanMigrations, AnyProblemRefusesAndWhatIsDueIsShown) {
   Plan plan;
   plan.environment = {"shop", "local"};

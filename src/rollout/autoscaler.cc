@@ -11,6 +11,8 @@ namespace {
 constexpr Milliseconds kRateWindow{5'000};
 // A rate needs two looks that are so far apart.
 constexpr Milliseconds kLeastRateWindow{900};
+// Between two looks.
+constexpr Milliseconds kLongestGap{5'000};
 // So near to a target nothing is changed, else counts would swing.
 constexpr double kScaleTolerance = 0.1;
 
@@ -110,6 +112,13 @@ std::optional<ScaleVerdict> Autoscaler::Look(
   if (bounded != service.count)
     return ScaleVerdict{bounded,
                         "the bounds are " + std::to_string(scale.min) + " to " + std::to_string(scale.max)};
+  // Nobody looked for a while, or could: what was enough meanwhile is not known.
+  if (looked_ && now - *looked_ > kLongestGap) {
+    since_.reset();
+    needs_.clear();
+    seen_.clear();
+  }
+  looked_ = now;
   Remember(service, usage, now);
   const Load load = LoadOf(service);
   if (load.measured == 0 || load.blind || service.ready.size() < service.count) {

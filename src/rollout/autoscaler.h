@@ -64,6 +64,7 @@ class Autoscaler {
   std::map<platform::InstanceId, std::deque<Seen>> seen_;  // the oldest first
   std::deque<Need> needs_;                                 // of the last cooldown, the oldest first
   std::optional<SteadyTime> since_;                        // of the first look; unset again when blind
+  std::optional<SteadyTime> looked_;                       // last
 };
 
 }  // namespace ingot::rollout

@@ -142,6 +142,16 @@ TEST_F(AutoscalerTest, WhileSomeStillStartNoneGoes) {
   for (int i = 0; i < 200; ++i) EXPECT_FALSE(Second(0));
 }
 
+TEST_F(AutoscalerTest, ATimeInWhichNobodyLookedIsNoCooldown) {
+  SetCount(4);
+  Seconds(30, 0);
+  now_ += Milliseconds(120'000);
+  Seconds(59, 0);
+  EXPECT_EQ(service_.count, 4u);
+  Seconds(5, 0);
+  EXPECT_EQ(service_.count, 1u);
+}
+
 TEST_F(AutoscalerTest, ACounterThatBeganAnewIsNoLoad) {
   SetCount(2);
   Seconds(10, 190);

@@ -66,15 +66,20 @@ void TakeCounts(Acceptance& out, const definition::Resolved& resolved, const std
   LiveRevision& live = state.live.at(*state.active);
   out.answer = {Accepted::Kind::kNothing, std::nullopt, state.active};
   Milliseconds keep_old{0};
+  bool declared_anew = false;
   for (const auto& service : resolved.services) {
     keep_old = std::max(keep_old, service.rollout.keep_old);
     uint32_t& declared = live.declared[service.name];
-    if (declared == service.replicas) continue;
+    // A count that followed the load is nobody's word.
+    const bool let_go = !service.scale && live.scales.contains(service.name);
+    if (declared == service.replicas && !let_go) continue;
     const uint32_t before = live.replicas[service.name];
     declared = service.replicas;
+    declared_anew = true;
     if (service.scale) continue;  // it begins there, and is where the load has led it
     live.replicas[service.name] = service.replicas;
     state.overrides.erase(service.name);
+    if (before == service.replicas) continue;
     out.answer.kind = Accepted::Kind::kScaled;
     events.push_back(MakeEvent(state, "service.scaled", actor,
                                {{"service", service.name}, {"from", before}, {"to", service.replicas}}));
@@ -90,7 +95,7 @@ void TakeCounts(Acceptance& out, const definition::Resolved& resolved, const std
     events.push_back(MakeEvent(state, "revision.keep_old", actor,
                                {{"revision", Name(*state.active)}, {"keep_old_ms", keep_old.count()}}));
   }
-  if (out.answer.kind == Accepted::Kind::kNothing) out.state.reset();
+  if (out.answer.kind == Accepted::Kind::kNothing && !declared_anew) out.state.reset();
 }
 
 // A count set by `scale` stays until the definition's own count for the service changes.
@@ -100,6 +105,7 @@ void DropOverrides(EnvironmentState& state, const plan::Revision& next) {
     const plan::Fleet* fleet = next.FleetOf(entry.first);
     const auto declared = live.declared.find(entry.first);
     if (fleet == nullptr || declared == live.declared.end()) return true;
+    if (!fleet->scale && live.scales.contains(entry.first)) return true;
     return declared->second != fleet->replicas && !fleet->scale;
   });
 }

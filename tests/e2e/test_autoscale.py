@@ -13,6 +13,13 @@ def count(host):
     return len([i for i in host.instances("web") if i["state"] == "ready"])
 
 
+def stays(host, wanted, seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert count(host) == wanted
+        time.sleep(0.1)
+
+
 def scalings(host):
     events = map(json.loads, host.ok("events", "--json").out.splitlines())
     return [e for e in events if e["kind"] == "service.scaled" and e["actor"] == "autoscaler"]
@@ -34,9 +41,7 @@ def test_a_count_follows_the_requests_up_and_down(served):
         served.one_service(revision="two", replicas=1, extra=BY_REQUESTS)
         served.apply()
         assert served.get()[1] == "two"
-        assert count(served) == 3
-        time.sleep(5)
-        assert count(served) == 3
+        stays(served, 3, seconds=5)
     assert load.result["failed"] == 0, load.result
     up = scalings(served)
     assert [e["detail"]["to"] for e in up][-1] == 3, up
@@ -54,9 +59,19 @@ def test_bounds_hold_for_everybody(served):
     wait_for("two instances", lambda: count(served) == 2)
     # Narrower bounds make no revision; the count follows them.
     served.one_service(replicas=3, extra="scale: { min: 3, max: 4, target: { requests: 50 }, cooldown: 3s }")
-    assert "1 → " not in served.ok("plan").out
+    assert "web from 2 to 3" in served.ok("plan").out
     served.apply()
     wait_for("three instances", lambda: count(served) == 3, seconds=30)
+    assert served.status()["active"] == 1
+
+
+def test_without_it_the_declared_count_holds_again(served):
+    with served.load(rate=140):
+        wait_for("three instances", lambda: count(served) == 3, seconds=30)
+    served.one_service(replicas=1)
+    assert "web from 3 to 1" in served.ok("plan").out
+    served.apply()
+    wait_for("one instance", lambda: len(served.instances("web")) == 1)
     assert served.status()["active"] == 1
 
 
@@ -65,8 +80,8 @@ def test_a_restarted_daemon_goes_on(served):
         wait_for("three instances", lambda: count(served) == 3, seconds=30)
         served.kill_daemon()
         served.start()
-        time.sleep(4)
-        assert count(served) == 3
+        wait_for("three instances", lambda: count(served) == 3)
+        stays(served, 3, seconds=4)
     assert load.result["failed"] == 0, load.result
 
 

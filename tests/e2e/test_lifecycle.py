@@ -2,10 +2,12 @@
 import hashlib
 import json
 import os
+import signal
+import subprocess
 
 import pytest
 
-from host import wait_for
+from host import INGOT, wait_for
 from test_registry import Registry
 
 
@@ -59,6 +61,26 @@ def test_retention_of_a_project_keeps_the_newest_and_says_why_the_rest_goes(host
     assert done["freed_bytes"] == dry["freed_bytes"] and {r["digest"] for r in done["removed"]} == set(gone)
     assert set(images(host)) == set(digests[3:])
     assert host.ok("verify", "--json", timeout=300).code == 0
+
+
+def test_what_runs_by_hand_is_not_collected(host):
+    host.define("version: 1\nproject: shop\nimages:\n  app: { build: . }\npolicy: { retention: { keep: 1 } }\n")
+    first = digest_of(host.ok("build", "--json").json())
+    with open(host.project / "Dockerfile", "a") as dockerfile:
+        dockerfile.write("LABEL version=2\n")
+    assert digest_of(host.ok("build", "--json").json()) != first
+    process = subprocess.Popen([str(INGOT), "run", first, "--", "/app", "job", "interrupt"], text=True,
+                               env={**os.environ, "INGOT_ROOT": str(host.root)}, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == "waiting\n"
+        host.ok("gc", "--keep-cache", "0s")
+        assert first in images(host)
+    finally:
+        process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[0] == "interrupted\n"
+    host.ok("gc", "--keep-cache", "0s")
+    assert first not in images(host)
 
 
 def test_unique_size_is_what_goes_with_the_image(host):
