@@ -55,14 +55,16 @@ std::string Global(const HaproxyLimits& limits) {
 }
 
 // One lookup per request into txn.r: two lookups of one request may see two versions of the map. `deal` sets
-// txn.n, 0 to 999, for requests that are split: those below the weight go to the other backend.
-std::string ChooseBackend(const std::string& rule, const std::string& nothing, const std::string& deal) {
+// txn.n, 0 to 999, for requests that are split: those below the weight go to the other backend. `preview` has
+// the last word.
+std::string ChooseBackend(const std::string& rule, const std::string& nothing, const std::string& deal,
+                          const std::string& preview) {
   return nothing + "  acl split var(txn.w) -m int gt 0\n" +                //
          "  " + rule + " set-var(txn.b) var(txn.r),field(1,:)\n" +         //
          "  " + rule + " set-var(txn.w) var(txn.r),field(3,:),add(0)\n" +  //
          "  " + rule + " set-var(txn.n) rand(1000) if split\n" + deal +    //
          "  " + rule + " set-var(txn.b) var(txn.r),field(2,:) if split { var(txn.n),sub(txn.w) lt 0 }\n" +
-         "  use_backend %[var(txn.b)]\n";
+         preview + "  use_backend %[var(txn.b)]\n";
 }
 
 // A user's number follows from what tells him apart and the rollout: as weights rise he moves at most once,
@@ -89,20 +91,36 @@ std::string Deal(const platform::Topology::Sticky& sticky, bool outside, const s
          "=%[var(" + fresh + ")]; Path=/; HttpOnly; SameSite=Lax\" if { var(" + fresh + ") -m found }\n";
 }
 
+// To the other backend wherever there is one, whatever its weight.
+std::string ToPreview(const platform::Topology::Preview& preview, const std::string& when = "") {
+  if (preview.value.empty()) return "";
+  const std::string token =
+      preview.header.empty() ? "req.cook(" + preview.cookie + ")" : "req.fhdr(" + preview.header + ")";
+  return "  http-request set-var(txn.b) var(txn.r),field(2,:) if " + when +
+         "{ var(txn.r),field(2,:),length -m int gt 0 } { " + token + " -m str " + preview.value + " }\n";
+}
+
 // On the host's own listeners the service is known by the backend that was found.
-std::string SharedDeals(const RouterState& state) {
-  std::string out;
+struct SharedRules {
+  std::string deals;
+  std::string previews;
+};
+SharedRules SharedRulesOf(const RouterState& state) {
+  SharedRules out;
   size_t number = 0;
   for (const auto& [id, environment] : state.environments)
     for (const auto& service : environment.topology.services) {
       const std::string suffix = std::to_string(++number);
       const std::string deal = Deal(service.sticky, true, "split of" + suffix, suffix);
+      const std::string preview = ToPreview(service.preview, "of" + suffix + " ");
       const auto& hosts = environment.topology.hosts;
-      if (deal.empty() || std::none_of(hosts.begin(), hosts.end(),
-                                       [&](const auto& host) { return host.service == service.name; }))
+      if ((deal.empty() && preview.empty()) ||
+          std::none_of(hosts.begin(), hosts.end(),
+                       [&](const auto& host) { return host.service == service.name; }))
         continue;
-      out += "  acl of" + suffix + " var(txn.b) -m beg " + id.project() + "." + id.environment() + "." +
-             service.name + ".\n" + deal;
+      out.deals += "  acl of" + suffix + " var(txn.b) -m beg " + id.project() + "." + id.environment() + "." +
+                   service.name + ".\n" + deal;
+      out.previews += preview;
     }
   return out;
 }
@@ -137,6 +155,7 @@ struct Front {
   std::string about;  // "api of shop/local"
   bool tls = false;
   platform::Topology::Sticky sticky{};
+  platform::Topology::Preview preview{};
 };
 
 // Of every HTTP frontend.
@@ -158,7 +177,7 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
   if (!http)
     return out + "  tcp-request content" + lookup +
            ChooseBackend("tcp-request content", "  tcp-request content reject if !{ var(txn.r) -m found }\n",
-                         "");
+                         "", "");
   if (!limits.edge.maintenance.empty())
     out += MaintenanceError(limits.edge, "no instance of " + front.about + " answers now", !front.outside);
   const std::string nothing =
@@ -168,7 +187,8 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
               (front.outside ? " now" : " to this address; does the service declare that it uses it?")) +
       " if !{ var(txn.r) -m found }\n";
   return out + "  http-request" + lookup +
-         ChooseBackend("http-request", nothing, Deal(front.sticky, front.outside)) + CountLatency();
+         ChooseBackend("http-request", nothing, Deal(front.sticky, front.outside), ToPreview(front.preview)) +
+         CountLatency();
 }
 
 std::string ServiceBackends(const EnvironmentId& id, const platform::Topology::Service& service,
@@ -213,27 +233,31 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
   std::string out = Global(limits) + LatencyTable();
   // A page whose text has changed is read by a new process.
   if (!limits.edge.maintenance.empty()) out += "# maintenance " + Sha256Hex(limits.edge.maintenance) + "\n";
+  const SharedRules shared = SharedRulesOf(state);
   out += SharedFrontends(state, limits.edge, HttpOptions(limits),
-                         ChooseBackend("http-request", "", SharedDeals(state)) + CountLatency());
+                         ChooseBackend("http-request", "", shared.deals, shared.previews) + CountLatency());
   for (const auto& [id, environment] : state.environments) {
     const std::string dotted = id.project() + "." + id.environment();
-    const auto sticky_of = [&, &topology = environment.topology](const std::string& name) {
+    const auto service_of = [&, &topology = environment.topology](const std::string& name) {
       for (const auto& service : topology.services)
-        if (service.name == name) return service.sticky;
-      return platform::Topology::Sticky{};
+        if (service.name == name) return service;
+      return platform::Topology::Service{};
     };
     for (const auto& listener : environment.topology.listeners) {
       const std::string key = OutsideKey(listener.listen);
       const uint32_t number = state.numbers.at(key);
-      out += Frontend({"out." + std::to_string(number), number, listener.protocol, true, "str(" + key + ")",
-                       listener.service + " of " + id.Render(), listener.tls, sticky_of(listener.service)},
-                      limits);
+      const platform::Topology::Service service = service_of(listener.service);
+      out +=
+          Frontend({"out." + std::to_string(number), number, listener.protocol, true, "str(" + key + ")",
+                    listener.service + " of " + id.Render(), listener.tls, service.sticky, service.preview},
+                   limits);
     }
     auto inside = [&, &id = id](const std::string& name, uint16_t port, Protocol protocol) {
       const std::string key = InsideKey(id, name, port);
+      const platform::Topology::Service service = service_of(name);
       return Frontend(
           {"in." + dotted + "." + name + "." + std::to_string(port), state.numbers.at(key), protocol, false,
-           "src,concat(|" + key + ")", name + " of " + id.Render(), false, sticky_of(name)},
+           "src,concat(|" + key + ")", name + " of " + id.Render(), false, service.sticky, service.preview},
           limits);
     };
     for (const auto& service : environment.topology.services) {

@@ -45,9 +45,10 @@ class HaproxySplitTest : public ::testing::Test {
     if (router_) static_cast<void>(router_->Destroy().has_value());
   }
   static FleetId Web(int n) { return FleetId({"shop", "local"}, "web", "00000000000" + std::to_string(n)); }
-  void Prepare(Topology::Sticky sticky) {
+  void Prepare(Topology::Sticky sticky, Topology::Preview preview = {}) {
     Topology topology;
-    topology.services = {{"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, std::move(sticky)}};
+    topology.services = {
+        {"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, std::move(sticky), std::move(preview)}};
     topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
     ROUTER_OK(router_->SetTopology({"shop", "local"}, topology));
     for (const int n : {1, 2}) {
@@ -140,6 +141,26 @@ TEST_F(HaproxySplitTest, ACookieIsGivenOnceAndKeepsAUserOnOneSide) {
   EXPECT_EQ(sides.size(), 2u);
 }
 
+TEST_F(HaproxySplitTest, WhoKnowsThePreviewSeesTheNewSideBeforeAnybodyElse) {
+  Prepare({"", "X-User"}, {"", "X-Preview", "secret-7"});
+  Divide(0, 7, 1);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Side("X-User: u" + std::to_string(i)), '1');
+  EXPECT_EQ(Side("X-Preview: secret-7"), '2');
+  EXPECT_EQ(Side("X-Preview: secret-8"), '1');
+  // Nothing is divided: there is no other side.
+  RouteTable whole;
+  whole.outside = {{Listen(), Web(1), 8080, platform::Protocol::kHttp}};
+  ROUTER_OK(router_->ApplyRoutes({"shop", "local"}, whole, {}));
+  EXPECT_EQ(Side("X-Preview: secret-7"), '1');
+}
+
+TEST_F(HaproxySplitTest, APreviewByCookie) {
+  Prepare({}, {"preview", "", "on"});
+  Divide(0, 7, 1);
+  EXPECT_EQ(Side("Cookie: a=b; preview=on"), '2');
+  EXPECT_EQ(Side("Cookie: preview=onward"), '1');
+}
+
 TEST_F(HaproxySplitTest, CountsAnswersErrorsAndLatenciesOfTheStep) {
   Prepare({});
   Divide(1000, 5, 1);
@@ -204,6 +225,11 @@ TEST_F(HaproxySplitTest, NothingCanBeSmuggledInByANameOfACookieOrHeader) {
     topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
     ROUTER_FAILS(Code::kInvalid, router_->SetTopology({"shop", "local"}, topology));
   }
+  Topology topology;
+  topology.services = {
+      {"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, {}, {"", "X", "a }\n  bind *:1"}}};
+  topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
+  ROUTER_FAILS(Code::kInvalid, router_->SetTopology({"shop", "local"}, topology));
 }
 
 }  // namespace

@@ -89,10 +89,13 @@ Result<void> CheckTopology(const EnvironmentId& environment, const Topology& top
     if (service.replicas > kMaxReplicas)
       return Invalid("service " + service.name + " has more than " + std::to_string(kMaxReplicas) +
                      " replicas");
-    for (const std::string& token : {service.sticky.cookie, service.sticky.header})
+    const Topology::Preview& preview = service.preview;
+    for (const std::string& token :
+         {service.sticky.cookie, service.sticky.header, preview.cookie, preview.header, preview.value})
       if (!std::all_of(token.begin(), token.end(),
                        [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_'; }))
-        return Invalid("\"" + token.substr(0, 200) + "\" is not a name of a cookie or header");
+        return Invalid("\"" + token.substr(0, 200) +
+                       "\" is not a name of a cookie or header, nor a value for one");
     std::set<uint16_t> ports;
     for (const auto& port : service.ports)
       if (port.number == 0 || !ports.insert(port.number).second)
@@ -453,8 +456,7 @@ Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
   auto value_of = [&](const auto& route, const std::string& service, uint16_t port) -> Result<std::string> {
     const std::string out = BackendName(environment, service, port, TRY(set_of(route.fleet))) + ":";
     if (!route.split) return out + ":0";
-    if (route.split->fleet.service() != service || route.split->per_mille < 1 ||
-        route.split->per_mille > 1000)
+    if (route.split->fleet.service() != service || route.split->per_mille > 1000)
       return Invalid("a split of " + route.fleet.Render() +
                      " is not a share for a fleet of the same service");
     return out + BackendName(environment, service, port, TRY(set_of(route.split->fleet))) + ":" +

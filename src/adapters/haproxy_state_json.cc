@@ -31,6 +31,8 @@ Json TopologyJson(const platform::Topology& topology) {
     JsonObject object{{"name", service.name}, {"ports", ports}, {"replicas", service.replicas}};
     if (service.sticky != platform::Topology::Sticky{})
       object["sticky"] = {{"cookie", service.sticky.cookie}, {"header", service.sticky.header}};
+    if (const auto& preview = service.preview; preview != platform::Topology::Preview{})
+      object["preview"] = {{"cookie", preview.cookie}, {"header", preview.header}, {"value", preview.value}};
     services.push_back(std::move(object));
   }
   JsonArray endpoints;
@@ -75,6 +77,11 @@ Result<platform::Topology> TopologyFromJson(const JsonObject& json) {
     if (object.contains("sticky")) {
       const JsonObject& sticky = *TRY(GetObject(object, "sticky"));
       service.sticky = {StringOr(sticky, "cookie", ""), StringOr(sticky, "header", "")};
+    }
+    if (object.contains("preview")) {
+      const JsonObject& preview = *TRY(GetObject(object, "preview"));
+      service.preview = {StringOr(preview, "cookie", ""), StringOr(preview, "header", ""),
+                         StringOr(preview, "value", "")};
     }
     for (const Json& port : *TRY(GetArray(object, "ports"))) {
       const JsonObject& fields = *TRY(AsObject(port, "ports"));

@@ -47,8 +47,8 @@ Result<HttpAnswer> HttpClient::Call(std::string_view method, const std::string& 
   beast::error_code ec;
   socket.connect(Local::endpoint(socket_.string()), ec);
   if (ec == boost::system::errc::permission_denied)
-    return Error(Code::kPermission,
-                 "this user may not ask the daemon on " + socket_.string() + "; run as root");
+    return Error(Code::kPermission, "this user may not ask the daemon on " + socket_.string() +
+                                        "; run as root, or in the group that `api` of host.yaml names");
   if (ec)
     return Error(Code::kUnavailable, "no daemon listens on " + socket_.string() +
                                          "; start one with `ingot serve` (as root, with the same --root)");

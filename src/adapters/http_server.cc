@@ -1,9 +1,9 @@
 #include "adapters/http_server.h"
 
 #include <poll.h>
-#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
@@ -12,6 +12,7 @@
 #include <boost/beast/http.hpp>
 #include <condition_variable>
 #include <list>
+#include <optional>
 #include <thread>
 
 #include "base/sync.h"
@@ -59,18 +60,6 @@ void ParseTarget(std::string_view target, HttpRequest& request) {
         equals == std::string_view::npos ? "" : Decode(pair.substr(equals + 1));
     rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
   }
-}
-
-std::string Actor(int socket) {
-  struct ucred peer {};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return "unknown";
-  struct passwd entry {};
-  struct passwd* found = nullptr;
-  char buffer[1024];
-  if (::getpwuid_r(peer.uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr)
-    return found->pw_name;
-  return "uid " + std::to_string(peer.uid);
 }
 
 class Reply final : public HttpReply {
@@ -180,7 +169,7 @@ class SocketServer final : public HttpServer {
 
   void Serve(LocalSocket::socket socket) {
     const int fd = socket.native_handle();
-    const std::string actor = Actor(fd);
+    const SocketPeer peer = PeerOf(fd);
     beast::flat_buffer buffer;
     bool open = true;
     while (open && !stopping_) {
@@ -199,7 +188,7 @@ class SocketServer final : public HttpServer {
       const auto& message = parser.get();
       request.method = std::string(message.method_string());
       request.body = std::move(parser.get().body());
-      request.actor = actor;
+      request.peer = peer;
       ParseTarget(std::string_view(message.target().data(), message.target().size()), request);
       Reply reply(socket, stopping_, message.keep_alive());
       handler_(request, reply);
@@ -225,11 +214,14 @@ class SocketServer final : public HttpServer {
 
 }  // namespace
 
-Result<std::unique_ptr<HttpServer>> HttpServer::Listen(const fs::path& path, HttpHandler handler) {
+Result<std::unique_ptr<HttpServer>> HttpServer::Listen(const fs::path& path, HttpHandler handler,
+                                                       const std::string& group) {
   if (path.native().size() > 107)
     return Error(Code::kInvalid,
                  "the socket path " + path.string() +
                      " is longer than the 107 bytes that Linux allows; choose a shorter --root");
+  std::optional<gid_t> members;
+  if (!group.empty()) members = TRY(GroupByName(group));
   auto context = std::make_unique<asio::io_context>();
   const LocalSocket::endpoint endpoint(path.string());
   beast::error_code ec;
@@ -242,6 +234,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Listen(const fs::path& path, Htt
   acceptor.open(endpoint.protocol(), ec);
   if (!ec) acceptor.bind(endpoint, ec);
   ::umask(before);
+  if (!ec && members &&
+      (::chown(path.c_str(), static_cast<uid_t>(-1), *members) != 0 || ::chmod(path.c_str(), 0660) != 0))
+    return ErrnoError(errno, "let the group " + group + " use " + path.string());
   if (!ec) acceptor.listen(asio::socket_base::max_listen_connections, ec);
   if (ec) return Error(Code::kIo, "cannot listen on " + path.string() + ": " + ec.message());
   return std::unique_ptr<HttpServer>(

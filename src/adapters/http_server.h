@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "adapters/socket_peer.h"
 #include "base/file.h"
 #include "base/result.h"
 
@@ -18,7 +19,7 @@ struct HttpRequest {
   std::string path;                          // percent-decoded, without the query: "/v1/status"
   std::map<std::string, std::string> query;  // percent-decoded
   std::string body;                          // at most 16 MiB
-  std::string actor;                         // the user at the other end of the socket: "root" or "uid 1000"
+  SocketPeer peer;                           // who is at the other end of the socket
 };
 
 // Answers one request, once: either Send, or Begin, any number of Write, and End.
@@ -39,8 +40,10 @@ using HttpHandler = std::function<void(const HttpRequest&, HttpReply&)>;
 
 class HttpServer {
  public:
-  // Listens at `socket` (mode 0600, replacing a stale file). kConflict when another process answers there.
-  static Result<std::unique_ptr<HttpServer>> Listen(const fs::path& socket, HttpHandler handler);
+  // Listens at `socket` (mode 0600, or 0660 for `group` when there is one; replacing a stale file). kConflict
+  // when another process answers there, kNotFound when the host has no such group.
+  static Result<std::unique_ptr<HttpServer>> Listen(const fs::path& socket, HttpHandler handler,
+                                                    const std::string& group = "");
   virtual ~HttpServer() = default;
   // Refuses new connections and waits until every handler has returned.
   virtual void Stop() = 0;

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "app/daemon_client.h"
+#include "app/permit.h"
 #include "app/version.h"
 
 namespace ingot::app {
@@ -104,6 +105,8 @@ Result<Json> Api::Route(const Request& request, Reply& reply, bool& streamed) {
 Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<std::string>& path,
                        bool& streamed) {
   const std::string what = path.size() == 2 ? path[1] : "";
+  if (!request.peer.root && what != "version")
+    return Error(Code::kPermission, "what concerns the whole host is for root alone");
   if (request.method == "GET" && what == "version")
     return Json(JsonObject{{"version", kVersion}, {"api", 1}, {"pid", ::getpid()}});
   if (request.method == "GET" && what == "environments") {
@@ -134,9 +137,21 @@ Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<s
   return NoSuch(request);
 }
 
+Result<void> Api::Permitted(const Request& request, const Environment& environment, const std::string& what,
+                            const std::string& name) {
+  if (request.peer.root) return {};
+  return daemon_.Ask([&](rollout::Controller& controller) {
+    const rollout::EnvironmentState* state = controller.State(environment);
+    const bool deployed = state != nullptr && state->active;
+    return Permit(request, environment.Render(), what, name,
+                  deployed ? &state->live.at(*state->active).rules : nullptr);
+  });
+}
+
 Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Environment& environment,
                                 const std::string& what, const std::string& name, bool& streamed) {
   const std::string& method = request.method;
+  TRY(Permitted(request, environment, what, name));
   if (method == "GET" && what.empty())
     return daemon_.Ask([&](rollout::Controller& controller) { return controller.Status(environment); });
   if (method == "DELETE" && what.empty()) return DestroyEnvironment(request, environment);
@@ -185,26 +200,33 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
     });
   }
   if (method == "POST" && what == "abort")
-    return Change({environment, request.actor, rollout::Abort{}}, request, reply, streamed);
+    return Change({environment, request.peer.name, rollout::Abort{}}, request, reply, streamed);
   if (method == "POST" && what == "pause")
-    return Change({environment, request.actor, rollout::Pause{}}, request, reply, streamed);
+    return Change({environment, request.peer.name, rollout::Pause{}}, request, reply, streamed);
   if (method == "POST" && what == "resume")
-    return Change({environment, request.actor, rollout::Resume{}}, request, reply, streamed);
+    return Change({environment, request.peer.name, rollout::Resume{}}, request, reply, streamed);
   if (method == "POST" && what == "advance")
-    return Change({environment, request.actor, rollout::Advance{}}, request, reply, streamed);
+    return Change({environment, request.peer.name, rollout::Advance{}}, request, reply, streamed);
+  if (method == "POST" && what == "approve") {
+    const auto note = request.query.find("note");
+    return Change(
+        {environment, request.peer.name,
+         rollout::Approve{UserOf(request.peer), note == request.query.end() ? std::string() : note->second}},
+        request, reply, streamed);
+  }
   if (method == "GET" && what == "rollout")
     return daemon_.Ask(
         [&](rollout::Controller& controller) { return controller.RolloutStatus(environment); });
   if (method == "POST" && what == "rollback") {
     rollout::Rollback rollback;
     if (const uint64_t to = TRY(QueryNumber(request, "to", 0)); to != 0) rollback.to = to;
-    return Change({environment, request.actor, rollback}, request, reply, streamed);
+    return Change({environment, request.peer.name, rollback}, request, reply, streamed);
   }
   if (method == "POST" && what == "scale" && !name.empty()) {
     const uint64_t replicas = TRY(QueryNumber(request, "replicas", UINT64_MAX));
     if (replicas > rollout::kMaxReplicas)
       return Error(Code::kInvalid, "replicas: expected 0 to " + std::to_string(rollout::kMaxReplicas));
-    return Change({environment, request.actor, rollout::Scale{name, static_cast<uint32_t>(replicas)}},
+    return Change({environment, request.peer.name, rollout::Scale{name, static_cast<uint32_t>(replicas)}},
                   request, reply, streamed);
   }
   return NoSuch(request);

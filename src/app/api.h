@@ -31,6 +31,9 @@ class Api {
   Result<Json> InEnvironment(const Request& request, Reply& reply, const Environment& environment,
                              const std::string& what, const std::string& name, bool& streamed);
 
+  Result<void> Permitted(const Request& request, const Environment& environment, const std::string& what,
+                         const std::string& name);
+
   // api_rollouts.cc
   Result<Json> Plan(const Request& request, const Environment& environment);
   Result<Json> Apply(const Request& request, Reply& reply, const Environment& environment, bool& streamed);

@@ -112,7 +112,7 @@ Result<Json> Api::Jobs(const Environment& environment) {
 Result<Json> Api::StartRun(const Request& request, const Environment& environment, const std::string& job) {
   jobs::StartRequest start = TRY(ReadStart(request.body));
   start.job = job;
-  start.actor = request.actor;
+  start.actor = request.peer.name;
   return daemon_.ActOnJobs([&](jobs::Controller& controller, rollout::Controller& rollouts) -> Result<Json> {
     const rollout::EnvironmentState* state = rollouts.State(environment);
     if (state == nullptr || !state->active || state->destroying)
@@ -156,7 +156,7 @@ Result<Json> Api::OneRun(const Request& request, const Environment& environment,
 
 Result<Json> Api::CancelRun(const Request& request, const Environment& environment, uint64_t run) {
   const jobs::Run cancelled = TRY(daemon_.ActOnJobs([&](jobs::Controller& controller, rollout::Controller&) {
-    return controller.Cancel(environment, run, request.actor);
+    return controller.Cancel(environment, run, request.peer.name);
   }));
   return Shown(QueryFlag(request, "wait") ? TRY(WaitForRun(environment, run)) : cancelled);
 }

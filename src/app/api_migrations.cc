@@ -65,10 +65,10 @@ Result<Json> Api::RunMigrations(const Request& request, const Environment& envir
   for (const definition::ResolvedMigration& migration : TRY(ReadMigrations(request))) {
     Result<void> recorded;
     auto done = daemon_.migrator().RunByHand(
-        environment, migration, request.actor, [&](const migrate::Script& script) {
+        environment, migration, request.peer.name, [&](const migrate::Script& script) {
           const std::string name = migration.name + ": " + migrate::Render(script);
           auto noted = daemon_.events().Append(
-              {{"", environment.Render(), "migration.applied", request.actor,
+              {{"", environment.Render(), "migration.applied", request.peer.name,
                 JsonObject{{"stage", migrate::StageName(script.stage)}, {"script", name}}}});
           if (!noted) recorded = std::move(noted).error().While("recording that " + name + " was applied");
           out.emplace_back(name);

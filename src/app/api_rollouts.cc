@@ -28,6 +28,28 @@ uint64_t MemoryForInstances() {
   return name == "MemTotal:" ? kib * 1024 / 16 * 15 : 0;
 }
 
+// What is taken besides the active fleets of `environment`, which its plan counts itself: instances of other
+// environments, warm ones (they stay until the switch), and runs of jobs. By their limits.
+void AddTaken(const rollout::Controller& controller, const jobs::Controller& jobs,
+              const platform::EnvironmentId& environment, plan::HostCapacity& capacity) {
+  const auto add = [&](const platform::Limits& limits, size_t count) {
+    capacity.memory_used_bytes += count * limits.memory_bytes;
+    capacity.millicpus_used += static_cast<uint32_t>(count) * limits.millicpus;
+  };
+  for (const platform::EnvironmentId& id : controller.Environments()) {
+    const rollout::EnvironmentState* state = controller.State(id);
+    for (const jobs::Run& run : jobs.OpenRuns(id)) add(run.spec.limits, 1);
+    if (state == nullptr) continue;
+    for (const auto& [fleet, desired] : state->fleets) {
+      const auto owner = rollout::OwnerOf(*state, fleet);
+      const bool counted =
+          id == environment && state->active && state->RevisionOf(*state->active).Find(fleet) != nullptr;
+      if (owner && !counted)
+        add(state->RevisionOf(*owner).Find(fleet)->spec.limits, desired.instances.size());
+    }
+  }
+}
+
 }  // namespace
 
 Result<definition::Resolved> Api::ReadResolved(const Request& request, const Environment& environment) {
@@ -53,24 +75,17 @@ Result<definition::Resolved> Api::ReadResolved(const Request& request, const Env
 }
 
 Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Environment& environment) {
-  plan::Plan planned = TRY(daemon_.Ask([&](rollout::Controller& controller) -> Result<plan::Plan> {
-    plan::HostCapacity capacity;
-    capacity.memory_bytes = MemoryForInstances();
-    capacity.millicpus = std::thread::hardware_concurrency() * 1000;
-    capacity.edge = daemon_.edge();
-    capacity.claims = controller.ClaimsOfOthers(environment);
-    for (const Environment& other : controller.Environments()) {
-      const auto active = controller.Active(other);
-      if (other == environment || !active) continue;
-      for (const plan::Fleet& fleet : active->revision.fleets) {
-        const auto count = active->replicas.find(fleet.spec.id.service());
-        const uint64_t replicas = count == active->replicas.end() ? fleet.replicas : count->second;
-        capacity.memory_used_bytes += replicas * fleet.spec.limits.memory_bytes;
-        capacity.millicpus_used += static_cast<uint32_t>(replicas) * fleet.spec.limits.millicpus;
-      }
-    }
-    return plan::MakePlan(controller.Active(environment), resolved, capacity);
-  }));
+  plan::Plan planned =
+      TRY(daemon_.AskJobs([&](jobs::Controller& jobs, rollout::Controller& controller) -> Result<plan::Plan> {
+        plan::HostCapacity capacity;
+        capacity.now = controller.Now();
+        capacity.memory_bytes = MemoryForInstances();
+        capacity.millicpus = std::thread::hardware_concurrency() * 1000;
+        capacity.edge = daemon_.edge();
+        capacity.claims = controller.ClaimsOfOthers(environment);
+        AddTaken(controller, jobs, environment, capacity);
+        return plan::MakePlan(controller.Active(environment), resolved, capacity);
+      }));
   // A count, or how long old ones are kept, may change while a database is away.
   if (planned.new_revision) planned.migrations = PlanMigrations(environment, resolved.migrations);
   return planned;
@@ -79,7 +94,9 @@ Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Env
 Result<Json> Api::Plan(const Request& request, const Environment& environment) {
   const definition::Resolved resolved = TRY(ReadResolved(request, environment));
   const plan::Plan plan = TRY(MakePlan(resolved, environment));
-  const auto checked = plan::Check(plan);
+  auto checked = plan::Check(plan);
+  if (checked && plan.frozen && plan.new_revision && !QueryFlag(request, "override_freeze"))
+    checked = plan::RefusalOf(environment, *plan.frozen);
   return Json(JsonObject{{"plan", plan::ToJson(plan)},
                          {"text", plan::RenderPlan(plan)},
                          {"nothing_to_do", plan.NothingToDo()},
@@ -95,7 +112,10 @@ Result<Json> Api::Apply(const Request& request, Reply& reply, const Environment&
   TRY(daemon_.Pin(environment, &resolved));
   // Also when this is to fail: that is what they want to hear of.
   TRY(daemon_.notifier().Subscribe(environment.Render(), resolved.notify));
-  return Change({environment, request.actor, rollout::Apply{resolved}}, request, reply, streamed);
+  const auto why = request.query.find("override_freeze");
+  return Change({environment, request.peer.name,
+                 rollout::Apply{resolved, why == request.query.end() ? std::string() : why->second}},
+                request, reply, streamed);
 }
 
 Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait_turn) {
@@ -166,7 +186,7 @@ Result<void> Api::StreamOutcome(const Environment& environment, const rollout::A
 }
 
 Result<Json> Api::DestroyEnvironment(const Request& request, const Environment& environment) {
-  TRY(Submit({environment, request.actor, rollout::Destroy{}}, QueryFlag(request, "wait_turn")));
+  TRY(Submit({environment, request.peer.name, rollout::Destroy{}}, QueryFlag(request, "wait_turn")));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(5);
   uint64_t seen = 0;
   while (std::chrono::steady_clock::now() < deadline) {

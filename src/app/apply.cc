@@ -19,6 +19,8 @@ struct ApplyOptions {
   bool allow_dirty = false;
   bool locked = false;
   bool wait = false;
+  bool detach = false;
+  std::string override_freeze;
 };
 
 Result<bool> Confirm() {
@@ -32,6 +34,19 @@ Result<bool> Confirm() {
   return answer == "y" || answer == "Y" || answer == "yes";
 }
 
+void ShowAccepted(const JsonObject& answer) {
+  const Json* member = answer.if_contains("accepted");
+  const JsonObject none;
+  const JsonObject& accepted = member != nullptr && member->is_object() ? member->get_object() : none;
+  const std::string kind = StringOr(accepted, "accepted", "");
+  if (kind == "rollout")
+    std::printf("rollout %lld to r%lld is accepted; `ingot rollout status` shows where it is\n",
+                static_cast<long long>(IntOr(accepted, "rollout", 0)),
+                static_cast<long long>(IntOr(accepted, "revision", 0)));
+  else
+    std::puts(kind == "nothing" ? "nothing to do" : "done");
+}
+
 int Apply(Invocation& invocation, const ApplyOptions& options) {
   if (invocation.json && !options.yes)
     return Report(invocation, Error(Code::kRefused, "apply --json asks nothing, so it needs --yes"));
@@ -41,7 +56,9 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
   const Json document = definition::ToJson(deployment->resolved);
   const std::string& project = deployment->project.definition.project;
   if (!invocation.json) {
-    auto planned = client.Call("POST", EnvironmentPath(project, invocation.environment, "/plan"), &document);
+    const std::string overridden = options.override_freeze.empty() ? "" : "?override_freeze=1";
+    auto planned = client.Call("POST", EnvironmentPath(project, invocation.environment, "/plan" + overridden),
+                               &document);
     if (!planned) return Report(invocation, planned.error());
     const JsonObject& plan = planned->get_object();
     std::fputs(StringOr(plan, "text", "").c_str(), stdout);
@@ -56,10 +73,13 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
     }
     std::fflush(stdout);
   }
-  return FollowChange(
-      invocation,
-      EnvironmentPath(project, invocation.environment, "/rollouts") + (options.wait ? "?wait_turn=1" : ""),
-      RenderJson(document));
+  std::string target = EnvironmentPath(project, invocation.environment, "/rollouts") +
+                       "?wait_turn=" + (options.wait ? "1" : "0");
+  if (!options.override_freeze.empty())
+    target += "&override_freeze=" + adapters::PercentEncode(options.override_freeze);
+  const std::string body = RenderJson(document);
+  if (!options.detach) return FollowChange(invocation, target, body);
+  return ShowAnswer(invocation, client.Call("POST", target, &document), ShowAccepted);
 }
 
 int Plan(Invocation& invocation, bool detailed, bool allow_dirty, bool locked) {
@@ -112,6 +132,10 @@ void AddApply(CLI::App& app, Invocation& invocation) {
                  "accept uncommitted changes outside `local`, on the record");
   verb->add_flag("--locked", options->locked, "refuse what ingot.lock does not pin");
   verb->add_flag("--wait", options->wait, "wait for a running rollout to end instead of being refused");
+  verb->add_flag("--detach", options->detach, "do not wait for the rollout's end");
+  verb->add_option("--override-freeze", options->override_freeze,
+                   "release in a time in which nothing is released, for this reason, on the record")
+      ->type_name("REASON");
   verb->footer(
       "Exit codes: 0 done, 2 invalid definition, 4 refused, 5 the rollout was reverted (what served before\n"
       "serves still).");

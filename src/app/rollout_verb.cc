@@ -1,6 +1,7 @@
 // ingot rollout: what a person says of the rollout that goes on.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 #include <string>
 
 #include "app/daemon_client.h"
@@ -74,6 +75,16 @@ void ShowGoingOn(const JsonObject& status) {
     std::printf("it waits for %s\n", what.c_str());
 }
 
+int Approve(Invocation& invocation, const std::string& note) {
+  auto project = ProjectName(invocation);
+  if (!project) return Report(invocation, project.error());
+  DaemonClient client(invocation.layout());
+  const std::string query = note.empty() ? "" : "?note=" + adapters::PercentEncode(note);
+  return ShowAnswer(
+      invocation, client.Call("POST", EnvironmentPath(*project, invocation.environment, "/approve" + query)),
+      [](const JsonObject&) { std::puts("approved; `ingot rollout status` shows where it is"); });
+}
+
 int ShowRollout(Invocation& invocation) {
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
@@ -86,8 +97,8 @@ int ShowRollout(Invocation& invocation) {
 }  // namespace
 
 void AddRollout(CLI::App& app, Invocation& invocation) {
-  CLI::App* verb =
-      app.add_subcommand("rollout", "watch, pause, resume, advance or abort the rollout that is going on");
+  CLI::App* verb = app.add_subcommand(
+      "rollout", "watch, approve, pause, resume, advance or abort the rollout that is going on");
   verb->require_subcommand(1);
   CLI::App* status = AddVerb(*verb, invocation, "status", "where it is, and what it waits for",
                              [&invocation] { return ShowRollout(invocation); });
@@ -108,6 +119,12 @@ void AddRollout(CLI::App& app, Invocation& invocation) {
       "Ends a pause of the definition (pause: manual), the time of a step, and an analysis that is "
       "inconclusive.\n"
       "A pause by `ingot rollout pause` stays: the rollout stops again at the next step.");
+  auto note = std::make_shared<std::string>();
+  CLI::App* approve = AddVerb(*verb, invocation, "approve", "give the word that the rollout waits for",
+                              [&invocation, note] { return Approve(invocation, *note); });
+  AddProjectOptions(*approve, invocation);
+  approve->add_option("-m,--message", *note, "why, for the record")->type_name("TEXT");
+  approve->footer("Who may is said by `access` of the definition that is in force; root may always.");
   add("abort", "take the running rollout back: nothing has changed then",
       "it is being reverted; `ingot status` shows when what served before is alone again",
       "Possible until all traffic has been switched; after that it is `ingot rollback`.");

@@ -62,9 +62,11 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
   if (!daemon) return Report(invocation, std::move(daemon).error().While("starting the daemon"));
   Api api(**daemon, [] { ::kill(::getpid(), SIGUSR1); });
   auto server = adapters::HttpServer::Listen(
-      layout.socket(), [&api](const adapters::HttpRequest& request, adapters::HttpReply& reply) {
+      layout.socket(),
+      [&api](const adapters::HttpRequest& request, adapters::HttpReply& reply) {
         api.Handle(request, reply);
-      });
+      },
+      host->api_group);
   if (!server) return Report(invocation, server.error());
   std::unique_ptr<RegistryService> registry_service;
   RegistryService::Options registry = options;

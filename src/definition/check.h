@@ -14,6 +14,8 @@ void CheckNames(const Definition& definition, Problems& problems);
 // definition without problems so far.
 void CheckServices(const Definition& definition, Problems& problems);
 void CheckRoutes(const Definition& definition, Problems& problems);
+// Whoever is waited for may approve, and an environment's approver counts in it.
+void CheckRules(const Definition& definition, Problems& problems);
 
 // The port of a service that a probe or route means: the one named, else the only one, else the one named
 // "http". Null when there is no such port.

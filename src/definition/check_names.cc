@@ -107,6 +107,10 @@ class Checker {
     Environments();
     for (const auto& [name, role] : definition_.access)
       Each("access." + name + ".in", role.in, definition_.environments, "environment");
+    if (definition_.policy)
+      for (size_t i = 0; i < definition_.policy->freeze.size(); ++i)
+        Each("policy.freeze[" + std::to_string(i) + "].in", definition_.policy->freeze[i].in,
+             definition_.environments, "environment");
     for (size_t i = 0; i < definition_.notify.size(); ++i)
       Need("notify[" + std::to_string(i) + "].secret", definition_.notify[i].secret, definition_.secrets,
            "secret");
@@ -238,7 +242,12 @@ class Checker {
         OneService(path + ".services." + service, service, over);
       }
       Need(path + ".promote_from", environment.promote_from, definition_.environments, "environment");
-      Need(path + ".approval", environment.approval, definition_.access, "role of access");
+      if (environment.approval) {
+        const bool named =
+            definition_.Where(path + ".approval.role") != definition_.Where(path + ".approval");
+        Need(path + (named ? ".approval.role" : ".approval"), environment.approval->role, definition_.access,
+             "role of access");
+      }
       if (!environment.promote_from.empty()) promotions[name] = {environment.promote_from};
       if (!environment.services.empty()) Circles(OverlaidServices(definition_, name), name);
     }

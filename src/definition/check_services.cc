@@ -133,6 +133,7 @@ class ServiceRules {
     };
     only_beside(rollout.analysis.has_value(), "analysis", Strategy::kCanary);
     only_beside(rollout.sticky.has_value(), "sticky", Strategy::kCanary);
+    only_beside(rollout.preview.has_value(), "preview", Strategy::kCanary);
     only_beside(rollout.batch.has_value(), "batch", Strategy::kRolling);
     only_beside(rollout.surge.has_value(), "surge", Strategy::kRolling);
     const auto count = static_cast<uint32_t>(service.replicas.value_or(1));

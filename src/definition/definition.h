@@ -140,12 +140,14 @@ enum class Strategy { kBlueGreen, kRolling, kCanary, kRecreate };
 // A pause that ends when somebody says so (written `pause: manual`).
 inline constexpr Milliseconds kUntilAdvance{0};
 
-// Exactly one of `weight`, `approve` and `pause` is set; `hold` (written `for`) only beside `weight`.
+// Exactly one of `weight`, `approve` and `pause` is set; `hold` (written `for`) only beside `weight`,
+// `within` only beside `approve`.
 struct Step {
   std::optional<int> weight;  // percent
   std::optional<Milliseconds> hold;
-  std::string approve;                // a role of `access`
-  std::optional<Milliseconds> pause;  // kUntilAdvance: until it is told to go on
+  std::string approve;                 // a role of `access`
+  std::optional<Milliseconds> within;  // only beside `approve`: after it, it is refused
+  std::optional<Milliseconds> pause;   // kUntilAdvance: until it is told to go on
   bool operator==(const Step&) const = default;
 };
 
@@ -174,6 +176,15 @@ struct Sticky {
   bool operator==(const Sticky&) const = default;
 };
 
+// Which requests reach the new fleet of a canary in any step, also in one that gives it nothing. Exactly one
+// of `cookie` and `header` is set.
+struct Preview {
+  std::string cookie;
+  std::string header;
+  std::string value;  // what it has to hold
+  bool operator==(const Preview&) const = default;
+};
+
 struct Rollout {
   std::optional<Strategy> strategy;
   std::optional<Milliseconds> keep_old;
@@ -181,6 +192,7 @@ struct Rollout {
   std::optional<std::vector<Step>> steps;
   std::optional<Analysis> analysis;
   std::optional<Sticky> sticky;
+  std::optional<Preview> preview;
   std::optional<uint32_t> batch;  // rolling: new instances at a time
   std::optional<uint32_t> surge;  // rolling: instances beyond the count
   bool operator==(const Rollout&) const = default;
@@ -297,12 +309,19 @@ struct Verify {
 
 enum class PlatformKind { kLocal, kKubernetes };
 
+// What a rollout waits for before it begins.
+struct Approval {
+  std::string role;  // of `access`
+  std::optional<Milliseconds> within;
+  bool operator==(const Approval&) const = default;
+};
+
 struct Environment {
   std::string host;  // URL of another host's API; empty: this host
   PlatformKind platform = PlatformKind::kLocal;
   std::string context;       // kubernetes
   std::string promote_from;  // another environment
-  std::string approval;      // a role of `access`
+  std::optional<Approval> approval;
   std::vector<Verify> verify;
   std::map<std::string, Service> services;  // what differs from `services`
   bool operator==(const Environment&) const = default;
@@ -310,8 +329,20 @@ struct Environment {
 
 struct Role {
   std::vector<std::string> may;
-  std::vector<std::string> in;  // environments; empty: all
+  std::vector<std::string> in;       // environments; empty: all
+  std::vector<std::string> members;  // users of the host, "group:NAME"; empty: the group of the role's name
   bool operator==(const Role&) const = default;
+};
+
+// When nothing new is released: once (`from`, `until`), or as often as `at` says, for `hold` (written `for`).
+struct Freeze {
+  std::optional<WallTime> from;
+  std::optional<WallTime> until;
+  std::string at;  // five cron fields, UTC
+  std::optional<Milliseconds> hold;
+  std::string reason;
+  std::vector<std::string> in;  // environments; empty: all
+  bool operator==(const Freeze&) const = default;
 };
 
 enum class DriftAction { kReplace, kReport };
@@ -321,6 +352,7 @@ struct Policy {
   std::optional<Milliseconds> keep_for;
   std::vector<std::string> signed_by;
   std::optional<DriftAction> drift;
+  std::vector<Freeze> freeze;
   bool operator==(const Policy&) const = default;
 };
 

@@ -118,7 +118,8 @@ struct Host {
   HostRegistry registry;
   HostRouter router;
   std::optional<Scrub> scrub;
-  std::string metrics;  // where they are served: "127.0.0.1:9464"; empty: nowhere
+  std::string api_group;  // whose members may use the daemon's socket besides root; empty: nobody
+  std::string metrics;    // where they are served: "127.0.0.1:9464"; empty: nowhere
   std::vector<Written> written;
 };
 

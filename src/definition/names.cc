@@ -96,6 +96,14 @@ bool IsToken(std::string_view text) {
              std::string_view::npos;
 }
 
+bool IsMember(std::string_view text) {
+  constexpr std::string_view kGroup = "group:";
+  if (text.starts_with(kGroup)) text.remove_prefix(kGroup.size());
+  if (text.ends_with('$')) text.remove_suffix(1);
+  return !text.empty() && text.size() <= 32 && (IsLower(text.front()) || text.front() == '_') &&
+         All(text, [](char c) { return IsLower(c) || IsDigit(c) || c == '_' || c == '.' || c == '-'; });
+}
+
 bool IsHttpPath(std::string_view text) {
   return !text.empty() && text.size() <= 1024 && text.front() == '/' &&
          All(text, [](char c) { return c > ' ' && c < 0x7f; });

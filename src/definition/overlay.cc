@@ -37,6 +37,7 @@ void SetRollout(Rollout& base, const Rollout& over) {
   Set(base.steps, over.steps);
   Set(base.analysis, over.analysis);
   Set(base.sticky, over.sticky);
+  Set(base.preview, over.preview);
   Set(base.batch, over.batch);
   Set(base.surge, over.surge);
   // What belongs to a strategy means nothing to the one that an environment chose instead.
@@ -44,6 +45,7 @@ void SetRollout(Rollout& base, const Rollout& over) {
     base.steps = over.steps;
     base.analysis = over.analysis;
     base.sticky = over.sticky;
+    base.preview = over.preview;
   }
   if (over.strategy && *over.strategy != Strategy::kRolling) {
     base.batch = over.batch;

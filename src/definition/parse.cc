@@ -20,6 +20,7 @@ Parsed ParseAll(std::string_view bytes, std::string_view file_name, const Variab
   CheckNames(definition, problems);
   if (problems.empty()) CheckServices(definition, problems);
   if (problems.empty()) CheckRoutes(definition, problems);
+  if (problems.empty()) CheckRules(definition, problems);
   std::string project = definition.project;
   if (!problems.empty()) return {std::nullopt, std::move(problems).Take(), std::move(project)};
   return {std::move(definition), {}, std::move(project)};

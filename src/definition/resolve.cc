@@ -108,7 +108,7 @@ std::vector<ResolvedStep> ResolveSteps(const std::vector<Step>& steps) {
   for (const Step& step : steps) {
     if (step.weight) {
       if (*step.weight < 100)
-        out.push_back({static_cast<uint32_t>(*step.weight), step.hold.value_or(Milliseconds(0)), false});
+        out.push_back({static_cast<uint32_t>(*step.weight), step.hold.value_or(Milliseconds(0)), false, {}});
       continue;
     }
     if (out.empty()) out.emplace_back();
@@ -116,6 +116,8 @@ std::vector<ResolvedStep> ResolveSteps(const std::vector<Step>& steps) {
       out.back().manual = true;
     else if (step.pause)
       out.back().hold += *step.pause;
+    else if (!step.approve.empty())
+      out.back().approve[step.approve] = step.within.value_or(kDefaultApprovalTime);
   }
   return out;
 }
@@ -125,6 +127,7 @@ void ResolveStrategy(const Rollout& rollout, ResolvedRollout& out) {
     out.steps = ResolveSteps(rollout.steps.value_or(std::vector<Step>{}));
     if (rollout.analysis) out.analysis = ResolveAnalysis(*rollout.analysis);
     out.sticky = rollout.sticky.value_or(Sticky{});
+    out.preview = rollout.preview.value_or(Preview{});
   }
   if (out.strategy == Strategy::kRolling) {
     out.batch = rollout.batch.value_or(kDefaultBatch);
@@ -316,6 +319,31 @@ Result<std::vector<ResolvedMigration>> ResolveMigrations(const Definition& defin
   return out;
 }
 
+ResolvedRules ResolveRules(const Definition& definition, const std::string& environment) {
+  const auto counts = [&](const std::vector<std::string>& in) {
+    return in.empty() || std::find(in.begin(), in.end(), environment) != in.end();
+  };
+  ResolvedRules out;
+  for (const auto& [name, role] : definition.access) {
+    if (!counts(role.in)) continue;
+    ResolvedRole& resolved = out.roles[name];
+    resolved = {role.may, role.members};
+    std::sort(resolved.may.begin(), resolved.may.end());
+    if (resolved.members.empty()) resolved.members = {"group:" + name};
+  }
+  const auto found = definition.environments.find(environment);
+  if (found != definition.environments.end() && found->second.approval) {
+    out.approval = found->second.approval->role;
+    out.approval_within = found->second.approval->within.value_or(kDefaultApprovalTime);
+  }
+  if (definition.policy)
+    for (const Freeze& freeze : definition.policy->freeze)
+      if (counts(freeze.in))
+        out.freezes.push_back({freeze.from.value_or(WallTime{}), freeze.until.value_or(WallTime{}), freeze.at,
+                               freeze.hold.value_or(Milliseconds(0)), freeze.reason});
+  return out;
+}
+
 Result<Resolved> Resolve(const Definition& definition, const ResolveInput& input) {
   const std::map<std::string, Service> services = TRY(ServicesOf(definition, input.environment));
   if (input.environment != "local" && input.dirty && !input.allow_dirty)
@@ -340,6 +368,11 @@ Result<Resolved> Resolve(const Definition& definition, const ResolveInput& input
   for (const auto& [name, endpoint] : definition.endpoints)
     out.endpoints.push_back(TRY(ResolveEndpoint(name, endpoint)));
   out.migrations = TRY(ResolveMigrations(definition, input));
+  out.rules = ResolveRules(definition, input.environment);
+  // A role that does not count here is not waited for here.
+  for (ResolvedService& service : out.services)
+    for (ResolvedStep& step : service.rollout.steps)
+      std::erase_if(step.approve, [&](const auto& entry) { return !out.rules.roles.contains(entry.first); });
   for (const Notify& notify : definition.notify) {
     ResolvedNotify told{notify.webhook, notify.run, notify.on, notify.secret, ""};
     std::sort(told.on.begin(), told.on.end());

@@ -129,10 +129,19 @@ Json ToJson(const ResolvedRollout& rollout) {
   JsonObject out{{"strategy", NameOf(rollout.strategy)}, {"keep_old_ms", rollout.keep_old.count()}};
   if (rollout.strategy == Strategy::kCanary) {
     out["steps"] = Array<ResolvedStep>(rollout.steps, [](const ResolvedStep& step) {
-      return JsonObject{{"percent", step.percent}, {"hold_ms", step.hold.count()}, {"manual", step.manual}};
+      JsonObject item{{"percent", step.percent}, {"hold_ms", step.hold.count()}, {"manual", step.manual}};
+      if (!step.approve.empty()) {
+        JsonObject approve;
+        for (const auto& [role, within] : step.approve) approve[role] = within.count();
+        item["approve"] = std::move(approve);
+      }
+      return item;
     });
     out["analysis"] = rollout.analysis ? ToJson(*rollout.analysis) : Json(nullptr);
     out["sticky"] = JsonObject{{"cookie", rollout.sticky.cookie}, {"header", rollout.sticky.header}};
+    if (const Preview& preview = rollout.preview; preview != Preview{})
+      out["preview"] =
+          JsonObject{{"cookie", preview.cookie}, {"header", preview.header}, {"value", preview.value}};
   }
   if (rollout.strategy == Strategy::kRolling) {
     out["batch"] = rollout.batch;
@@ -240,6 +249,7 @@ Json ToJson(const Resolved& resolved) {
   if (!resolved.notify.empty())
     out["notify"] = Array<ResolvedNotify>(resolved.notify, [](const auto& notify) { return ToJson(notify); });
   if (!resolved.migrations.empty()) out["migrations"] = MigrationsToJson(resolved.migrations);
+  if (!resolved.rules.Empty()) out["rules"] = ToJson(resolved.rules);
   if (!resolved.promote_from.empty()) out["promote_from"] = resolved.promote_from;
   return out;
 }

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "definition/definition.h"
+#include "definition/rules.h"
 #include "migrate/script.h"
 #include "oci/digest.h"
 
@@ -67,6 +68,8 @@ struct ResolvedStep {
   uint32_t percent = 0;  // of the requests
   Milliseconds hold{0};  // the least time at this weight
   bool manual = false;   // and until somebody says to go on
+  std::map<std::string, Milliseconds>
+      approve{};  // and until somebody of each role approves, within that time
   bool operator==(const ResolvedStep&) const = default;
 };
 
@@ -84,7 +87,8 @@ struct ResolvedRollout {
   // A canary only.
   std::vector<ResolvedStep> steps{};
   std::optional<ResolvedAnalysis> analysis{};
-  Sticky sticky{};  // both empty: each request is dealt by chance
+  Sticky sticky{};    // both empty: each request is dealt by chance
+  Preview preview{};  // all empty: none
   // Rolling only.
   uint32_t batch = 0;
   uint32_t surge = 0;
@@ -198,6 +202,7 @@ struct Resolved {
   std::vector<ResolvedEndpoint> endpoints;    // sorted by name
   std::vector<ResolvedNotify> notify;         // in the order of the definition
   std::vector<ResolvedMigration> migrations;  // sorted by name
+  ResolvedRules rules;
   bool operator==(const Resolved&) const = default;
 };
 

@@ -7,125 +7,13 @@
 #include "definition/event_names.h"
 #include "definition/listener.h"
 #include "definition/problem.h"
+#include "definition/reading.h"
 #include "definition/resolved.h"
 #include "definition/scalars.h"
 
 namespace ingot::definition {
 
 namespace {
-
-constexpr int64_t kMostMs = 100LL * 366 * 24 * 3600 * 1000;
-constexpr int64_t kMostBytes = int64_t{1} << 60;
-
-bool IsAnything(std::string_view text) {
-  return text.find('\0') == std::string_view::npos;
-}
-template <bool (*kGood)(std::string_view)>
-bool OrEmpty(std::string_view text) {
-  return text.empty() || kGood(text);
-}
-
-// One JSON object being read; errors name the member by its whole path.
-class Reading {
- public:
-  static Result<Reading> Of(const Json& json, std::string path) {
-    if (!json.is_object()) return Error(Code::kInvalid, path + ": expected an object");
-    return Reading(json.get_object(), std::move(path));
-  }
-
-  Error Bad(std::string_view key, std::string_view expected) const {
-    return Error(Code::kInvalid, path_ + (path_.empty() ? "" : ".") + std::string(key) + ": expected " +
-                                     std::string(expected));
-  }
-
-  Result<std::string> Text(std::string_view key, bool (*good)(std::string_view) = IsAnything) const {
-    const Result<std::string> text = GetString(object_, key);
-    if (!text) return Bad(key, "a string");
-    if (!IsAnything(*text) || !good(*text)) return Bad(key, "another value than " + Quoted(*text));
-    return text;
-  }
-
-  Result<int64_t> Int(std::string_view key, int64_t least, int64_t most) const {
-    const Result<int64_t> value = GetInt(object_, key);
-    if (!value || *value < least || *value > most)
-      return Bad(key, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
-    return value;
-  }
-
-  Result<Milliseconds> Ms(std::string_view key) const { return Milliseconds(TRY(Int(key, 0, kMostMs))); }
-  Result<uint16_t> Port(std::string_view key) const { return static_cast<uint16_t>(TRY(Int(key, 1, 65535))); }
-
-  Result<bool> Bool(std::string_view key) const {
-    const Result<bool> value = GetBool(object_, key);
-    if (!value) return Bad(key, "true or false");
-    return value;
-  }
-
-  template <typename E>
-  Result<E> OneOf(std::string_view key, std::initializer_list<std::pair<std::string_view, E>> words) const {
-    const std::string text = TRY(Text(key));
-    for (const auto& [name, value] : words)
-      if (name == text) return value;
-    return Bad(key, "another value than " + Quoted(text));
-  }
-
-  Result<Reading> Object(std::string_view key) const {
-    const Json* value = object_.if_contains(key);
-    if (value == nullptr) return Bad(key, "an object");
-    return Of(*value, path_ + (path_.empty() ? "" : ".") + std::string(key));
-  }
-
-  // Each object of an array.
-  template <typename T>
-  Result<std::vector<T>> List(std::string_view key, Result<T> (*one)(const Reading&)) const {
-    const Result<const JsonArray*> array = GetArray(object_, key);
-    if (!array || (*array)->size() > 10'000) return Bad(key, "a list");
-    std::vector<T> out;
-    for (size_t i = 0; i < (*array)->size(); ++i) {
-      const std::string path =
-          path_ + (path_.empty() ? "" : ".") + std::string(key) + "[" + std::to_string(i) + "]";
-      out.push_back(TRY(one(TRY(Of((**array)[i], path)))));
-    }
-    return out;
-  }
-
-  Result<std::vector<std::string>> Texts(std::string_view key,
-                                         bool (*good)(std::string_view) = IsAnything) const {
-    const Result<const JsonArray*> array = GetArray(object_, key);
-    if (!array) return Bad(key, "a list");
-    std::vector<std::string> out;
-    for (const Json& item : **array) {
-      if (!item.is_string() || !IsAnything(item.get_string()) || !good(item.get_string()))
-        return Bad(key, "a list of fitting strings");
-      out.emplace_back(item.get_string());
-    }
-    return out;
-  }
-
-  Result<std::map<std::string, std::string>> Map(std::string_view key,
-                                                 bool (*good_key)(std::string_view)) const {
-    const Result<const JsonObject*> object = GetObject(object_, key);
-    if (!object) return Bad(key, "an object");
-    std::map<std::string, std::string> out;
-    for (const auto& member : **object) {
-      if (!good_key(member.key()) || !member.value().is_string() || !IsAnything(member.value().get_string()))
-        return Bad(key, "names with string values");
-      out.emplace(member.key(), member.value().get_string());
-    }
-    return out;
-  }
-
-  bool Has(std::string_view key) const { return object_.contains(key); }
-  bool IsObject(std::string_view key) const {
-    const Json* value = object_.if_contains(key);
-    return value != nullptr && value->is_object();
-  }
-
- private:
-  Reading(const JsonObject& object, std::string path) : object_(object), path_(std::move(path)) {}
-  const JsonObject& object_;
-  std::string path_;
-};
 
 Result<Protocol> ReadProtocol(const Reading& json) {
   return json.OneOf<Protocol>("protocol", {{"http", Protocol::kHttp}, {"tcp", Protocol::kTcp}});
@@ -223,6 +111,7 @@ Result<ResolvedStep> ReadStep(const Reading& json) {
   step.percent = static_cast<uint32_t>(TRY(json.Int("percent", 0, 99)));
   step.hold = TRY(json.Ms("hold_ms"));
   step.manual = TRY(json.Bool("manual"));
+  if (json.Has("approve")) step.approve = TRY(json.MsMap("approve", IsName));
   return step;
 }
 
@@ -264,6 +153,14 @@ Result<ResolvedRollout> ReadRollout(const Reading& json) {
     rollout.sticky.header = TRY(sticky.Text("header", OrEmpty<IsToken>));
     if (!rollout.sticky.cookie.empty() && !rollout.sticky.header.empty())
       return json.Bad("sticky", "a cookie or a header");
+    if (json.Has("preview")) {
+      const Reading preview = TRY(json.Object("preview"));
+      rollout.preview.cookie = TRY(preview.Text("cookie", OrEmpty<IsToken>));
+      rollout.preview.header = TRY(preview.Text("header", OrEmpty<IsToken>));
+      rollout.preview.value = TRY(preview.Text("value", IsToken));
+      if (rollout.preview.cookie.empty() == rollout.preview.header.empty())
+        return json.Bad("preview", "a cookie or a header");
+    }
   }
   if (rollout.strategy == Strategy::kRolling) {
     rollout.batch = static_cast<uint32_t>(TRY(json.Int("batch", 1, 1000)));
@@ -489,6 +386,8 @@ Result<Resolved> ResolvedFromJson(const Json& document) {
     out.notify = TRY(json.List<ResolvedNotify>("notify", ReadNotify));
   if (document.as_object().contains("migrations"))
     out.migrations = TRY(json.List<ResolvedMigration>("migrations", ReadMigration));
+  if (const Json* rules = document.as_object().if_contains("rules"); rules != nullptr)
+    out.rules = TRY(RulesFromJson(*rules));
   if (document.as_object().contains("promote_from"))
     out.promote_from = TRY(json.Text("promote_from", IsName));
   out.services = TRY(json.List<ResolvedService>("services", ReadService));

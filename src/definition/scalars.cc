@@ -156,6 +156,19 @@ Result<Bound> ParseDurationBound(std::string_view text) {
   return bound;
 }
 
+Result<WallTime> ParseMoment(std::string_view text) {
+  std::string whole(text);
+  if (whole.size() == 10) whole += "T00:00:00.000Z";
+  if (whole.size() == 17 && whole.back() == 'Z') whole.insert(16, ":00.000");
+  if (whole.size() == 20 && whole.back() == 'Z') whole.insert(19, ".000");
+  const Result<WallTime> time = ParseTime(whole);
+  if (!time)
+    return Error(
+        Code::kInvalid,
+        "expected a date such as 2026-12-24 or a time in UTC such as 2026-12-24T18:00Z, not " + Quoted(text));
+  return time;
+}
+
 Result<uint64_t> ParsePositiveSize(std::string_view text) {
   const Result<uint64_t> size = ParseSize(text);
   if (!size || *size == 0)
@@ -342,6 +355,11 @@ Shape<int64_t> Confidence() {
 Shape<Milliseconds> Pause() {
   return ParsedBy<Milliseconds>("a duration such as 30s, or manual", ParsePause,
                                 PatternSchema("^(manual|([0-9]+[a-z]+)+)$"));
+}
+Shape<WallTime> Moment() {
+  return ParsedBy<WallTime>(
+      "a date or a time in UTC", ParseMoment,
+      PatternSchema("^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{3})?)?Z)?$"));
 }
 Shape<std::string> CookieName() {
   return TextThat("the name of a cookie", "^[A-Za-z0-9_-]{1,64}$", IsToken);

@@ -30,6 +30,8 @@ bool IsSignal(std::string_view text);
 bool IsCapability(std::string_view text);
 // A token of RFC 9110 of at most 64 letters, digits, "-" and "_".
 bool IsToken(std::string_view text);
+// "alice", "group:ops": a user or a group of the host.
+bool IsMember(std::string_view text);
 
 KeyRule Names();
 KeyRule VariableNames();
@@ -64,6 +66,7 @@ Shape<uint32_t> Cpus();                                              // "0.5" â†
 Shape<int> Percent();                                                // "5%", 0 to 100
 Shape<int64_t> Confidence();                                         // "99.9%": 50% to 99.99%, basis points
 Shape<Milliseconds> Pause();                                         // a duration, or manual: kUntilAdvance
+Shape<WallTime> Moment();  // "2026-12-24" (its first instant), "2026-12-24T18:00Z"; UTC
 Shape<std::string> CookieName();
 Shape<std::string> HeaderName();
 Shape<Bound> ShareBound();     // "< 1%"

@@ -16,6 +16,9 @@ Shape<Rollout> RolloutShape();
 Shape<Scale> ScaleShape();
 Shape<Health> HealthShape();
 Shape<Environment> EnvironmentShape();
+Shape<Role> RoleShape();
+Shape<Approval> ApprovalShape();
+Shape<Policy> PolicyShape();
 // The whole; made when it is first asked for, and never changed.
 const Shape<Definition>& DefinitionShape();
 

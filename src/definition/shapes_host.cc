@@ -183,6 +183,17 @@ Shape<Scrub> ScrubShape() {
   return fields.ToShape();
 }
 
+Shape<Host> ApiShape() {
+  Fields<Host> fields("host_api", "The daemon's socket.");
+  fields.Optional(
+      "group", &Host::api_group,
+      TextThat("a group of the host", "^[a-z_][a-z0-9_.-]{0,31}\\$?$",
+               [](std::string_view text) { return text.find(':') == text.npos && IsMember(text); }),
+      "Its members may use it as far as `access` of an environment lets them; only root if not "
+      "given.");
+  return fields.ToShape();
+}
+
 Shape<Host> HostVersionShape() {
   auto shape = As<Host, std::string>(Word({"1"}), [](std::string, Host&) {});
   shape.schema = [](SchemaWriter&) -> Json { return JsonObject{{"const", 1}}; };
@@ -198,6 +209,7 @@ const Shape<Host>& HostShape() {
         .Needed()
         .Optional("disk_limit", &Host::disk_limit_bytes, Size(), "The most that the store takes on disk.")
         .Optional("registry", &Host::registry, HostRegistryShape(), "The registry of this host.")
+        .Part("api", ApiShape(), "The daemon's socket.")
         .Optional("metrics", &Host::metrics, RegistryListen(),
                   "Address and port where GET /metrics is answered, for Prometheus; without a log-in.")
         .Optional("router", &Host::router, HostRouterShape(), "How the outside reaches services.")

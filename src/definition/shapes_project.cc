@@ -159,34 +159,6 @@ Shape<Verify> VerifyShape() {
   return fields.ToShape();
 }
 
-Shape<Role> RoleShape() {
-  Fields<Role> fields("role", "What people of a role may do.");
-  fields
-      .Required(
-          "may", &Role::may,
-          ListOf(Word({"approve", "deploy", "rollback", "promote", "scale", "destroy", "secret", "read"})),
-          "Acts.")
-      .Optional("in", &Role::in, ListOf(NameText("the name of an environment")),
-                "Environments; all if not given.");
-  return fields.ToShape();
-}
-
-Shape<Policy> PolicyShape() {
-  Fields<Policy> retention("retention", "Which old revisions are kept.");
-  retention.Optional("keep", &Policy::keep, Integer(1, 10'000), "At least this many revisions.", "10")
-      .Optional("keep_for", &Policy::keep_for, Duration(), "And each at least this long.");
-  Fields<Policy> images("image_policy", "Which images may be deployed.");
-  images.Optional("signed_by", &Policy::signed_by, ListOf(Text("the name of a key"), 1),
-                  "Keys; an image needs a signature by each.");
-  Fields<Policy> fields("policy", "What is allowed, and what is done about drift.");
-  fields.Part("retention", retention.ToShape(), "Which old revisions are kept.")
-      .Part("images", images.ToShape(), "Which images may be deployed.")
-      .Optional("drift", &Policy::drift,
-                Choice<DriftAction>({{"replace", DriftAction::kReplace}, {"report", DriftAction::kReport}}),
-                "What happens to an instance that was modified.", "\"replace\"");
-  return fields.ToShape();
-}
-
 Shape<Notify> NotifyShape() {
   // Of drift one can be told once it is watched for (unsupported.cc).
   const Shape<std::string> event = TextThat(
@@ -244,8 +216,8 @@ Shape<Environment> EnvironmentShape() {
       .Optional("context", &Environment::context, Text("the name of a context"), "The kubeconfig context.")
       .Optional("promote_from", &Environment::promote_from, NameText("the name of an environment"),
                 "Only what is promoted from that environment is deployed.")
-      .Optional("approval", &Environment::approval, NameText("a role of `access`"),
-                "A rollout waits until somebody of this role approves.")
+      .Optional("approval", &Environment::approval, ApprovalShape(),
+                "A release waits, before anything is done, until somebody of this role approves.")
       .Optional("verify", &Environment::verify, ListOf(VerifyShape()),
                 "Checks after a rollout; failed, it reverts.")
       .Optional("services", &Environment::services, MapOf(Names(), ServiceShape(ServiceUse::kOverride)),

@@ -1,4 +1,6 @@
 // How a service is judged, replaced and scaled: health, rollout, scale.
+#include <algorithm>
+
 #include "definition/scalars.h"
 #include "definition/shapes.h"
 
@@ -46,11 +48,15 @@ Shape<Step> StepShape() {
   fields.Optional("weight", &Step::weight, Percent(), "The share of the traffic that the new revision gets.")
       .Optional("for", &Step::hold, Duration(), "How long to stay at this weight.")
       .Optional("approve", &Step::approve, NameText("a role of `access`"),
-                "Wait until somebody of this role approves.")
+                "Wait until somebody of this role approves (`ingot rollout approve`).")
+      .Optional("within", &Step::within, Duration(),
+                "How long to wait for it, from when the step could be left; after that the rollout reverts.",
+                "\"24h\"")
       .Optional("pause", &Step::pause, Pause(), "Wait this long, or (manual) until `ingot rollout advance`.")
       .ExactlyOneOf({"weight", "approve", "pause"})
       .Check([](Reader& reader, const Node&, Step& step) {
-        return !step.hold || step.weight || reader.Fail("for stands beside weight only");
+        if (step.hold && !step.weight) return reader.Fail("for stands beside weight only");
+        return !step.within || !step.approve.empty() || reader.Fail("within stands beside approve only");
       });
   return fields.ToShape();
 }
@@ -84,9 +90,20 @@ Shape<Sticky> StickyShape() {
   return fields.ToShape();
 }
 
+Shape<Preview> PreviewShape() {
+  Fields<Preview> fields("preview", "Which requests reach the new fleet before everybody's do.");
+  fields.Optional("cookie", &Preview::cookie, CookieName(), "Those with this cookie.")
+      .Optional("header", &Preview::header, HeaderName(), "Those with this header.")
+      .Required("value", &Preview::value,
+                TextThat("letters, digits, - and _, at most 64", "^[A-Za-z0-9_-]{1,64}$", IsToken),
+                "What it has to hold; whoever knows it sees what is not released yet.")
+      .ExactlyOneOf({"cookie", "header"});
+  return fields.ToShape();
+}
+
 // Steps add up: weights rise, and the last one is everything.
 bool CheckSteps(Reader& reader, const std::vector<Step>& steps) {
-  int last = 0;
+  int last = -1;  // the first may be nothing: a preview
   for (size_t i = 0; i < steps.size(); ++i) {
     if (!steps[i].weight) continue;
     if (*steps[i].weight <= last)
@@ -95,7 +112,7 @@ bool CheckSteps(Reader& reader, const std::vector<Step>& steps) {
     last = *steps[i].weight;
   }
   if (last != 100 || !steps.back().weight)
-    return reader.Fail("the steps end at " + std::to_string(last) +
+    return reader.Fail("the steps end at " + std::to_string(std::max(last, 0)) +
                        "%; expected weight: 100% as the last step");
   if (steps.back().hold)
     return reader.Fail(
@@ -138,6 +155,8 @@ Shape<Rollout> RolloutShape() {
       .Optional("analysis", &Rollout::analysis, AnalysisShape(), "What each step of a canary is judged by.")
       .Optional("sticky", &Rollout::sticky, StickyShape(),
                 "How a user stays on one side of a canary. Without it each request is dealt by chance.")
+      .Optional("preview", &Rollout::preview, PreviewShape(),
+                "Canary: which requests reach the new fleet in any step, also in one that gives it nothing.")
       .Optional("batch", &Rollout::batch, Count(1, 1000),
                 "Rolling: how many instances are replaced at a time.", "1")
       .Optional("surge", &Rollout::surge, Count(0, 1000),

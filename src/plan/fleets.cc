@@ -145,6 +145,9 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
       entry.replicas = std::max({entry.replicas, service.replicas, 1u});
       if (entry.sticky == platform::Topology::Sticky{})
         entry.sticky = {service.rollout.sticky.cookie, service.rollout.sticky.header};
+      const definition::Preview& preview = service.rollout.preview;
+      if (entry.preview == platform::Topology::Preview{})
+        entry.preview = {preview.cookie, preview.header, preview.value};
     }
     for (const auto& endpoint : resolved->endpoints)
       // A database in a file has no port, and nobody asks for it by name.

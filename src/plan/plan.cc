@@ -174,10 +174,17 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     Milliseconds keep_old{0};
     for (const auto& service : next.services) keep_old = std::max(keep_old, service.rollout.keep_old);
     plan.options_changed =
-        !plan.new_revision && (keep_old != active->keep_old || ScalesOf(next) != active->scales);
+        !plan.new_revision &&
+        (keep_old != active->keep_old || ScalesOf(next) != active->scales || next.rules != active->rules);
   }
   plan.fleets.insert(plan.fleets.end(), kept.begin(), kept.end());
   plan.fleets.insert(plan.fleets.end(), retired.begin(), retired.end());
+
+  if (plan.new_revision) {
+    const definition::ResolvedRules* in_force = active ? &active->rules : nullptr;
+    plan.approval = ApprovalOf(in_force, next.rules);
+    plan.frozen = FrozenNow(in_force, next.rules, capacity.now);
+  }
 
   const platform::Topology topology = TopologyOf({&next});
   plan.conflicts = ConflictsOf(topology, capacity.edge, capacity.claims);
@@ -185,6 +192,8 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
   if (capacity.memory_bytes > 0)
     plan.memory_free_bytes =
         capacity.memory_bytes - std::min(capacity.memory_bytes, capacity.memory_used_bytes);
+  if (capacity.millicpus > 0)
+    plan.millicpus_free = capacity.millicpus - std::min(capacity.millicpus, capacity.millicpus_used);
   return plan;
 }
 
@@ -204,6 +213,29 @@ Result<void> Check(const Plan& plan) {
                                      ", but this host has " + RenderSize(*plan.memory_free_bytes) +
                                      " left for them; lower `resources.memory` or `replicas`");
   return {};
+}
+
+Error RefusalOf(const platform::EnvironmentId& environment, const definition::Frozen& frozen) {
+  return Error(Code::kRefused, "nothing is released to " + environment.Render() + " until " +
+                                   RenderTime(frozen.until) + ": " + frozen.reason +
+                                   "; what cannot wait goes by `ingot apply --override-freeze REASON`");
+}
+
+std::map<std::string, Milliseconds> ApprovalOf(const definition::ResolvedRules* in_force,
+                                               const definition::ResolvedRules& next) {
+  std::map<std::string, Milliseconds> out;
+  if (in_force != nullptr && !in_force->approval.empty())
+    out.emplace(in_force->approval, in_force->approval_within);
+  if (!next.approval.empty()) out.emplace(next.approval, next.approval_within);
+  return out;
+}
+
+std::optional<definition::Frozen> FrozenNow(const definition::ResolvedRules* in_force,
+                                            const definition::ResolvedRules& next, WallTime now) {
+  auto out = definition::FrozenAt(next.freezes, now);
+  if (in_force == nullptr) return out;
+  auto other = definition::FrozenAt(in_force->freezes, now);
+  return other && (!out || out->until < other->until) ? other : out;
 }
 
 Json ToJson(const MigrationPlan& migration) {
@@ -249,6 +281,9 @@ Json ToJson(const Plan& plan) {
   for (const Conflict& conflict : plan.conflicts)
     conflicts.push_back(
         JsonObject{{conflict.by_host ? "host" : "listen", conflict.what}, {"owner", conflict.owner}});
+  JsonArray approval;
+  for (const auto& [role, within] : plan.approval)
+    approval.push_back(JsonObject{{"role", role}, {"within_ms", within.count()}});
   JsonArray unreachable;
   for (const std::string& why : plan.unreachable) unreachable.emplace_back(why);
   const auto routes = [](const platform::RouteTable& table) {
@@ -265,23 +300,30 @@ Json ToJson(const Plan& plan) {
     }
     return out;
   };
-  return JsonObject{{"version", 1},
-                    {"environment", plan.environment.Render()},
-                    {"active", plan.active ? Json(*plan.active) : Json(nullptr)},
-                    {"changes", !plan.NothingToDo()},
-                    {"new_revision", plan.new_revision},
-                    {"options_changed", plan.options_changed},
-                    {"fleets", std::move(fleets)},
-                    {"migrations", std::move(migrations)},
-                    {"scales", std::move(scales)},
-                    {"steps", std::move(steps)},
-                    {"routes_before", routes(plan.routes_before)},
-                    {"routes_after", routes(plan.routes_after)},
-                    {"peak_memory_bytes", plan.peak_memory_bytes},
-                    {"peak_millicpus", plan.peak_millicpus},
-                    {"peak_unbounded", plan.peak_unbounded},
-                    {"conflicts", std::move(conflicts)},
-                    {"unreachable", std::move(unreachable)}};
+  return JsonObject{
+      {"version", 1},
+      {"environment", plan.environment.Render()},
+      {"active", plan.active ? Json(*plan.active) : Json(nullptr)},
+      {"changes", !plan.NothingToDo()},
+      {"new_revision", plan.new_revision},
+      {"options_changed", plan.options_changed},
+      {"fleets", std::move(fleets)},
+      {"migrations", std::move(migrations)},
+      {"scales", std::move(scales)},
+      {"steps", std::move(steps)},
+      {"routes_before", routes(plan.routes_before)},
+      {"routes_after", routes(plan.routes_after)},
+      {"peak_memory_bytes", plan.peak_memory_bytes},
+      {"peak_millicpus", plan.peak_millicpus},
+      {"memory_free_bytes", plan.memory_free_bytes ? Json(*plan.memory_free_bytes) : Json(nullptr)},
+      {"millicpus_free", plan.millicpus_free ? Json(*plan.millicpus_free) : Json(nullptr)},
+      {"peak_unbounded", plan.peak_unbounded},
+      {"approval", std::move(approval)},
+      {"frozen", plan.frozen ? Json(JsonObject{{"reason", plan.frozen->reason},
+                                               {"until", RenderTime(plan.frozen->until)}})
+                             : Json(nullptr)},
+      {"conflicts", std::move(conflicts)},
+      {"unreachable", std::move(unreachable)}};
 }
 
 }  // namespace ingot::plan

@@ -19,11 +19,12 @@ namespace ingot::plan {
 struct HostCapacity {
   uint64_t memory_bytes = 0;  // for instances, all environments; 0: not known
   uint32_t millicpus = 0;     // 0: not known
-  // What the other environments' instances are allowed to take.
+  // What may be taken by all instances and runs but those of the active revision.
   uint64_t memory_used_bytes = 0;
   uint32_t millicpus_used = 0;
   HostEdge edge;
   Claims claims;  // of the other environments
+  WallTime now{};
 };
 
 // What serves now.
@@ -33,6 +34,7 @@ struct Active {
   std::map<std::string, uint32_t> replicas;  // in effect, by service; missing: as declared
   Milliseconds keep_old{0};                  // in effect
   std::map<std::string, definition::ResolvedScale> scales;  // in effect, by service
+  definition::ResolvedRules rules;                          // in effect
 };
 
 struct FleetChange {
@@ -76,12 +78,16 @@ struct Plan {
   std::vector<MigrationPlan> migrations;  // filled in by who can reach the databases
   std::vector<ShiftStep> steps;           // of canaries, before everything switches
   bool options_changed = false;  // how long old fleets are kept, …: takes effect at once, no revision
+  // Roles that are waited for before anything is done, and how long; a new revision only.
+  std::map<std::string, Milliseconds> approval;
+  std::optional<definition::Frozen> frozen;  // nothing new is released now
   platform::RouteTable routes_before;
   platform::RouteTable routes_after;
   uint64_t peak_memory_bytes = 0;  // old and new fleets together, by their limits
   uint32_t peak_millicpus = 0;
   bool peak_unbounded = false;                // a service without a memory limit: the peak is a lower bound
   std::optional<uint64_t> memory_free_bytes;  // of the host, when it is known
+  std::optional<uint32_t> millicpus_free;     // the same; CPU time is shared, so a larger peak is no refusal
   std::vector<Conflict> conflicts;
   std::vector<std::string> unreachable;  // routes that this host cannot carry, and why
 
@@ -97,6 +103,17 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
 // route that needs what host.yaml does not give (a certificate, a listener), kNoSpace when the peak exceeds
 // the host's memory.
 Result<void> Check(const Plan& plan);
+
+// Why nothing is released to the environment now.
+Error RefusalOf(const platform::EnvironmentId& environment, const definition::Frozen& frozen);
+
+// Roles that a release waits for before it begins: by the rules in force (null: nothing is deployed) and by
+// its own, so that none takes its own gate away.
+std::map<std::string, Milliseconds> ApprovalOf(const definition::ResolvedRules* in_force,
+                                               const definition::ResolvedRules& next);
+// The same of times in which nothing is released.
+std::optional<definition::Frozen> FrozenNow(const definition::ResolvedRules* in_force,
+                                            const definition::ResolvedRules& next, WallTime now);
 
 // Plain text of several lines, marks as they are known from terraform: + start, = keep, - retire, ~ change.
 std::string RenderPlan(const Plan& plan);

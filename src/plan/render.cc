@@ -86,6 +86,17 @@ std::string MigrationLines(const MigrationPlan& migration) {
   return out;
 }
 
+std::string Tenths(uint32_t millicpus) {
+  const uint32_t tenths = millicpus / 100;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
+}
+
+std::string CpusFree(const Plan& plan) {
+  if (!plan.millicpus_free) return "";
+  return " of " + Tenths(*plan.millicpus_free) +
+         (plan.peak_millicpus > *plan.millicpus_free ? " (they will share)" : "");
+}
+
 }  // namespace
 
 std::string RenderPlan(const Plan& plan) {
@@ -94,6 +105,8 @@ std::string RenderPlan(const Plan& plan) {
     out += Line('!', std::string(conflict.by_host ? "host name " : "listener ") + conflict.what +
                          " belongs to " + conflict.owner);
   for (const std::string& why : plan.unreachable) out += Line('!', why);
+  if (plan.frozen)
+    out += Line('!', "frozen until " + RenderTime(plan.frozen->until) + ": " + plan.frozen->reason);
   for (const MigrationPlan& migration : plan.migrations)
     for (const std::string& why : migration.problems)
       out += Line('!', "migration " + migration.name + ": " + why);
@@ -117,7 +130,8 @@ std::string RenderPlan(const Plan& plan) {
   for (const ScaleChange& scale : plan.scales)
     lines += Line('~', "scale  " + scale.service + " from " + std::to_string(scale.from) + " to " +
                            std::to_string(scale.to));
-  if (plan.options_changed) lines += Line('~', "change of how long old fleets are kept");
+  if (plan.options_changed)
+    lines += Line('~', "change of how long old fleets are kept, by what they scale, or who may do what");
   if (plan.new_revision) lines += RouteLines(plan);
   if (!plan.steps.empty()) {
     size_t number = 0;
@@ -127,18 +141,21 @@ std::string RenderPlan(const Plan& plan) {
     lines += "  " + std::to_string(++number) + ". everything\n";
   }
 
+  std::string waits;
+  for (const auto& [role, within] : plan.approval)
+    waits += Line('?', "wait for somebody of " + role + " to approve, at most " + RenderDuration(within));
+  migrations = waits + migrations;
+
   out += plan.environment.Render() + ": " +
          (plan.new_revision ? (plan.active ? "a new revision after " + active : "the first revision")
                             : active + " stays") +
          "\n\n" + migrations + lines + "\nFleets: " + std::to_string(start) + " to start, " +
          std::to_string(keep) + " to keep, " + std::to_string(retire) + " to retire.";
   if (!plan.scales.empty()) out += " Scale: " + std::to_string(plan.scales.size()) + ".";
-  out += " Peak while both run: " + RenderSize(plan.peak_memory_bytes) + " memory" +
+  out += " Peak while both run: " + RenderSize(plan.peak_memory_bytes) +
+         (plan.memory_free_bytes ? " of " + RenderSize(*plan.memory_free_bytes) : "") + " memory" +
          (plan.peak_unbounded ? " and what services without a limit take" : "");
-  if (plan.peak_millicpus > 0) {
-    const uint32_t tenths = plan.peak_millicpus / 100;
-    out += ", " + std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " CPUs";
-  }
+  if (plan.peak_millicpus > 0) out += ", " + Tenths(plan.peak_millicpus) + CpusFree(plan) + " CPUs";
   return out + ".\n";
 }
 

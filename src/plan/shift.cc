@@ -35,6 +35,10 @@ std::vector<ShiftStep> ShiftSteps(const std::vector<Fleet>& before, const std::v
       if (i >= steps.size()) continue;
       out[i].hold = std::max(out[i].hold, steps[i].hold);
       out[i].manual = out[i].manual || steps[i].manual;
+      for (const auto& [role, within] : steps[i].approve) {
+        const auto [entry, is_new] = out[i].approve.emplace(role, within);
+        if (!is_new) entry->second = std::min(entry->second, within);
+      }
     }
   }
   return out;
@@ -47,13 +51,21 @@ std::string Render(const ShiftStep& step) {
   if (step.hold > Milliseconds(0)) out += " for " + RenderDuration(step.hold);
   if (step.manual)
     out += std::string(step.hold > Milliseconds(0) ? ", then" : "") + " until `ingot rollout advance`";
+  for (const auto& [role, within] : step.approve)
+    out += ", then until somebody of " + role + " approves, within " + RenderDuration(within);
   return out;
 }
 
 Json ToJson(const ShiftStep& step) {
   JsonObject percent;
   for (const auto& [service, share] : step.percent) percent[service] = share;
-  return JsonObject{{"percent", std::move(percent)}, {"hold_ms", step.hold.count()}, {"manual", step.manual}};
+  JsonArray approve;
+  for (const auto& [role, within] : step.approve)
+    approve.push_back(JsonObject{{"role", role}, {"within_ms", within.count()}});
+  return JsonObject{{"percent", std::move(percent)},
+                    {"hold_ms", step.hold.count()},
+                    {"manual", step.manual},
+                    {"approve", std::move(approve)}};
 }
 
 }  // namespace ingot::plan

@@ -15,9 +15,10 @@
 namespace ingot::plan {
 
 struct ShiftStep {
-  std::map<std::string, uint32_t> percent;  // by canary: the share of its new fleet
-  Milliseconds hold{0};                     // the least time, of the canaries' the longest
-  bool manual = false;                      // one of them waits for `ingot rollout advance`
+  std::map<std::string, uint32_t> percent;      // by canary: the share of its new fleet
+  Milliseconds hold{0};                         // the least time, of the canaries' the longest
+  bool manual = false;                          // one of them waits for `ingot rollout advance`
+  std::map<std::string, Milliseconds> approve;  // roles that have to approve, and how long is waited for each
   bool operator==(const ShiftStep&) const = default;
 };
 

@@ -120,7 +120,7 @@ struct InstanceStatus {
 // The part of what goes to one fleet that goes to another instead.
 struct Share {
   FleetId fleet;
-  uint32_t per_mille = 0;  // 1 to 1000
+  uint32_t per_mille = 0;  // 0 to 1000; with 0 only Topology::Preview leads there
   bool operator==(const Share&) const = default;
 };
 
@@ -190,11 +190,20 @@ struct Topology {
     std::string header;
     bool operator==(const Sticky&) const = default;
   };
+  // Requests with this cookie or header of this value go to the other side of a split, whatever its share.
+  // All are empty, or the value and one other are set.
+  struct Preview {
+    std::string cookie;
+    std::string header;
+    std::string value;
+    bool operator==(const Preview&) const = default;
+  };
   struct Service {
     std::string name;
     std::vector<Port> ports;
     uint32_t replicas = 1;  // the largest number of instances one fleet of it may have
     Sticky sticky{};
+    Preview preview{};
     bool operator==(const Service&) const = default;
   };
   struct Endpoint {

@@ -37,7 +37,7 @@ class CanaryTest : public testing::ControllerTest {
   }
 };
 
-constexpr definition::ResolvedStep kManual{20, Milliseconds(0), true};
+const definition::ResolvedStep kManual{20, Milliseconds(0), true};
 
 TEST_F(CanaryTest, StepsAndThenSwitches) {
   Deploy({});
@@ -59,6 +59,27 @@ TEST_F(CanaryTest, StepsAndThenSwitches) {
   world.CheckSettled();
   EXPECT_THAT(Kinds(world, "rollout."), ::testing::IsSupersetOf({"rollout.stepping", "rollout.step",
                                                                  "rollout.shifting", "rollout.baking"}));
+}
+
+TEST_F(CanaryTest, AStepOfNothingLeadsWhoKnowsThePreview) {
+  Deploy({});
+  Shop shop{.web = "2", .web_canary = true, .steps = {{0, Milliseconds(0), true}}};
+  ASSERT_TRUE(world.DoApply(shop));
+  ASSERT_TRUE(RunUntilStep(1));
+  EXPECT_FALSE(world.fake.Routes(World::Local()).outside.at(0).split) << "there is no preview";
+  ASSERT_TRUE(world.Do(Abort{}));
+  world.Settle();
+  shop.preview = true;
+  ASSERT_TRUE(world.DoApply(shop));
+  ASSERT_TRUE(RunUntilStep(1));
+  const auto split = world.fake.Routes(World::Local()).outside.at(0).split;
+  ASSERT_TRUE(split);
+  EXPECT_EQ(split->per_mille, 0u);
+  EXPECT_EQ(split->fleet, world.state().RevisionOf(3).FleetOf("web")->spec.id);
+  EXPECT_EQ(DesiredOf(world.state()).topology.services.at(1).preview.value, "secret");
+  ASSERT_TRUE(world.Do(Advance{}));
+  ASSERT_TRUE(world.RunUntilPhase(Phase::kBaking));
+  EXPECT_EQ(world.Served(), 3u);
 }
 
 TEST_F(CanaryTest, BlueGreenServicesSwitchWithTheLastStep) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/units.h"
+#include "plan/plan.h"
+#include "rollout/approval.h"
 #include "rollout/transition.h"
 
 namespace ingot::rollout {
@@ -56,13 +58,36 @@ void PlanRollout(Acceptance& out, RolloutKind kind, RevisionPtr target, const st
   state.rollout = std::move(rollout);
   state.revisions[target->number] = std::move(target);
   Enter(state, Phase::kPlanned, now, Milliseconds(0), events);
+  if (const auto gate = GateOf(state)) events.push_back(AwaitedEvent(state, *gate));
   out.answer = {Accepted::Kind::kRollout, id, state.rollout->to};
 }
 
+// Whoever may change the rules could let himself in by a change of nothing else.
+Result<void> CheckRules(const EnvironmentState& state, const definition::ResolvedRules& next) {
+  const definition::ResolvedRules& now = state.live.at(*state.active).rules;
+  if (now.approval.empty() || (now.roles == next.roles && now.approval == next.approval)) return {};
+  return Error(Code::kRefused, "releases to " + state.id.Render() + " wait for somebody of " + now.approval +
+                                   ", and who that is changes only with a release, which waits for it; "
+                                   "change `access` and `approval` together with a service");
+}
+
+// Nothing new begins in a time in which nothing is released, by the rules in force or by the new ones.
+Result<void> CheckFreeze(const EnvironmentState& state, const Apply& apply, const Command& command,
+                         WallTime now, std::vector<audit::Draft>& events) {
+  const auto frozen = plan::FrozenNow(RulesInForce(state), apply.resolved.rules, now);
+  if (!frozen) return {};
+  if (apply.override_freeze.empty()) return plan::RefusalOf(state.id, *frozen);
+  events.push_back(MakeEvent(
+      state, "freeze.overridden", command.actor,
+      {{"reason", apply.override_freeze}, {"freeze", frozen->reason}, {"until", RenderTime(frozen->until)}}));
+  return {};
+}
+
 // The same fleets and routes: what may differ is how many, and how long old ones are kept.
-void TakeCounts(Acceptance& out, const definition::Resolved& resolved, const std::string& actor,
-                std::vector<audit::Draft>& events) {
+Result<void> TakeCounts(Acceptance& out, const definition::Resolved& resolved, const std::string& actor,
+                        std::vector<audit::Draft>& events) {
   EnvironmentState& state = *out.state;
+  TRY(CheckRules(state, resolved.rules));
   LiveRevision& live = state.live.at(*state.active);
   out.answer = {Accepted::Kind::kNothing, std::nullopt, state.active};
   Milliseconds keep_old{0};
@@ -95,7 +120,15 @@ void TakeCounts(Acceptance& out, const definition::Resolved& resolved, const std
     events.push_back(MakeEvent(state, "revision.keep_old", actor,
                                {{"revision", Name(*state.active)}, {"keep_old_ms", keep_old.count()}}));
   }
+  if (resolved.rules != live.rules) {
+    live.rules = resolved.rules;
+    out.answer.kind = Accepted::Kind::kScaled;
+    events.push_back(
+        MakeEvent(state, "revision.rules", actor,
+                  {{"revision", Name(*state.active)}, {"rules", definition::ToJson(resolved.rules)}}));
+  }
   if (out.answer.kind == Accepted::Kind::kNothing && !declared_anew) out.state.reset();
+  return {};
 }
 
 // A count set by `scale` stays until the definition's own count for the service changes.
@@ -123,9 +156,9 @@ Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, Wal
                                        ".replicas: " + std::to_string(service.replicas) + " is more than " +
                                        std::to_string(kMaxReplicas));
   if (state.active && definition::RevisionDigest(apply.resolved) == state.RevisionOf(*state.active).digest) {
-    TakeCounts(out, apply.resolved, command.actor, events);
-    return {};
+    return TakeCounts(out, apply.resolved, command.actor, events);
   }
+  TRY(CheckFreeze(state, apply, command, now, events));
   auto revision = std::make_shared<const plan::Revision>(
       plan::MakeRevision(state.next_revision++, state.active, apply.resolved, command.actor, now));
   TRY(CheckContracting(state, *revision));
@@ -157,7 +190,7 @@ Result<void> Do(const Rollback& rollback, const Command& command, Acceptance& ou
 Result<void> Do(const Scale& scale, const Command& command, Acceptance& out,
                 std::vector<audit::Draft>& events) {
   EnvironmentState& state = *out.state;
-  TRY(CheckFree(state));
+  if (state.Moving() || state.destroying) TRY(CheckFree(state));
   if (!state.active) return NothingDeployed(state);
   LiveRevision& live = state.live.at(*state.active);
   const auto count = live.replicas.find(scale.service);
@@ -262,6 +295,12 @@ Result<void> Do(const Advance&, const Command& command, Acceptance& out, std::ve
   return {};
 }
 
+Result<void> Do(const Approve& approve, Acceptance& out, std::vector<audit::Draft>& events) {
+  const Rollout& rollout = *TRY(Movable(*out.state));
+  out.answer = {Accepted::Kind::kRollout, rollout.id, rollout.to};
+  return TakeApproval(*out.state, approve.user, approve.note, events);
+}
+
 Result<void> Do(const Abort&, const Command& command, Acceptance& out, WallTime now,
                 std::vector<audit::Draft>& events) {
   EnvironmentState& state = *out.state;
@@ -337,6 +376,8 @@ Result<Acceptance> Accept(const EnvironmentState& state, const Command& command,
     TRY(Do(Resume{}, command, out, now, events));
   else if (std::holds_alternative<Advance>(command.what))
     TRY(Do(Advance{}, command, out, events));
+  else if (const auto* approve = std::get_if<Approve>(&command.what))
+    TRY(Do(*approve, out, events));
   else
     TRY(Do(Destroy{}, command, out, now, events));
   if (out.state) Seal(*out.state, std::move(events), now);

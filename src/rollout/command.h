@@ -13,6 +13,7 @@ namespace ingot::rollout {
 
 struct Apply {
   definition::Resolved resolved;
+  std::string override_freeze;  // why it goes on in a time in which nothing is released; empty: it does not
 };
 struct Rollback {
   std::optional<uint64_t> to;  // unset: the revision before the active one
@@ -30,10 +31,15 @@ struct Pause {};
 struct Resume {};
 // Goes on from the step in which the rollout is, whatever it waits for; a pause stays.
 struct Advance {};
+// Somebody's word that the running rollout waits for.
+struct Approve {
+  definition::User user;
+  std::string note;  // for the record
+};
 // Ends everything of the environment; its history stays.
 struct Destroy {};
 
-using Request = std::variant<Apply, Rollback, Scale, Abort, Pause, Resume, Advance, Destroy>;
+using Request = std::variant<Apply, Rollback, Scale, Abort, Pause, Resume, Advance, Approve, Destroy>;
 
 struct Command {
   platform::EnvironmentId environment;
@@ -64,8 +70,10 @@ Result<uint64_t> RollbackTarget(const EnvironmentState& state, const Rollback& r
 
 // `target` is the revision of RollbackTarget, for a rollback; else null. kConflict: a rollout is running (the
 // message names it) or the environment is being destroyed. kNotFound: no such service, or nothing deployed.
-// kInvalid: too many replicas. kRefused: an abort or a pause after the shift. kConflict also: it is paused
-// already, or not, or has no step to go on from.
+// kInvalid: too many replicas. kRefused: an abort or a pause after the shift; a release in a time in which
+// nothing is released, or one that only loosens the rules that it would need approval by. kConflict also: it
+// is paused already, or not, or has no step to go on from, or waits for nobody's approval. kPermission: an
+// approval by somebody who may not.
 Result<Acceptance> Accept(const EnvironmentState& state, const Command& command, RevisionPtr target,
                           WallTime now);
 

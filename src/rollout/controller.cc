@@ -241,15 +241,23 @@ std::optional<plan::Active> Controller::Active(const platform::EnvironmentId& en
   const EnvironmentState* state = State(environment);
   if (state == nullptr || !state->active) return std::nullopt;
   const LiveRevision& live = state->live.at(*state->active);
-  return plan::Active{state->RevisionOf(*state->active), live.declared, live.replicas, live.keep_old,
-                      live.scales};
+  return plan::Active{state->RevisionOf(*state->active),
+                      live.declared,
+                      live.replicas,
+                      live.keep_old,
+                      live.scales,
+                      live.rules};
+}
+
+WallTime Controller::Now() const {
+  return impl_->Now();
 }
 
 std::vector<ScaledService> Controller::Scaled() const {
   std::vector<ScaledService> out;
   for (const auto& [id, runner] : impl_->runners_) {
     const EnvironmentState& state = runner->state();
-    if (!state.active || state.Busy() || state.destroying) continue;
+    if (!state.active || state.Moving() || state.destroying) continue;
     const LiveRevision& live = state.live.at(*state.active);
     for (const auto& [service, scale] : live.scales) {
       const plan::Fleet* fleet = state.RevisionOf(*state.active).FleetOf(service);

@@ -37,10 +37,12 @@ std::vector<uint64_t> ByPrecedence(const EnvironmentState& state) {
 std::optional<platform::Share> ShareOf(const EnvironmentState& state, const std::string& service) {
   if (!state.rollout || Leading(state) == state.rollout->to) return std::nullopt;
   const auto weight = state.rollout->weights.find(service);
-  if (weight == state.rollout->weights.end() || weight->second == 0) return std::nullopt;
+  if (weight == state.rollout->weights.end()) return std::nullopt;
   const plan::Fleet* fleet = state.RevisionOf(state.rollout->to).FleetOf(service);
   // One that is scaled to nothing takes nothing.
   if (fleet == nullptr || CountOf(state, fleet->spec.id) == 0) return std::nullopt;
+  // A share of nothing is one all the same where there is a preview.
+  if (weight->second == 0 && fleet->rollout.preview == definition::Preview{}) return std::nullopt;
   return platform::Share{fleet->spec.id, weight->second};
 }
 

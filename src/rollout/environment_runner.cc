@@ -255,7 +255,7 @@ bool EnvironmentRunner::under_way() const {
   // A step that is held is woken when its time is over.
   const bool held = state_.rollout && state_.rollout->phase == Phase::kStepping &&
                     state_.rollout->step_in_effect && view_.looked && view_.routes == desired_.routes;
-  if ((state_.Busy() && !held) || state_.destroying || unsent_) return true;
+  if ((state_.Moving() && !held) || state_.destroying || unsent_) return true;
   if (state_.contracting && !state_.contracting->again) return true;
   for (const auto& [number, live] : state_.live)
     if (live.role == Role::kRetiring) return true;

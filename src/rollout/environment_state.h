@@ -68,13 +68,14 @@ struct Rollout {
   // Where it is on its way (plan::ShiftSteps): the step it is in, from 1 on; 0 before the first.
   uint32_t step = 0;
   WallTime step_since{};
-  std::optional<WallTime> step_in_effect;   // when the router had the step's weights
-  bool advanced = false;                    // somebody said to go on from this step
-  std::map<std::string, uint32_t> weights;  // by service: per mille of requests for the new fleet
-  std::string paused;                       // by whom; empty: it is not
-  std::map<std::string, Judgement> judged;  // by canary that is analysed: in this step
-  std::string held;                         // why a step whose time is over is not left; empty: it is not
-  WallTime held_at{};                       // when that was found
+  std::optional<WallTime> step_in_effect;       // when the router had the step's weights
+  bool advanced = false;                        // somebody said to go on from this step
+  std::map<std::string, uint32_t> weights;      // by service: per mille of requests for the new fleet
+  std::string paused;                           // by whom; empty: it is not
+  std::map<std::string, std::string> approved;  // by role: who has approved it where it is now
+  std::map<std::string, Judgement> judged;      // by canary that is analysed: in this step
+  std::string held;                             // why a step whose time is over is not left; empty: it is not
+  WallTime held_at{};                           // when that was found
   bool operator==(const Rollout&) const = default;
 };
 
@@ -97,6 +98,7 @@ struct LiveRevision {
   // By service: within which bounds and by what its count follows the load, as in the last definition
   // applied.
   std::map<std::string, definition::ResolvedScale> scales;
+  definition::ResolvedRules rules;  // as in the last definition applied
   // By service: no more instances than this, whatever the count says. How a strategy takes instances away.
   std::map<std::string, uint32_t> limits;
   bool operator==(const LiveRevision&) const = default;
@@ -162,6 +164,8 @@ struct EnvironmentState {
   const plan::Revision& RevisionOf(uint64_t number) const { return *revisions.at(number); }
   // A rollout that a second one has to wait for.
   bool Busy() const { return rollout && rollout->phase != Phase::kBaking; }
+  // Instances come and go by it: counts hold still meanwhile. One that waits for approval has done nothing.
+  bool Moving() const { return Busy() && rollout->phase != Phase::kPlanned; }
   bool operator==(const EnvironmentState&) const = default;
 };
 

@@ -42,6 +42,7 @@ void MakeLive(EnvironmentState& state) {
   live.replicas = live.declared;
   live.keep_old = revision.KeepOld();
   live.scales = plan::ScalesOf(revision.resolved);
+  live.rules = revision.resolved.rules;
   for (const auto& [service, count] : state.overrides)
     if (const plan::Fleet* fleet = revision.FleetOf(service)) live.replicas[service] = fleet->Within(count);
   state.live[revision.number] = std::move(live);
@@ -57,6 +58,8 @@ bool OthersLeft(const Transition& t, const platform::FleetId& fleet) {
 
 bool Planned(Transition& t) {
   Rollout& rollout = *t.next.rollout;
+  if (const auto gate = GateOf(t.next)) return AwaitApproval(t, *gate);
+  rollout.approved.clear();
   const auto live = t.next.live.find(rollout.to);
   if (live == t.next.live.end() || live->second.role == Role::kRetiring) {
     MakeLive(t.next);
@@ -77,6 +80,22 @@ bool Planned(Transition& t) {
   if (NeedsMigration(t.next)) t.next.unmigrated.insert(rollout.to);
   return Go(t, Phase::kPreparing, kPrepareLimit);
 }
+
+}  // namespace
+
+bool AwaitApproval(Transition& t, const Gate& gate) {
+  Rollout& rollout = *t.next.rollout;
+  if (!rollout.held.empty()) {
+    rollout.held.clear();  // what held the step is over
+    t.changed = true;
+  }
+  if (!rollout.paused.empty()) return false;
+  t.Wake(gate.expires);
+  return t.now >= gate.expires && Fail(t, "it waited in vain for " + RenderRoles(gate.missing) +
+                                              " to approve it, until " + RenderTime(gate.expires));
+}
+
+namespace {
 
 // A service of which three fleets are still there besides the new one: no set of slots is free. Empty: none.
 std::string Crowded(Transition& t) {

@@ -1,6 +1,7 @@
 // What the phases of a rollout (phases.cc, stepping.cc) share: how a phase is left.
 #pragma once
 
+#include "rollout/approval.h"
 #include "rollout/transition.h"
 
 namespace ingot::rollout {
@@ -59,6 +60,9 @@ bool Migrating(Transition& t);
 bool ExpandIsRunning(const Transition& t);
 // What follows preparing and migrating: the first new instances.
 bool BeginStarting(Transition& t);
+
+// False while it waits; true when nobody has approved in time, and it reverts.
+bool AwaitApproval(Transition& t, const Gate& gate);
 
 bool Rolling(Transition& t);
 // A revert: old instances come back, their share with them, then the new ones may go. False while they are

@@ -128,6 +128,7 @@ class Life {
     shop.steps.clear();
     for (uint32_t percent = 5; percent < 100 && Chance(70); percent += 1 + random_() % 60)
       shop.steps.push_back({percent, Milliseconds(random_() % 1'000), false});
+    AddRules(shop);
     if (Chance(40)) ++scripts_;
     // Of an older commit, now and then.
     shop.migrations = Chance(10) ? random_() % (scripts_ + 1) : scripts_;
@@ -147,6 +148,20 @@ class Life {
       was_destroy_ = true;
     }
   }
+
+  // Somebody's word is waited for, before anything is done or in the last step.
+  void AddRules(Shop& shop) {
+    const bool to_begin = Chance(15);
+    const bool in_step = !shop.steps.empty() && Chance(20);
+    if (!to_begin && !in_step) return;
+    shop.rules.roles["ops"] = {{"approve"}, {"group:ops"}};
+    if (in_step) shop.steps.back().approve["ops"] = Milliseconds(random_() % 60'000);
+    if (!to_begin) return;
+    shop.rules.approval = "ops";
+    shop.rules.approval_within = Milliseconds(random_() % 60'000);
+  }
+
+  void Approve() { (void)world_.Do(rollout::Approve{{"root", {}, true}, ""}); }
 
   // Some time passes, with what a rough host does meanwhile.
   void Disturb() {
@@ -177,6 +192,7 @@ class Life {
       if (Chance(4)) (void)world_.Do(Pause{});
       if (Chance(4)) (void)world_.Do(Resume{});
       if (Chance(4)) (void)world_.Do(rollout::Advance{});
+      if (Chance(20)) Approve();
       if (Chance(3)) (void)world_.DoApply({.web = "9"});
     }
   }
@@ -201,6 +217,7 @@ class Life {
     // Somebody decides what an analysis without requests cannot.
     for (int i = 0; i < 8; ++i) {
       (void)world_.Do(rollout::Advance{});
+      Approve();
       world_.Tick();
       world_.clock.Advance(Milliseconds(1));
     }

@@ -73,7 +73,7 @@ Json LiveToJson(const LiveRevision& live) {
   return JsonObject{{"scales", std::move(scales)},       {"role", RoleName(live.role)},
                     {"until", RenderTime(live.until)},   {"keep_old_ms", live.keep_old.count()},
                     {"declared", Counts(live.declared)}, {"replicas", Counts(live.replicas)},
-                    {"limits", Counts(live.limits)}};
+                    {"limits", Counts(live.limits)},     {"rules", definition::ToJson(live.rules)}};
 }
 
 Result<LiveRevision> LiveFromJson(const Json& json) {
@@ -89,6 +89,7 @@ Result<LiveRevision> LiveFromJson(const Json& json) {
     for (const auto& member : *TRY(Object(object.at("scales"), "scales")))
       live.scales[std::string(member.key())] = TRY(definition::ScaleFromJson(member.value()));
   if (object.contains("limits")) live.limits = TRY(CountsFrom(object, "limits"));
+  if (object.contains("rules")) live.rules = TRY(definition::RulesFromJson(object.at("rules")));
   return live;
 }
 
@@ -235,6 +236,8 @@ Json ToJson(const Rollout& rollout) {
   for (const auto& [phase, time] : rollout.entered) entered[phase] = RenderTime(time);
   JsonObject judged;
   for (const auto& [service, judgement] : rollout.judged) judged[service] = JudgementToJson(judgement);
+  JsonObject approved;
+  for (const auto& [role, actor] : rollout.approved) approved[role] = actor;
   const auto time_or_null = [](const std::optional<WallTime>& time) {
     return time ? Json(RenderTime(*time)) : Json(nullptr);
   };
@@ -256,6 +259,7 @@ Json ToJson(const Rollout& rollout) {
                     {"advanced", rollout.advanced},
                     {"weights", Counts(rollout.weights)},
                     {"paused", rollout.paused},
+                    {"approved", std::move(approved)},
                     {"analysis", std::move(judged)},
                     {"held", rollout.held},
                     {"held_at", RenderTime(rollout.held_at)}};
@@ -289,6 +293,11 @@ Result<Rollout> RolloutFromJson(const Json& json) {
   rollout.advanced = TRY(GetBool(object, "advanced"));
   rollout.weights = TRY(CountsFrom(object, "weights"));
   rollout.paused = TRY(GetString(object, "paused"));
+  if (object.contains("approved")) {
+    const JsonObject& approved = *TRY(GetObject(object, "approved"));
+    for (const auto& member : approved)
+      rollout.approved[std::string(member.key())] = TRY(GetString(approved, member.key()));
+  }
   if (!object.contains("analysis")) return rollout;
   rollout.held = TRY(GetString(object, "held"));
   rollout.held_at = TRY(Time(object, "held_at"));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "platform/fleet_json.h"
+#include "rollout/approval.h"
 #include "rollout/transition.h"
 
 namespace ingot::rollout {
@@ -111,10 +112,17 @@ std::string WaitsFor(const EnvironmentState& state, const View& view) {
     return "migration " + view.migration->message;
   if (!rollout.paused.empty() && !rollout.advanced)
     return "`ingot rollout resume`: paused by " + rollout.paused;
-  if (rollout.phase != Phase::kStepping || !rollout.step_in_effect || rollout.advanced) return "";
+  const auto gate = GateOf(state);
+  const std::string approval = gate ? RenderRoles(gate->missing) + " to say `ingot rollout approve`, until " +
+                                          RenderTime(gate->expires)
+                                    : "";
+  if (rollout.phase == Phase::kPlanned) return approval;
+  if (rollout.phase != Phase::kStepping || !rollout.step_in_effect) return "";
+  if (rollout.advanced) return approval;
   const plan::ShiftStep step = StepsOf(state).at(rollout.step - 1);
   if (step.manual) return "`ingot rollout advance`";
   if (!rollout.held.empty()) return "a conclusive analysis, or `ingot rollout advance`";
+  if (gate) return approval;
   return "the end of step " + std::to_string(rollout.step) + " at " +
          RenderTime(*rollout.step_in_effect + step.hold);
 }
@@ -182,9 +190,16 @@ Json RolloutStatusOf(const EnvironmentState& state, const View& view) {
     step["text"] = plan::Render(planned[i]);
     steps.push_back(std::move(step));
   }
+  Json awaited(nullptr);
+  if (const auto gate = GateOf(state)) {
+    JsonArray roles;
+    for (const std::string& role : gate->missing) roles.emplace_back(role);
+    awaited = JsonObject{{"roles", std::move(roles)}, {"expires", RenderTime(gate->expires)}};
+  }
   return JsonObject{{"version", 1},
                     {"environment", state.id.Render()},
                     {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
+                    {"approval", std::move(awaited)},
                     {"waits_for", state.rollout ? Json(WaitsFor(state, view)) : Json("")},
                     {"steps", std::move(steps)},
                     {"last", nullptr}};

@@ -16,6 +16,7 @@ bool EnterStep(Transition& t, const std::vector<plan::ShiftStep>& steps, uint32_
   rollout.advanced = false;
   rollout.judged.clear();
   rollout.held.clear();
+  rollout.approved.clear();
   rollout.deadline = t.now + kShiftLimit;
   for (const auto& [service, percent] : step.percent) rollout.weights[service] = percent * 10;
   JsonObject detail = Describe(rollout);
@@ -86,6 +87,7 @@ bool Stepping(Transition& t) {
   if (!t.RoutesInEffect()) return Unwritten(t, verdict);
   if (!rollout.step_in_effect) {
     rollout.step_in_effect = t.now;
+    if (const auto gate = GateOf(t.next)) t.events.push_back(AwaitedEvent(t.next, *gate));
     t.Changed();
     return true;
   }
@@ -104,6 +106,7 @@ bool Stepping(Transition& t) {
     if (!verdict.ready) return false;
     if (!finding.passed) return Hold(t, finding.inconclusive);
   }
+  if (const auto gate = GateOf(t.next)) return AwaitApproval(t, *gate);
   if (rollout.step < steps.size()) return EnterStep(t, steps, rollout.step + 1);
   rollout.held.clear();
   return AfterSteps(t);

@@ -39,6 +39,8 @@ struct Shop {
   std::optional<definition::ResolvedAnalysis> analysis;  // of canaries
   std::vector<definition::ResolvedStep> steps{{10, Milliseconds(1'000), false},
                                               {50, Milliseconds(2'000), false}};
+  definition::ResolvedRules rules{};
+  bool preview = false;     // of canaries
   uint64_t migrations = 0;  // scripts of the migration "shop"; each third one contracts
   bool operator==(const Shop&) const = default;
 };

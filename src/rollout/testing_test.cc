@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "rollout/approval.h"
 #include "rollout/transition.h"
 
 namespace ingot::rollout::testing {
@@ -42,6 +43,7 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   out.project = "shop";
   out.environment = shop.environment;
   out.commit = "c0ffee";
+  out.rules = shop.rules;
   definition::ResolvedService api = Service("api", shop.api, shop.api_replicas, 9000, shop);
   api.uses = {{"db", true, {{"postgres", 5432, definition::Protocol::kTcp}}, "db.internal", false}};
   if (shop.api_recreate) api.rollout.strategy = definition::Strategy::kRecreate;
@@ -49,6 +51,7 @@ definition::Resolved ResolvedOf(const Shop& shop) {
     service.rollout.strategy = definition::Strategy::kCanary;
     service.rollout.steps = shop.steps;
     service.rollout.analysis = shop.analysis;
+    if (shop.preview) service.rollout.preview = {"", "X-Preview", "secret"};
   };
   if (shop.api_canary) make_canary(api);
   const auto make_rolling = [&](definition::ResolvedService& service) {
@@ -175,6 +178,10 @@ Result<void> WatchedPlatform::Stop(const InstanceId& id) {
 // I2: what serves, or may have to serve again, gives up no ready instance that it needs.
 void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentState& next) {
   if (before.id != next.id) return;
+  if (before.rollout && next.rollout && before.rollout->id == next.rollout->id && GateOf(before) &&
+      next.rollout->phase != Phase::kReverting &&
+      (next.rollout->phase != before.rollout->phase || next.rollout->step != before.rollout->step))
+    violations.push_back("nobody has approved rollout " + std::to_string(next.rollout->id));
   const auto& seen = fake_.instances();  // valid until it is asked again
   for (const auto& [id, fleet] : next.fleets) {
     const auto former = before.fleets.find(id);

@@ -248,3 +248,26 @@ def test_a_rolling_release_that_fails_halfway_is_taken_back_and_loses_nothing(se
     assert load.result["failed"] == 0, load.result
     assert shares(served, 50) == {"one": 50}
     assert len(served.instances("web", "ready")) == 3
+
+
+def asked(host, headers):
+    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=5)
+    connection.request("GET", "/", headers=headers)
+    return connection.getresponse().headers["X-Revision"]
+
+
+def test_a_preview_is_seen_by_who_knows_it_and_by_nobody_else(served):
+    steps = "{ weight: 0% }, { pause: manual }, { weight: 100% }"
+    for number, headers in enumerate(({"X-Preview": "abc-1"}, {"Cookie": "look=abc-1"})):
+        kind = "header: X-Preview" if number == 0 else "cookie: look"
+        old, new = ("one", "two") if number == 0 else ("two", "three")
+        served.one_service(new, rollout=canary(steps, ", preview: { %s, value: abc-1 }" % kind))
+        applying = Applying(served)
+        wait_for("the release", lambda: (rollout(served)["rollout"] or {"phase": ""})["phase"] == "stepping")
+        in_step(served, 1)
+        assert (asked(served, headers), asked(served, {})) == (new, old)
+        assert old == asked(served, {name: value + "x" for name, value in headers.items()})
+        assert set(shares(served, 50)) == {old}
+        served.ok("rollout", "advance")
+        assert applying.end().code == 0
+        assert new == asked(served, {})

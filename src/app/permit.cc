@@ -1,0 +1,56 @@
+#include "app/permit.h"
+
+#include <algorithm>
+
+namespace ingot::app {
+
+namespace {
+
+// The rights of which any suffices; empty: root alone. "read" is had by everybody who has a role.
+std::vector<std::string> RightsFor(const std::string& method, const std::string& what,
+                                   const std::string& name) {
+  if (method == "GET") return {"read"};
+  if (method == "DELETE" && what.empty()) return {"destroy"};
+  if (method == "DELETE" && what == "runs") return {"deploy"};
+  if (method == "PUT" && what == "secrets") return {"secret", "deploy"};
+  if (method == "PUT" && what == "scripts") return {"deploy"};
+  if (method != "POST") return {};
+  if (what == "plan" || what == "approve" || (what == "migrations" && name == "status")) return {"read"};
+  if (what == "abort" || what == "pause" || what == "resume" || what == "advance")
+    return {"deploy", "rollback"};
+  if (what == "rollouts" || what == "migrations" || what == "jobs") return {"deploy"};
+  if (what == "rollback" || what == "scale") return {what};
+  return {};
+}
+
+bool Has(const definition::ResolvedRole& role, const std::string& right) {
+  return right == "read" || std::binary_search(role.may.begin(), role.may.end(), right);
+}
+
+}  // namespace
+
+definition::User UserOf(const adapters::SocketPeer& peer) {
+  return {peer.name, peer.groups, peer.root};
+}
+
+Result<void> Permit(const adapters::HttpRequest& request, const std::string& environment,
+                    const std::string& what, const std::string& name,
+                    const definition::ResolvedRules* rules) {
+  if (request.peer.root) return {};
+  if (rules == nullptr)
+    return Error(Code::kPermission,
+                 "nothing is deployed to " + environment + ", so nobody but root has a say there yet");
+  const definition::User user = UserOf(request.peer);
+  const std::vector<std::string> rights = RightsFor(request.method, what, name);
+  std::string missing;
+  for (const std::string& right : rights) {
+    for (const auto& [role_name, role] : rules->roles)
+      if (Has(role, right) && IsMemberOf(user, role)) return {};
+    missing += (missing.empty() ? "" : " or ") + right;
+  }
+  if (rights.empty()) return Error(Code::kPermission, "this is for root alone");
+  return Error(Code::kPermission, user.name + " has no role that may " + missing + " in " + environment +
+                                      "; `access` of its definition says who may");
+}
+
+}  // namespace ingot::app
