@@ -187,6 +187,7 @@ Json RolloutStatusOf(const EnvironmentState& state, const View& view) {
                     {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
                     {"waits_for", state.rollout ? Json(WaitsFor(state, view)) : Json("")},
                     {"steps", std::move(steps)},
+                    {"checks", ChecksOf(state, view)},
                     {"last", nullptr}};
 }
 
