@@ -11,6 +11,7 @@
 
 #include "base/pipe_signal.h"
 #include "base/sync.h"
+#include "base/units.h"
 
 namespace ingot::adapters {
 namespace {
@@ -188,7 +189,7 @@ Error ErrorOf(CURLcode code, const CurlLibrary& curl, const char* details, const
                                            "); see that its name is right and that DNS answers");
     case CURLE_COULDNT_CONNECT:
       return Error(Code::kUnavailable, host + ": nobody accepts a connection (" + why +
-                                           "); see that the registry runs and that its port is right");
+                                           "); see that it runs there and that its port is right");
     case CURLE_OPERATION_TIMEDOUT:
       return Error(Code::kTimeout, host + ": it does not accept the connection in time (" + why + ")");
     case CURLE_ABORTED_BY_CALLBACK:
@@ -203,8 +204,7 @@ Error ErrorOf(CURLcode code, const CurlLibrary& curl, const char* details, const
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_USE_SSL_FAILED:
-      return Error(Code::kRefused, host + ": TLS failed (" + why +
-                                       "); if the registry has an authority of its own, " +
+      return Error(Code::kRefused, host + ": TLS failed (" + why + "); if it has an authority of its own, " +
                                        "put its certificate into /etc/docker/certs.d/" + host + "/ca.crt");
     case CURLE_WRITE_ERROR:
     case CURLE_UNSUPPORTED_PROTOCOL:
@@ -284,6 +284,7 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
   set(CURLOPT_HTTP09_ALLOWED, 0L);
   set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
+  if (request.timeout) set(CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout->count()));
   set(CURLOPT_BUFFERSIZE, 256L << 10);
   set(CURLOPT_HEADERFUNCTION, &Transfer::OnHeader);
   set(CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
@@ -323,6 +324,7 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
     set(CURLOPT_SSLKEY, trust.key.c_str());
   }
   CURLcode code = CURLE_OK;
+  const auto begin = CurlClock::now();
   {
     // OpenSSL writes to its sockets in a way that raises SIGPIPE when the other side has gone; libcurl leaves
     // that signal to us (CURLOPT_NOSIGNAL: it must not set handlers beside our threads).
@@ -335,6 +337,9 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
   transfer.head.status = static_cast<int>(status);
   state_->Give(handle);
   if (transfer.failure) return std::move(*transfer.failure);
+  if (code == CURLE_OPERATION_TIMEDOUT && request.timeout && CurlClock::now() - begin >= *request.timeout)
+    return Error(Code::kTimeout,
+                 host + ": it gave no whole answer within " + RenderDuration(*request.timeout));
   if (code != CURLE_OK)
     return ErrorOf(code, curl, details, host, transfer.Patience(), transfer.header_bytes > 0);
   return std::move(transfer.head);

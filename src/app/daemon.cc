@@ -117,8 +117,9 @@ Result<void> Daemon::Wire() {
   SetExitTarget(opened ? opened->get() : nullptr);
   platform_ = TRY(std::move(opened));
   migrator_ = std::make_unique<DatabaseMigrator>(*secrets_, *scripts_, clock_, [this] { Poke(); });
-  controller_ =
-      TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_, edge(), migrator_.get()));
+  checks_ = std::make_unique<Checks>(*secrets_, clock_, [this] { Poke(); });
+  controller_ = TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_, edge(),
+                                              migrator_.get(), &checks_->checker()));
   jobs_ = TRY(jobs::Controller::Open(
       *platform_, *job_journal_, *events_, clock_,
       [this](const std::vector<platform::InstanceId>& instances) { return ForgetRuns(instances); }));
@@ -140,6 +141,7 @@ Daemon::~Daemon() {
   jobs_.reset();
   controller_.reset();
   migrator_.reset();
+  checks_.reset();
   // The platform's threads call the runtime, and the runtime's watch calls the platform: first the watch is
   // cut off, then the threads end, then the runtime.
   SetExitTarget(nullptr);
@@ -314,6 +316,7 @@ Result<void> Daemon::Teardown() {
   jobs_.reset();
   controller_.reset();
   migrator_.reset();
+  checks_.reset();
   SetExitTarget(nullptr);
   platform_.reset();
   runtime_.reset();

@@ -21,6 +21,7 @@
 #include "adapters/sqlite_events.h"
 #include "adapters/sqlite_jobs.h"
 #include "adapters/sqlite_journal.h"
+#include "app/checks.h"
 #include "app/database_migrator.h"
 #include "app/host_edge.h"
 #include "app/layout.h"
@@ -160,6 +161,7 @@ class Daemon {
   std::unique_ptr<adapters::CrunRuntime> runtime_;
   std::unique_ptr<adapters::LocalPlatform> platform_;
   std::unique_ptr<DatabaseMigrator> migrator_;
+  std::unique_ptr<Checks> checks_;
   std::unique_ptr<rollout::Controller> controller_;
   std::unique_ptr<jobs::Controller> jobs_;
   Sync<Queue> queue_;

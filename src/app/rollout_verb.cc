@@ -40,6 +40,24 @@ std::string Described(const JsonObject& rollout) {
          (from != nullptr && !from->is_null() ? "r" + RenderJson(*from) + " to " + to : "to " + to) + ")";
 }
 
+// What each check of the present step last said.
+void ShowChecks(const JsonObject& status) {
+  const Json* checks = status.if_contains("checks");
+  if (checks == nullptr || !checks->is_array()) return;
+  for (const Json& item : checks->get_array()) {
+    if (!item.is_object()) continue;
+    const JsonObject& check = item.get_object();
+    const std::string outcome = StringOr(check, "outcome", "");
+    const std::string value = StringOr(check, "value", "");
+    const std::string said = IntOr(check, "measured", 0) == 0 ? "not measured yet"
+                             : value.empty()
+                                 ? outcome + ": " + StringOr(check, "message", "")
+                                 : outcome + ": " + value + ", expected " + StringOr(check, "bound", "");
+    std::printf("  check %s %s: %s\n", StringOr(check, "service", "").c_str(),
+                StringOr(check, "check", "").c_str(), said.c_str());
+  }
+}
+
 void ShowGoingOn(const JsonObject& status) {
   const JsonObject* rollout = ObjectOf(status, "rollout");
   if (rollout == nullptr) {
@@ -69,6 +87,7 @@ void ShowGoingOn(const JsonObject& status) {
     }
     std::printf("    %zu. everything\n", ++number);
   }
+  ShowChecks(status);
   if (const std::string held = StringOr(*rollout, "held", ""); !held.empty())
     std::printf("%s %s\n", Paint(Colour::kYellow, "inconclusive:").c_str(), held.c_str());
   if (const std::string what = StringOr(status, "waits_for", ""); !what.empty())

@@ -25,6 +25,7 @@ namespace ingot {
 namespace {
 
 constexpr size_t kKeepBytes = size_t{16} << 20;
+constexpr Milliseconds kCancelEach{100};  // how often it is looked for
 
 constexpr std::pair<std::string_view, std::string_view> kPackages[] = {
     {"crun", "crun"},   {"conmon", "conmon"}, {"haproxy", "haproxy"}, {"mmdebstrap", "mmdebstrap"},
@@ -200,6 +201,30 @@ Result<CommandResult> Wait(Child& child, Milliseconds timeout) {
   return result;
 }
 
+namespace {
+
+// Whether Run has to give up, and how long it may wait before it asks again.
+struct Patience {
+  std::chrono::steady_clock::time_point deadline;
+  const std::atomic<bool>* cancelled;
+  bool Cancelled() const { return cancelled != nullptr && cancelled->load(); }
+  Milliseconds Left() const {
+    const auto left = deadline - std::chrono::steady_clock::now();
+    return std::max(Milliseconds(0), std::chrono::ceil<Milliseconds>(left));
+  }
+  Milliseconds Slice() const { return cancelled == nullptr ? Left() : std::min(Left(), kCancelEach); }
+};
+
+Error GiveUp(Child& child, const std::string& name, Milliseconds timeout, const Patience& patience) {
+  ::kill(-child.pid, SIGKILL);
+  ::kill(child.pid, SIGKILL);
+  static_cast<void>(Wait(child, std::chrono::seconds(10)).has_value());
+  if (patience.Cancelled()) return Error(Code::kCancelled, name + " was not needed any more");
+  return Error(Code::kTimeout, name + " did not finish within " + std::to_string(timeout.count()) + " ms");
+}
+
+}  // namespace
+
 Result<CommandResult> Run(Command command, Milliseconds timeout, std::string_view input) {
   std::array<std::array<int, 2>, 3> pipes{};
   std::array<Fd, 3> ours;
@@ -218,26 +243,19 @@ Result<CommandResult> Run(Command command, Milliseconds timeout, std::string_vie
   for (Fd& fd : theirs) fd.reset();
   if (input.empty()) ours[0].reset();
   CommandResult result;
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const Patience patience{std::chrono::steady_clock::now() + timeout, command.cancelled};
   std::array<std::string*, 3> sinks = {nullptr, &result.out, &result.err};
   while (ours[1].valid() || ours[2].valid()) {
     std::array<struct pollfd, 4> polls{};
     for (size_t i = 0; i < 3; ++i)
       polls[i] = {ours[i].get(), static_cast<short>(i == 0 ? POLLOUT : POLLIN), 0};
     polls[3] = {child.pidfd.get(), POLLIN, 0};
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-    const int n =
-        left <= 0 ? 0
-                  : ::poll(polls.data(), polls.size(), static_cast<int>(std::min<int64_t>(left, 1 << 30)));
+    const auto slice = static_cast<int>(std::min<int64_t>(patience.Slice().count(), 1 << 30));
+    const int n = slice == 0 || patience.Cancelled() ? 0 : ::poll(polls.data(), polls.size(), slice);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      ::kill(-child.pid, SIGKILL);
-      ::kill(child.pid, SIGKILL);
-      static_cast<void>(Wait(child, std::chrono::seconds(10)).has_value());
-      return Error(Code::kTimeout,
-                   command.argv[0] + " did not finish within " + std::to_string(timeout.count()) + " ms");
-    }
+    if (n < 0 || (n == 0 && (patience.Cancelled() || patience.Left() == Milliseconds(0))))
+      return GiveUp(child, command.argv[0], timeout, patience);
+    if (n == 0) continue;
     if (ours[0].valid() && polls[0].revents != 0) {
       const PipeSignalHeld held;  // the child need not read all of it
       const ssize_t written = ::write(ours[0].get(), input.data(), input.size());
@@ -262,14 +280,13 @@ Result<CommandResult> Run(Command command, Milliseconds timeout, std::string_vie
     if (!read_something && (polls[3].revents & POLLIN) != 0 && polls[1].revents == 0 && polls[2].revents == 0)
       break;
   }
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-  auto ended = Wait(child, std::max(left, Milliseconds(1)));
-  if (!ended) {
-    ::kill(-child.pid, SIGKILL);
-    ::kill(child.pid, SIGKILL);
-    static_cast<void>(Wait(child, std::chrono::seconds(10)).has_value());
-    return std::move(ended).error().While("running " + command.argv[0]);
+  auto ended = Wait(child, std::max(patience.Slice(), Milliseconds(1)));
+  while (!ended && ended.error().code() == Code::kTimeout) {
+    if (patience.Cancelled() || patience.Left() == Milliseconds(0))
+      return GiveUp(child, command.argv[0], timeout, patience);
+    ended = Wait(child, patience.Slice());
   }
+  if (!ended) return std::move(ended).error().While("running " + command.argv[0]);
   result.exit_code = ended->exit_code;
   result.signal = ended->signal;
   return result;

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <map>
 #include <optional>
 #include <string>
@@ -30,6 +31,8 @@ struct Command {
   bool mount_proc = false;             // with new_mount_namespace: mounts /proc of its own pid namespace
   std::vector<std::string> unmount{};  // paths detached in the child after that (missing is fine)
   bool die_with_parent = false;        // PR_SET_PDEATHSIG SIGKILL
+  // Of Run: once it is true, the child ends as on a timeout, with kCancelled. Not owned.
+  const std::atomic<bool>* cancelled = nullptr;
 };
 
 struct CommandResult {
@@ -57,7 +60,8 @@ Result<Child> Spawn(const Command& command);
 Result<CommandResult> Wait(Child& child, Milliseconds timeout);
 
 // Runs to completion, feeding `input` and collecting stdout and stderr. On timeout the child's process group
-// is killed with SIGKILL and kTimeout returned. A non-zero exit is not an Error: look at the result.
+// is killed with SIGKILL and kTimeout returned, and within 100 ms of `cancelled` kCancelled. A non-zero exit
+// is not an Error: look at the result.
 Result<CommandResult> Run(Command command, Milliseconds timeout, std::string_view input = {});
 
 // As Run, and a non-zero exit is kFailed with the last lines of its stderr.

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 #include "base/file.h"
 
 namespace ingot {
@@ -54,6 +57,26 @@ TEST(Subprocess, ATimeOutKillsTheWholeGroup) {
     ::usleep(10'000);
   }
   ADD_FAILURE() << "the grandchild lives on: " << child;
+}
+
+// Also one that says nothing more, and has closed its outputs.
+TEST(Subprocess, WhatIsCancelledEndsWithItsGroup) {
+  for (const char* script : {"sleep 1000", "exec >&- 2>&-; sleep 1000"}) {
+    std::atomic<bool> cancelled = false;
+    Command command = Shell(script);
+    command.cancelled = &cancelled;
+    std::thread later([&] {
+      ::usleep(50'000);
+      cancelled = true;
+    });
+    const auto result = ingot::Run(std::move(command), std::chrono::hours(1));
+    later.join();
+    EXPECT_EQ(result.error().code(), Code::kCancelled) << script;
+  }
+  std::atomic<bool> cancelled = false;
+  Command command = Shell("sleep 0.3; echo well");
+  command.cancelled = &cancelled;
+  EXPECT_EQ(ingot::Run(std::move(command), kLong)->out, "well\n");
 }
 
 TEST(Subprocess, AMissingProgramNamesItsPackage) {

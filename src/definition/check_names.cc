@@ -204,6 +204,10 @@ class Checker {
         Need(path + ".volumes[" + std::to_string(i) + "].name", (*service.volumes)[i].name,
              definition_.volumes, "volume");
     }
+    if (service.rollout && service.rollout->analysis)
+      for (const auto& [check_name, check] : service.rollout->analysis->checks)
+        Need(path + ".rollout.analysis.checks." + check_name + ".secret", check.secret, definition_.secrets,
+             "secret");
     if (service.rollout && service.rollout->steps) {
       for (size_t i = 0; i < service.rollout->steps->size(); ++i)
         Need(path + ".rollout.steps[" + std::to_string(i) + "].approve", (*service.rollout->steps)[i].approve,

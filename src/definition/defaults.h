@@ -26,6 +26,9 @@ inline constexpr uint32_t kDefaultSurge = 1;
 inline constexpr uint32_t kDefaultMinRequests = 50;
 inline constexpr uint32_t kDefaultConfidence = 9'990;  // basis points
 inline constexpr Milliseconds kDefaultApprovalTime{24 * 3'600'000};
+inline constexpr Milliseconds kDefaultCheckInterval{10'000};
+inline constexpr Milliseconds kDefaultCheckTimeout{10'000};
+inline constexpr int kDefaultCheckFails = 1;
 inline constexpr Milliseconds kDefaultJobTimeout{3'600'000};
 inline constexpr Milliseconds kDefaultTestTimeout{30'000};  // of an image test; applied by who runs it
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "definition/condition.h"
 
 namespace ingot::definition {
 
@@ -158,6 +159,22 @@ struct Bound {
   bool operator==(const Bound&) const = default;
 };
 
+// A measurement that something other than the router makes. Exactly one of `prometheus`, `http` and `run` is
+// set.
+struct AnalysisCheck {
+  std::string prometheus;  // URL of its API
+  std::string query;       // beside prometheus
+  std::optional<Condition> success_condition;
+  std::string http;           // URL
+  std::optional<int> status;  // beside http
+  std::vector<std::string> run;
+  std::string secret;  // of `secrets`: a token or USER:PASSWORD, for prometheus and http; empty: none
+  std::optional<Milliseconds> interval;
+  std::optional<Milliseconds> timeout;
+  std::optional<int> fails;
+  bool operator==(const AnalysisCheck&) const = default;
+};
+
 struct Analysis {
   std::optional<Bound> error_rate;
   std::optional<Bound> p50;
@@ -166,6 +183,7 @@ struct Analysis {
   std::optional<Bound> p99;
   std::optional<int> min_requests;
   std::optional<int64_t> confidence;  // basis points
+  std::map<std::string, AnalysisCheck> checks;
   bool operator==(const Analysis&) const = default;
 };
 

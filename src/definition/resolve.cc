@@ -86,8 +86,30 @@ ResolvedScale ResolveScale(const Scale& scale) {
   return out;
 }
 
+ResolvedCheck ResolveCheck(const std::string& name, const AnalysisCheck& check) {
+  ResolvedCheck out;
+  out.name = name;
+  out.kind = !check.prometheus.empty() ? ResolvedCheck::Kind::kPrometheus
+             : !check.http.empty()     ? ResolvedCheck::Kind::kHttp
+                                       : ResolvedCheck::Kind::kRun;
+  out.url = check.prometheus.empty() ? check.http : check.prometheus;
+  out.query = check.query;
+  out.condition = check.success_condition.value_or(Condition{});
+  out.status = check.status.value_or(0);
+  out.command = check.run;
+  out.secret = check.secret;
+  out.interval = check.interval.value_or(kDefaultCheckInterval);
+  out.timeout = check.timeout.value_or(kDefaultCheckTimeout);
+  out.fails = check.fails.value_or(kDefaultCheckFails);
+  return out;
+}
+
 ResolvedAnalysis ResolveAnalysis(const Analysis& analysis) {
   ResolvedAnalysis out;
+  // Who writes checks alone is judged by them alone.
+  out.router = analysis.checks.empty() || analysis.error_rate || analysis.p50 || analysis.p90 ||
+               analysis.p95 || analysis.p99 || analysis.min_requests || analysis.confidence;
+  for (const auto& [name, check] : analysis.checks) out.checks.push_back(ResolveCheck(name, check));
   out.error_rate = analysis.error_rate;
   const auto add = [&](uint32_t percentile, const std::optional<Bound>& bound) {
     if (bound) out.latency[percentile] = *bound;
@@ -172,6 +194,7 @@ class Resolver {
     out.rollout.strategy = rollout.strategy.value_or(Strategy::kBlueGreen);
     out.rollout.keep_old = rollout.keep_old.value_or(kDefaultKeepOld);
     ResolveStrategy(rollout, out.rollout);
+    if (out.rollout.analysis) TRY(SetVersions(out.rollout.analysis->checks));
     if (service.scale) out.scale = ResolveScale(*service.scale);
     const auto least = static_cast<int>(kDefaultReplicas);
     out.replicas = static_cast<uint32_t>(
@@ -213,6 +236,18 @@ class Resolver {
   }
 
  private:
+  Result<void> SetVersions(std::vector<ResolvedCheck>& checks) const {
+    for (ResolvedCheck& check : checks) {
+      if (check.secret.empty()) continue;
+      const auto version = input_.secret_versions.find(check.secret);
+      if (version == input_.secret_versions.end())
+        return Error(Code::kNotFound,
+                     "check " + check.name + " needs secret " + check.secret + ", which has no version");
+      check.secret_version = version->second;
+    }
+    return {};
+  }
+
   Result<std::vector<ResolvedUse>> UsesOf(const Service& service) const {
     std::vector<ResolvedUse> uses;
     for (const std::string& name : service.uses.value_or(std::vector<std::string>{})) {
@@ -285,9 +320,13 @@ Result<std::set<std::string>> ImagesNeeded(const Definition& definition, const s
 
 Result<std::set<std::string>> SecretsNeeded(const Definition& definition, const std::string& environment) {
   std::set<std::string> secrets;
-  for (const auto& service : TRY(ServicesOf(definition, environment)))
+  for (const auto& service : TRY(ServicesOf(definition, environment))) {
     if (service.second.secrets)
       secrets.insert(service.second.secrets->begin(), service.second.secrets->end());
+    if (service.second.rollout && service.second.rollout->analysis)
+      for (const auto& check : service.second.rollout->analysis->checks)
+        if (!check.second.secret.empty()) secrets.insert(check.second.secret);
+  }
   for (const auto& [name, migration] : definition.migrations)
     if (!migration.secret.empty()) secrets.insert(migration.secret);
   for (const auto& job : definition.jobs)

@@ -114,14 +114,46 @@ Json ToJson(const Bound& bound) {
   return JsonObject{{"below", bound.value}, {"or_equal", bound.or_equal}};
 }
 
+std::string_view NameOf(ResolvedCheck::Kind kind) {
+  return kind == ResolvedCheck::Kind::kPrometheus ? "prometheus"
+         : kind == ResolvedCheck::Kind::kHttp     ? "http"
+                                                  : "run";
+}
+
+Json ToJson(const ResolvedCheck& check) {
+  using Kind = ResolvedCheck::Kind;
+  JsonObject out{{"name", check.name},
+                 {"kind", NameOf(check.kind)},
+                 {"interval_ms", check.interval.count()},
+                 {"timeout_ms", check.timeout.count()},
+                 {"fails", check.fails}};
+  if (check.kind == Kind::kRun) {
+    out["command"] = Texts(check.command);
+    return out;
+  }
+  out["url"] = check.url;
+  if (check.kind == Kind::kHttp) {
+    out["status"] = check.status;
+  } else {
+    out["query"] = check.query;
+    out["success_condition"] = check.condition.Render();
+  }
+  if (!check.secret.empty()) out["secret"] = JsonObject{{check.secret, check.secret_version}};
+  return out;
+}
+
 Json ToJson(const ResolvedAnalysis& analysis) {
   JsonObject latency;
   for (const auto& [percentile, bound] : analysis.latency)
     latency["p" + std::to_string(percentile)] = ToJson(bound);
-  return JsonObject{{"error_rate", analysis.error_rate ? ToJson(*analysis.error_rate) : Json(nullptr)},
-                    {"latency_ms", std::move(latency)},
-                    {"min_requests", analysis.min_requests},
-                    {"confidence", analysis.confidence}};
+  JsonObject out{{"error_rate", analysis.error_rate ? ToJson(*analysis.error_rate) : Json(nullptr)},
+                 {"latency_ms", std::move(latency)},
+                 {"min_requests", analysis.min_requests},
+                 {"confidence", analysis.confidence}};
+  if (analysis.checks.empty()) return out;
+  out["router"] = analysis.router;
+  out["checks"] = Array<ResolvedCheck>(analysis.checks, [](const auto& check) { return ToJson(check); });
+  return out;
 }
 
 // What a strategy does not have is left out, so that documents of before it existed are the same.

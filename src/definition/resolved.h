@@ -73,11 +73,30 @@ struct ResolvedStep {
   bool operator==(const ResolvedStep&) const = default;
 };
 
+struct ResolvedCheck {
+  enum class Kind { kPrometheus, kHttp, kRun };
+  std::string name;
+  Kind kind = Kind::kRun;
+  std::string url;      // prometheus, http
+  std::string query;    // prometheus
+  Condition condition;  // prometheus
+  int status = 0;       // http; 0: any from 200 to 299
+  std::vector<std::string> command;
+  std::string secret;  // prometheus, http: what the request is authorised with; empty: nothing
+  std::string secret_version;
+  Milliseconds interval{0};  // from the begin of one measurement to that of the next
+  Milliseconds timeout{0};   // of one measurement
+  int fails = 0;             // failures in a row that fail the step
+  bool operator==(const ResolvedCheck&) const = default;
+};
+
 struct ResolvedAnalysis {
   std::optional<Bound> error_rate;
   std::map<uint32_t, Bound> latency;  // by percentile: 50, 90, 95, 99
   uint32_t min_requests = 0;
-  uint32_t confidence = 0;  // basis points
+  uint32_t confidence = 0;            // basis points
+  bool router = true;                 // what the router counts is judged, by the members above
+  std::vector<ResolvedCheck> checks;  // sorted by name
   bool operator==(const ResolvedAnalysis&) const = default;
 };
 

@@ -122,6 +122,42 @@ Result<Bound> ReadBound(const Reading& json) {
   return bound;
 }
 
+bool IsHttpUrl(std::string_view text) {
+  const Result<EndpointUrl> url = EndpointUrl::Parse(text);
+  return url && (url->scheme == "http" || url->scheme == "https");
+}
+
+Result<ResolvedCheck> ReadCheck(const Reading& json) {
+  using Kind = ResolvedCheck::Kind;
+  ResolvedCheck check;
+  check.name = TRY(json.Text("name", IsName));
+  check.kind = TRY(json.OneOf<Kind>(
+      "kind", {{"prometheus", Kind::kPrometheus}, {"http", Kind::kHttp}, {"run", Kind::kRun}}));
+  check.interval = Milliseconds(TRY(json.Int("interval_ms", 1, kMostMs)));
+  check.timeout = Milliseconds(TRY(json.Int("timeout_ms", 1, kMostMs)));
+  check.fails = static_cast<int>(TRY(json.Int("fails", 1, 1000)));
+  if (check.kind == Kind::kRun) {
+    check.command = TRY(json.Texts("command"));
+    if (check.command.empty()) return json.Bad("command", "a program");
+    return check;
+  }
+  check.url = TRY(json.Text("url", IsHttpUrl));
+  if (check.kind == Kind::kHttp) {
+    check.status = static_cast<int>(TRY(json.Int("status", 0, 599)));
+  } else {
+    check.query = TRY(json.Text("query"));
+    const Result<Condition> condition = Condition::Parse(TRY(json.Text("success_condition")));
+    if (!condition) return json.Bad("success_condition", "a condition such as \"< 0.01\"");
+    check.condition = *condition;
+  }
+  if (!json.Has("secret")) return check;
+  const auto secret = TRY(json.Map("secret", IsSecretName));
+  if (secret.size() != 1) return json.Bad("secret", "one name and its version");
+  check.secret = secret.begin()->first;
+  check.secret_version = secret.begin()->second;
+  return check;
+}
+
 Result<ResolvedAnalysis> ReadAnalysis(const Reading& json) {
   ResolvedAnalysis analysis;
   if (json.IsObject("error_rate")) analysis.error_rate = TRY(ReadBound(TRY(json.Object("error_rate"))));
@@ -132,6 +168,12 @@ Result<ResolvedAnalysis> ReadAnalysis(const Reading& json) {
   }
   analysis.min_requests = static_cast<uint32_t>(TRY(json.Int("min_requests", 1, 1'000'000'000)));
   analysis.confidence = static_cast<uint32_t>(TRY(json.Int("confidence", 5'000, 9'999)));
+  if (!json.Has("checks")) return analysis;
+  analysis.router = TRY(json.Bool("router"));
+  analysis.checks = TRY(json.List<ResolvedCheck>("checks", ReadCheck));
+  for (size_t i = 1; i < analysis.checks.size(); ++i)
+    if (analysis.checks[i].name <= analysis.checks[i - 1].name) return json.Bad("checks", "names that rise");
+  if (!analysis.router && analysis.checks.empty()) return json.Bad("checks", "something to judge by");
   return analysis;
 }
 

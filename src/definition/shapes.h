@@ -13,6 +13,7 @@ Shape<Service> ServiceShape(ServiceUse use);
 Shape<Resources> ResourcesShape();
 Shape<Scratch> ScratchShape();
 Shape<Rollout> RolloutShape();
+Shape<Analysis> AnalysisShape();
 Shape<Scale> ScaleShape();
 Shape<Health> HealthShape();
 Shape<Environment> EnvironmentShape();

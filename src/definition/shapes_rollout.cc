@@ -61,24 +61,6 @@ Shape<Step> StepShape() {
   return fields.ToShape();
 }
 
-Shape<Analysis> AnalysisShape() {
-  Fields<Analysis> fields("analysis", "What the new revision has to keep to; broken, the rollout reverts.");
-  fields
-      .Optional(
-          "error_rate", &Analysis::error_rate, ShareBound(),
-          "The share of requests answered 5xx or not at all. Without it the new revision is compared with "
-          "the old one only.")
-      .Optional("p50", &Analysis::p50, DurationBound(), "The median latency.")
-      .Optional("p90", &Analysis::p90, DurationBound(), "The latency that 90 % of requests keep to.")
-      .Optional("p95", &Analysis::p95, DurationBound(), "The latency that 95 % of requests keep to.")
-      .Optional("p99", &Analysis::p99, DurationBound(), "The latency that 99 % of requests keep to.")
-      .Optional("min_requests", &Analysis::min_requests, Integer(1, 1'000'000'000),
-                "Of each side and step. With fewer the outcome is inconclusive, never a success.", "50")
-      .Optional("confidence", &Analysis::confidence, Confidence(),
-                "How sure a failure has to be, over all looks at a step together.", "\"99.9%\"");
-  return fields.ToShape();
-}
-
 Shape<Sticky> StickyShape() {
   Fields<Sticky> fields("sticky", "What keeps a user on one side while a canary steps.");
   fields

@@ -128,6 +128,7 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
   }
   plan.new_revision = !active || active->revision.digest != definition::RevisionDigest(next);
   if (active) plan.steps = ShiftSteps(active->revision.fleets, fleets);
+  plan.checks = ChecksOf(plan.steps, fleets);
 
   std::vector<FleetChange> kept;
   std::vector<FleetChange> retired;
@@ -277,6 +278,8 @@ Json ToJson(const Plan& plan) {
     scales.push_back(JsonObject{{"service", scale.service}, {"from", scale.from}, {"to", scale.to}});
   JsonArray steps;
   for (const ShiftStep& step : plan.steps) steps.push_back(ToJson(step));
+  JsonArray checks;
+  for (const PlannedCheck& check : plan.checks) checks.push_back(ToJson(check));
   JsonArray conflicts;
   for (const Conflict& conflict : plan.conflicts)
     conflicts.push_back(
@@ -311,6 +314,7 @@ Json ToJson(const Plan& plan) {
       {"migrations", std::move(migrations)},
       {"scales", std::move(scales)},
       {"steps", std::move(steps)},
+      {"checks", std::move(checks)},
       {"routes_before", routes(plan.routes_before)},
       {"routes_after", routes(plan.routes_after)},
       {"peak_memory_bytes", plan.peak_memory_bytes},

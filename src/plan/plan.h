@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "migrate/ledger.h"
+#include "plan/checks.h"
 #include "plan/claims.h"
 #include "plan/revision.h"
 #include "plan/shift.h"
@@ -77,6 +78,7 @@ struct Plan {
   std::vector<ScaleChange> scales;        // of fleets that stay
   std::vector<MigrationPlan> migrations;  // filled in by who can reach the databases
   std::vector<ShiftStep> steps;           // of canaries, before everything switches
+  std::vector<PlannedCheck> checks;       // that judge each step
   bool options_changed = false;  // how long old fleets are kept, …: takes effect at once, no revision
   // Roles that are waited for before anything is done, and how long; a new revision only.
   std::map<std::string, Milliseconds> approval;

@@ -139,6 +139,8 @@ std::string RenderPlan(const Plan& plan) {
     for (const ShiftStep& step : plan.steps)
       lines += "  " + std::to_string(++number) + ". " + Render(step) + "\n";
     lines += "  " + std::to_string(++number) + ". everything\n";
+    if (!plan.checks.empty()) lines += "Each step is judged by checks:\n";
+    for (const PlannedCheck& check : plan.checks) lines += "  " + Render(check) + "\n";
   }
 
   std::string waits;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/byte_stream.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "registry/client_url.h"
 
@@ -30,6 +31,7 @@ struct ClientRequest {
   std::string form;  // not empty: POST, as application/x-www-form-urlencoded
   std::optional<ClientUpload> upload;
   const std::atomic<bool>* cancelled = nullptr;  // looked at once a second at least
+  std::optional<Milliseconds> timeout;           // of the whole exchange; unset: as long as it goes on
 };
 
 struct ClientResponse {

@@ -80,6 +80,7 @@ std::vector<Action> ActionsOf(Transition& t) {
     actions.push_back(SetTopology{desired.topology});  // shrinks, now that no route needs the rest
   if (routes_wait && t.TopologyInEffect() && MaySwitch(t)) actions.push_back(ApplyRoutes{desired.routes});
   AddMigrations(t, actions);
+  AddChecks(t, actions);
   AddStarts(t, actions);
   AddStops(t, actions);
   return actions;

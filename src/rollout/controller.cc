@@ -38,11 +38,12 @@ Error NotDeployed(const platform::EnvironmentId& environment) {
 class Controller::Impl {
  public:
   Impl(platform::Platform& platform, Journal& journal, audit::Sink& sink, Clock& clock, plan::HostEdge edge,
-       Migrator* migrator)
+       Migrator* migrator, Checker* checker)
       : platform_(platform),
         journal_(journal),
         sink_(sink),
         migrator_(migrator),
+        checker_(checker),
         edge_(std::move(edge)),
         clock_(clock),
         steady_(clock.Steady()) {
@@ -86,8 +87,8 @@ class Controller::Impl {
       TRY(found->second->Take(std::move(acceptance)));
       return answer;
     }
-    auto runner =
-        std::make_unique<EnvironmentRunner>(std::move(fresh), platform_, journal_, sink_, migrator_);
+    auto runner = std::make_unique<EnvironmentRunner>(std::move(fresh), platform_, journal_, sink_, migrator_,
+                                                      checker_);
     TRY(runner->Take(std::move(acceptance)));
     runners_.emplace(command.environment, std::move(runner));
     return answer;
@@ -133,13 +134,14 @@ class Controller::Impl {
   Journal& journal_;
   audit::Sink& sink_;
   Migrator* migrator_;
+  Checker* checker_;
   const plan::HostEdge edge_;
   std::map<platform::EnvironmentId, std::unique_ptr<EnvironmentRunner>> runners_;
 
  private:
   void Add(EnvironmentState state, const platform::EnvironmentId& id) {
-    runners_.emplace(
-        id, std::make_unique<EnvironmentRunner>(std::move(state), platform_, journal_, sink_, migrator_));
+    runners_.emplace(id, std::make_unique<EnvironmentRunner>(std::move(state), platform_, journal_, sink_,
+                                                             migrator_, checker_));
   }
 
   Result<void> CheckListeners(const platform::EnvironmentId& environment,
@@ -160,8 +162,8 @@ Controller::~Controller() = default;
 
 Result<std::unique_ptr<Controller>> Controller::Open(platform::Platform& platform, Journal& journal,
                                                      audit::Sink& sink, Clock& clock, plan::HostEdge edge,
-                                                     Migrator* migrator) {
-  auto impl = std::make_unique<Impl>(platform, journal, sink, clock, std::move(edge), migrator);
+                                                     Migrator* migrator, Checker* checker) {
+  auto impl = std::make_unique<Impl>(platform, journal, sink, clock, std::move(edge), migrator, checker);
   TRY(impl->Load());
   return std::unique_ptr<Controller>(new Controller(std::move(impl)));
 }

@@ -13,6 +13,7 @@
 #include "plan/plan.h"
 #include "platform/platform.h"
 #include "rollout/autoscaler.h"
+#include "rollout/checker.h"
 #include "rollout/command.h"
 #include "rollout/journal.h"
 #include "rollout/machine.h"
@@ -21,11 +22,12 @@ namespace ingot::rollout {
 
 class Controller {
  public:
-  // Without a migrator a rollout that needs one fails. Finds every environment of the journal; its first Tick
-  // resumes what was going on. All references outlive the controller. The codes of Journal::Load.
+  // Without a migrator a rollout that needs one fails; without a checker checks are inconclusive. Finds every
+  // environment of the journal; its first Tick resumes what was going on. All references outlive the
+  // controller. The codes of Journal::Load.
   static Result<std::unique_ptr<Controller>> Open(platform::Platform& platform, Journal& journal,
                                                   audit::Sink& sink, Clock& clock, plan::HostEdge edge = {},
-                                                  Migrator* migrator = nullptr);
+                                                  Migrator* migrator = nullptr, Checker* checker = nullptr);
   ~Controller();
 
   // Journals the command and answers; Tick carries it out. The codes of Accept, or of the journal (then

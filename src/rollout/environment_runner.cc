@@ -27,13 +27,14 @@ void Retry::Failed(WallTime now) {
 }
 
 EnvironmentRunner::EnvironmentRunner(EnvironmentState state, platform::Platform& platform, Journal& journal,
-                                     audit::Sink& sink, Migrator* migrator)
+                                     audit::Sink& sink, Migrator* migrator, Checker* checker)
     : state_(std::move(state)),
       desired_(DesiredOf(state_)),
       platform_(platform),
       journal_(journal),
       sink_(sink),
       migrator_(migrator),
+      checker_(checker),
       unsent_(!state_.outbox.empty()) {
   view_.look_error = "it was not asked yet";
 }
@@ -93,6 +94,8 @@ void EnvironmentRunner::Run(WallTime now) {
     wake_.reset();
     view_.can_migrate = migrator_ != nullptr;
     if (migrator_ != nullptr) view_.migration = migrator_->Look(state_.id);
+    view_.can_check = checker_ != nullptr;
+    if (checker_ != nullptr) view_.checks = checker_->Look(state_.id);
     Decision decision = Decide(state_, desired_, view_, now);
     if (decision.wake) WakeAt(*decision.wake);
     const bool changed = decision.state.has_value();
@@ -229,6 +232,17 @@ bool EnvironmentRunner::Do(const RunMigrations& action, WallTime now) {
 bool EnvironmentRunner::Do(const CancelMigrations&, WallTime) {
   if (migrator_ != nullptr) migrator_->Cancel(state_.id);
   return false;
+}
+
+bool EnvironmentRunner::Do(const RunChecks& action, WallTime) {
+  if (checker_ == nullptr) return false;
+  checker_->Begin(state_.id, action.order);
+  return true;
+}
+
+bool EnvironmentRunner::Do(const EndChecks&, WallTime) {
+  if (checker_ != nullptr) checker_->End(state_.id);
+  return true;
 }
 
 // What is remembered about instances that no longer matter.

@@ -8,6 +8,7 @@
 
 #include "audit/sink.h"
 #include "platform/platform.h"
+#include "rollout/checker.h"
 #include "rollout/command.h"
 #include "rollout/journal.h"
 #include "rollout/machine.h"
@@ -25,7 +26,7 @@ class EnvironmentRunner {
  public:
   // `state` has its revisions; all references outlive the runner.
   EnvironmentRunner(EnvironmentState state, platform::Platform& platform, Journal& journal, audit::Sink& sink,
-                    Migrator* migrator);
+                    Migrator* migrator, Checker* checker);
 
   const EnvironmentState& state() const { return state_; }
   const Desired& desired() const { return desired_; }
@@ -56,6 +57,8 @@ class EnvironmentRunner {
   bool Do(const StopInstance& action, WallTime now);
   bool Do(const RunMigrations& action, WallTime now);
   bool Do(const CancelMigrations& action, WallTime now);
+  bool Do(const RunChecks& action, WallTime now);
+  bool Do(const EndChecks& action, WallTime now);
   bool MayTry(const Retry& retry, WallTime now);
   void WakeAt(WallTime at);
   void Forget();
@@ -67,6 +70,7 @@ class EnvironmentRunner {
   Journal& journal_;
   audit::Sink& sink_;
   Migrator* migrator_;   // null: nobody runs migrations
+  Checker* checker_;     // null: nobody makes checks
   bool unsent_ = false;  // state_.outbox is not known to be in the audit record
   Retry topology_;
   Retry routes_;

@@ -54,49 +54,75 @@ Finding LookAt(Transition& t, const Judged& judged) {
   return Analyse(*judged.canary->rollout.analysis, new_side, old_side);
 }
 
-void FailStep(Transition& t, const std::string& service, const Finding& finding) {
+void FailStep(Transition& t, const std::string& service, const std::string& text, JsonArray tests,
+              JsonArray checks) {
   JsonObject detail = Describe(*t.next.rollout);
   detail["step"] = t.next.rollout->step;
   detail["service"] = service;
-  detail["outcome"] = OutcomeName(finding.outcome);
-  detail["tests"] = finding.tests;
-  detail["reason"] = finding.text;
+  detail["outcome"] = OutcomeName(Outcome::kFailure);
+  detail["tests"] = std::move(tests);
+  detail["checks"] = std::move(checks);
+  detail["reason"] = text;
   t.Record("rollout.analysis", std::move(detail));
-  Fail(t, "analysis of " + service + " failed in step " + std::to_string(t.next.rollout->step) + ": " +
-              finding.text);
+  Fail(t, "analysis of " + service + " failed in step " + std::to_string(t.next.rollout->step) + ": " + text);
+}
+
+// False: the step has failed.
+bool JudgeByChecks(Transition& t, const std::vector<Judged>& judged, StepFinding& out) {
+  for (const Judged& one : judged) {
+    const std::string& service = one.canary->spec.id.service();
+    CheckFinding finding = JudgeChecks(t, service, *one.canary->rollout.analysis);
+    if (finding.outcome == Outcome::kFailure) {
+      FailStep(t, service, finding.text, {}, std::move(finding.checks));
+      return false;
+    }
+    if (finding.outcome == Outcome::kSuccess) continue;
+    out.passed = false;
+    if (out.inconclusive.empty() && !finding.text.empty())
+      out.inconclusive = "analysis of " + service + ": " + finding.text;
+  }
+  return true;
+}
+
+// The same, by the router's counters.
+bool JudgeByCounters(Transition& t, const std::vector<Judged>& judged, StepFinding& out) {
+  t.ask_counters = true;
+  t.Wake(t.now + kLookEach);
+  if (!t.view.counters) {
+    out.passed = false;
+    if (!t.view.counters_error.empty() && out.inconclusive.empty())
+      out.inconclusive = "the router's counters cannot be read: " + t.view.counters_error;
+    return true;
+  }
+  if (t.view.counters_anew && !t.next.rollout->judged.empty()) {
+    for (auto& [service, judgement] : t.next.rollout->judged) judgement = {};
+    t.changed = true;
+  }
+  for (const Judged& one : judged) {
+    if (!one.canary->rollout.analysis->router) continue;
+    const Finding finding = LookAt(t, one);
+    const std::string& service = one.canary->spec.id.service();
+    if (finding.outcome == Outcome::kFailure) {
+      FailStep(t, service, finding.text, finding.tests,
+               JudgeChecks(t, service, *one.canary->rollout.analysis).checks);
+      return false;
+    }
+    if (finding.outcome == Outcome::kSuccess) continue;
+    out.passed = false;
+    if (out.inconclusive.empty()) out.inconclusive = "analysis of " + service + ": " + finding.text;
+  }
+  return true;
 }
 
 }  // namespace
 
 StepFinding AnalyseStep(Transition& t, const plan::ShiftStep& step) {
   StepFinding out;
-  const std::vector<Judged> judged = JudgedIn(t.next, step);
-  out.passed = judged.empty();
-  if (judged.empty()) return out;
-  t.ask_counters = true;
-  t.Wake(t.now + kLookEach);
-  if (!t.view.counters) {
-    if (!t.view.counters_error.empty())
-      out.inconclusive = "the router's counters cannot be read: " + t.view.counters_error;
-    return out;
-  }
-  if (t.view.counters_anew && !t.next.rollout->judged.empty()) {
-    for (auto& [service, judgement] : t.next.rollout->judged) judgement = {};
-    t.changed = true;
-  }
   out.passed = true;
-  for (const Judged& one : judged) {
-    const Finding finding = LookAt(t, one);
-    const std::string& service = one.canary->spec.id.service();
-    if (finding.outcome == Outcome::kFailure) {
-      FailStep(t, service, finding);
-      out.failed = true;
-      return out;
-    }
-    if (finding.outcome == Outcome::kSuccess) continue;
-    out.passed = false;
-    if (out.inconclusive.empty()) out.inconclusive = "analysis of " + service + ": " + finding.text;
-  }
+  const std::vector<Judged> judged = JudgedIn(t.next, step);
+  const bool router = std::any_of(judged.begin(), judged.end(),
+                                  [](const Judged& one) { return one.canary->rollout.analysis->router; });
+  out.failed = !JudgeByChecks(t, judged, out) || (router && !JudgeByCounters(t, judged, out));
   return out;
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "platform/platform.h"
+#include "rollout/check.h"
 #include "rollout/desired.h"
 #include "rollout/environment_state.h"
 
@@ -56,6 +57,8 @@ struct View {
   bool counters_anew = false;             // they began at zero again since they were read before
   bool can_migrate = false;               // there is somebody who runs migrations
   std::optional<MigrationRun> migration;  // the last one that this process has begun
+  bool can_check = false;                 // there is somebody who makes checks
+  std::optional<CheckRun> checks;         // of the order that was begun last and not ended
 };
 
 struct SetTopology {
@@ -77,8 +80,12 @@ struct RunMigrations {
   ContractScripts contracts;
 };
 struct CancelMigrations {};
-using Action =
-    std::variant<SetTopology, ApplyRoutes, StartInstance, StopInstance, RunMigrations, CancelMigrations>;
+struct RunChecks {
+  CheckOrder order;
+};
+struct EndChecks {};
+using Action = std::variant<SetTopology, ApplyRoutes, StartInstance, StopInstance, RunMigrations,
+                            CancelMigrations, RunChecks, EndChecks>;
 
 struct Decision {
   std::optional<EnvironmentState> state;  // journal it before the actions; unset: nothing changed

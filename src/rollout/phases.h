@@ -40,13 +40,22 @@ std::string Unstartable(const Transition& t, const platform::FleetId& id);
 // Begins the first step; false when there is none.
 bool BeginSteps(Transition& t);
 bool Stepping(Transition& t);
-// What the router's counters say of the present step.
+// What the router's counters and the checks say of the present step.
 struct StepFinding {
   bool failed = false;       // the rollout reverts
   bool passed = false;       // every canary that is analysed keeps to what it has to
-  std::string inconclusive;  // why neither; empty as well: they were not read just now
+  std::string inconclusive;  // why neither; empty as well: they were not read just now, or not yet
 };
 StepFinding AnalyseStep(Transition& t, const plan::ShiftStep& step);
+// checking.cc: what a canary's checks say of the present step. `text`: why it is no success; empty as well:
+// one was not measured yet.
+struct CheckFinding {
+  Outcome outcome = Outcome::kSuccess;
+  std::string text;
+  JsonArray checks;
+};
+CheckFinding JudgeChecks(const Transition& t, const std::string& service,
+                         const definition::ResolvedAnalysis& analysis);
 // Adds instances to the fleet until it has as many as it shall have, and returns that number.
 uint32_t AddInstances(Transition& t, const platform::FleetId& id);
 // For new instances of the fleet to be ready: since the start of `count` of them.

@@ -35,6 +35,7 @@ class Life {
     world_.fake.after = fault;
     world_.journal.before = fault;
     world_.journal.after = [this](const std::string&) { MaybeKill(); };
+    world_.measure = [this](const auto&, const auto&) { return RandomMeasurement(); };
     world_.migrator_step = [this] { MaybeKill(); };
     world_.migrator_fails = [this](const migrate::Script&) { return weather_ > 0 && random_() % 12 == 0; };
   }
@@ -88,6 +89,22 @@ class Life {
     return script;
   }
 
+  definition::ResolvedCheck RandomCheck(const std::string& name) {
+    definition::ResolvedCheck check;
+    check.name = name;
+    check.command = {"judge"};
+    check.interval = Milliseconds(1 + random_() % 500);
+    check.fails = 1 + static_cast<int>(random_() % 3);
+    return check;
+  }
+
+  Measurement RandomMeasurement() {
+    const uint32_t luck = weather_ == 0 ? 100 : random_() % 100;
+    if (luck < 10) return {Outcome::kFailure, "exit code 1", ""};
+    if (luck < 30) return {Outcome::kInconclusive, "", "no answer"};
+    return {Outcome::kSuccess, "exit code 0", ""};
+  }
+
   void MaybeKill() {
     if (weather_ >= 2 && random_() % 60 == 0) throw Killed{};
   }
@@ -125,6 +142,10 @@ class Life {
     shop.batch = 1 + random_() % 3;
     shop.surge = random_() % 3;
     if (Chance(40)) shop.analysis = definition::ResolvedAnalysis{{}, {}, 50, 9'990};
+    if (shop.analysis && Chance(50)) {
+      shop.analysis->router = Chance(50);
+      for (const char* name : {"first", "second"}) shop.analysis->checks.push_back(RandomCheck(name));
+    }
     shop.steps.clear();
     for (uint32_t percent = 5; percent < 100 && Chance(70); percent += 1 + random_() % 60)
       shop.steps.push_back({percent, Milliseconds(random_() % 1'000), false});

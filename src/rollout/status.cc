@@ -202,6 +202,7 @@ Json RolloutStatusOf(const EnvironmentState& state, const View& view) {
                     {"approval", std::move(awaited)},
                     {"waits_for", state.rollout ? Json(WaitsFor(state, view)) : Json("")},
                     {"steps", std::move(steps)},
+                    {"checks", ChecksOf(state, view)},
                     {"last", nullptr}};
 }
 

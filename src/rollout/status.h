@@ -6,9 +6,11 @@
 
 namespace ingot::rollout {
 
-// docs/formats/rollout.md, "status".
 // docs/formats/rollout.md, "rollout status"; without `last`.
 Json RolloutStatusOf(const EnvironmentState& state, const View& view);
+// Its `checks`: those of the present step.
+JsonArray ChecksOf(const EnvironmentState& state, const View& view);
+// docs/formats/rollout.md, "status".
 Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view);
 // docs/formats/rollout.md, "history": a revision without its definition.
 Json Summary(const plan::Revision& revision);

@@ -11,6 +11,7 @@
 
 #include "platform/fake_platform.h"
 #include "rollout/controller.h"
+#include "rollout/fake_checker.h"
 #include "rollout/fake_migrator.h"
 #include "rollout/transition.h"
 
@@ -170,6 +171,11 @@ class World {
   std::function<void()> migrator_step = [] {};
   std::function<bool(const migrate::Script&)> migrator_fails;
   std::unique_ptr<FakeMigrator> migrator;  // of this process
+  bool without_checker = false;
+  FakeChecker::Measure measure = [](const auto&, const auto&) {
+    return Measurement{Outcome::kSuccess, "1", ""};
+  };
+  std::unique_ptr<FakeChecker> checker;  // of this process
   std::unique_ptr<Controller> controller;
   int kills = 0;
 

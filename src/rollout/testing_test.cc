@@ -339,8 +339,10 @@ void World::Open() {
   migrator->fails = [this](const migrate::Script& script) {
     return migrator_fails && migrator_fails(script);
   };
+  checker = std::make_unique<FakeChecker>(clock, measure, journal.last, violations_);
   auto opened =
-      Controller::Open(platform, journal, sink, clock, {}, without_migrator ? nullptr : migrator.get());
+      Controller::Open(platform, journal, sink, clock, {}, without_migrator ? nullptr : migrator.get(),
+                       without_checker ? nullptr : checker.get());
   if (!opened) {
     violations_.push_back("cannot open: " + opened.error().Render());
     return;
@@ -502,6 +504,7 @@ void World::CheckSettled() {
         if (!applied && script.stage == migrate::Stage::kExpand)
           violations_.push_back("serves without its script " + std::to_string(script.version));
       }
+  if (checker->running() && !now->Busy()) violations_.push_back("checks go on without a rollout");
   std::set<InstanceId> wanted = Wanted();
   for (const auto& [id, status] : fake.instances()) {
     if (id.fleet().environment() != Local()) continue;

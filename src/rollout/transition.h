@@ -116,6 +116,8 @@ void Retire(Transition& t);
 // migrating.cc: begins contract scripts that are due, and notes how they ended.
 void Contract(Transition& t);
 void AddMigrations(Transition& t, std::vector<Action>& actions);
+// checking.cc: what is to be measured just now.
+void AddChecks(Transition& t, std::vector<Action>& actions);
 // kRefused when contract scripts were run that the revision does not know.
 Result<void> CheckContracted(const EnvironmentState& state, const plan::Revision& target);
 // kConflict when contract scripts are being run that the revision does not know.

@@ -1,0 +1,25 @@
+// What makes the checks of canaries for this daemon.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "adapters/curl.h"
+#include "adapters/step_checker.h"
+#include "app/secret_files.h"
+
+namespace ingot::app {
+
+class Checks {
+ public:
+  // All of them outlive it. `on_change` is called, from any thread, when something was measured.
+  Checks(const SecretFiles& secrets, Clock& clock, std::function<void()> on_change);
+  rollout::Checker& checker() { return checker_; }
+
+ private:
+  adapters::CurlHttp http_;
+  adapters::CheckMeasurer measurer_;
+  adapters::StepChecker checker_;
+};
+
+}  // namespace ingot::app
