@@ -3,6 +3,7 @@
 #include <set>
 
 #include "definition/check.h"
+#include "definition/defaults.h"
 #include "definition/overlay.h"
 #include "definition/place.h"
 
@@ -53,6 +54,12 @@ class ServiceRules {
   void Kind(const Service& service) {
     if (service.kind == Kind::kWorker && service.ports && !service.ports->empty())
       place_.Fail(path_ + ".kind", "a worker takes work, not requests; expected no port, or kind: service");
+    if (service.max_age && *service.max_age < kLeastMaxAge)
+      place_.Fail(path_ + ".max_age",
+                  "an instance that is replaced so soon is hardly started; expected 10s or more");
+    if (service.kind == Kind::kStateful && service.max_age)
+      place_.Fail(path_ + ".max_age",
+                  "a stateful service keeps its instances; expected no max_age beside it");
   }
 
   void Ports(const Service& service) {

@@ -28,4 +28,7 @@ inline constexpr uint32_t kDefaultConfidence = 9'990;  // basis points
 inline constexpr Milliseconds kDefaultJobTimeout{3'600'000};
 inline constexpr Milliseconds kDefaultTestTimeout{30'000};  // of an image test; applied by who runs it
 
+// No default, but a limit: an instance has to be worth its start.
+inline constexpr Milliseconds kLeastMaxAge{10'000};
+
 }  // namespace ingot::definition

@@ -200,6 +200,12 @@ INSTANTIATE_TEST_SUITE_P(
              "days\""},
         Case{"ZeroDuration", WithService("max_age: 0s"),
              "ingot.yaml:4:41: services.app.max_age: expected a duration longer than \"0s\""},
+        Case{"ShortAge", WithService("max_age: 9s"),
+             "ingot.yaml:4:32: services.app.max_age: an instance that is replaced so soon is hardly started; "
+             "expected 10s or more"},
+        Case{"AgeOfStateful", WithService("kind: stateful, max_age: 7d"),
+             "ingot.yaml:4:48: services.app.max_age: a stateful service keeps its instances; expected no "
+             "max_age beside it"},
         Case{"BadSize", WithService("resources: { memory: 128Mi }"),
              "ingot.yaml:4:53: services.app.resources.memory: expected a size such as 512KiB, 128MiB or "
              "1GiB, not "

@@ -170,6 +170,7 @@ class Resolver {
     out.rollout.keep_old = rollout.keep_old.value_or(kDefaultKeepOld);
     ResolveStrategy(rollout, out.rollout);
     if (service.scale) out.scale = ResolveScale(*service.scale);
+    out.max_age = service.max_age.value_or(Milliseconds(0));
     const auto least = static_cast<int>(kDefaultReplicas);
     out.replicas = static_cast<uint32_t>(
         service.replicas.value_or(service.scale ? service.scale->min.value_or(least) : least));

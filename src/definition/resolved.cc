@@ -179,6 +179,7 @@ Json ToJson(const ResolvedService& service) {
   out["replicas"] = service.replicas;
   out["rollout"] = ToJson(service.rollout);
   if (service.scale) out["scale"] = ToJson(*service.scale);
+  if (service.max_age > Milliseconds(0)) out["max_age_ms"] = service.max_age.count();
   return out;
 }
 

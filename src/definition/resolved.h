@@ -126,6 +126,7 @@ struct ResolvedService {
   uint32_t replicas = 1;
   ResolvedRollout rollout;
   std::optional<ResolvedScale> scale;
+  Milliseconds max_age{0};  // an instance of that age is replaced; 0: never
   bool operator==(const ResolvedService&) const = default;
 };
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "definition/cron.h"
+#include "definition/defaults.h"
 #include "definition/endpoint_url.h"
 #include "definition/event_names.h"
 #include "definition/listener.h"
@@ -317,6 +318,10 @@ Result<ResolvedService> ReadService(const Reading& json) {
   out.replicas = static_cast<uint32_t>(TRY(json.Int("replicas", 0, 1000)));
   out.rollout = TRY(ReadRollout(TRY(json.Object("rollout"))));
   if (json.IsObject("scale")) out.scale = TRY(ReadScale(TRY(json.Object("scale"))));
+  if (!json.Has("max_age_ms")) return out;
+  out.max_age = TRY(json.Ms("max_age_ms"));
+  if (out.max_age < kLeastMaxAge || out.kind == Kind::kStateful)
+    return json.Bad("max_age_ms", "10 s or more");
   return out;
 }
 

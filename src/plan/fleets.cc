@@ -80,8 +80,8 @@ std::vector<Fleet> Fleets(const definition::Resolved& resolved) {
   for (const auto& service : resolved.services) {
     platform::FleetId id(EnvironmentOf(resolved), service.name,
                          std::string(definition::FleetDigest(service).Short()));
-    out.push_back(
-        {SpecOf(std::move(id), service), service.replicas, service.kind, service.rollout, service.scale});
+    out.push_back({SpecOf(std::move(id), service), service.replicas, service.kind, service.rollout,
+                   service.scale, service.max_age});
   }
   return out;
 }

@@ -18,6 +18,11 @@ struct Fleet {
   definition::Kind kind = definition::Kind::kService;
   definition::ResolvedRollout rollout{};
   std::optional<definition::ResolvedScale> scale{};  // the count follows the load
+  Milliseconds max_age{0};                           // 0: instances are of any age
+  // Whether a replacement waits until what it replaces is gone.
+  bool Alone() const { return rollout.strategy == definition::Strategy::kRecreate; }
+  // The most instances that there are at a time beyond the count, while none of its rollouts is under way.
+  uint32_t Beyond() const { return max_age > Milliseconds(0) && !Alone() ? 1 : 0; }
   // Where the count follows the load: the nearest to `count` within the bounds.
   uint32_t Within(uint32_t count) const { return scale ? std::clamp(count, scale->min, scale->max) : count; }
   bool operator==(const Fleet&) const = default;

@@ -56,7 +56,8 @@ std::vector<std::string> DifferencesOf(const definition::Resolved& before, const
   Json a = definition::ToJson(*left);
   Json b = definition::ToJson(*right);
   for (Json* json : {&a, &b})
-    for (const char* not_seen_inside : {"replicas", "rollout"}) json->get_object().erase(not_seen_inside);
+    for (const char* not_seen_inside : {"replicas", "rollout", "scale", "max_age_ms"})
+      json->get_object().erase(not_seen_inside);
   Differences(a, b, "", out);
   return out;
 }
@@ -147,14 +148,14 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
       else if (former != nullptr && Rolls(*former, fleet, fleet))
         AddRolling(plan, *former, InEffect(active->replicas, *former), fleet, count);
       else
-        AddPeak(plan, fleet, count);
+        AddPeak(plan, fleet, count + fleet.Beyond());
       plan.fleets.push_back(std::move(change));
       continue;
     }
     const uint32_t before = InEffect(active->replicas, *same);
     kept.push_back({FleetChange::Action::kKeep, fleet.spec.id, count, {}, {}});
     if (before != count) plan.scales.push_back({service, before, count});
-    AddPeak(plan, fleet, std::max(before, count));
+    AddPeak(plan, fleet, std::max(before, count) + fleet.Beyond());
   }
   if (active) {
     for (const Fleet& fleet : active->revision.fleets) {
@@ -174,7 +175,8 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     Milliseconds keep_old{0};
     for (const auto& service : next.services) keep_old = std::max(keep_old, service.rollout.keep_old);
     plan.options_changed =
-        !plan.new_revision && (keep_old != active->keep_old || ScalesOf(next) != active->scales);
+        !plan.new_revision && (keep_old != active->keep_old || ScalesOf(next) != active->scales ||
+                               MaxAgesOf(next) != active->max_ages);
   }
   plan.fleets.insert(plan.fleets.end(), kept.begin(), kept.end());
   plan.fleets.insert(plan.fleets.end(), retired.begin(), retired.end());

@@ -33,6 +33,7 @@ struct Active {
   std::map<std::string, uint32_t> replicas;  // in effect, by service; missing: as declared
   Milliseconds keep_old{0};                  // in effect
   std::map<std::string, definition::ResolvedScale> scales;  // in effect, by service
+  std::map<std::string, Milliseconds> max_ages;             // the same
 };
 
 struct FleetChange {

@@ -9,10 +9,10 @@ namespace {
 using platform::FleetId;
 using platform::InstanceId;
 using platform::InstanceUsage;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 // A service whose instances share a load evenly, second by second.
-class AutoscalerTest : public testing::Test {
+class AutoscalerTest : public ::testing::Test {
  protected:
   AutoscalerTest() {
     service_.environment = {"shop", "local"};

@@ -89,6 +89,11 @@ void TakeCounts(Acceptance& out, const definition::Resolved& resolved, const std
     out.answer.kind = Accepted::Kind::kScaled;
     events.push_back(MakeEvent(state, "revision.scale", actor, {{"revision", Name(*state.active)}}));
   }
+  if (auto max_ages = plan::MaxAgesOf(resolved); max_ages != live.max_ages) {
+    live.max_ages = std::move(max_ages);
+    out.answer.kind = Accepted::Kind::kScaled;
+    events.push_back(MakeEvent(state, "revision.max_age", actor, {{"revision", Name(*state.active)}}));
+  }
   if (keep_old != live.keep_old) {
     live.keep_old = keep_old;
     out.answer.kind = Accepted::Kind::kScaled;

@@ -241,8 +241,12 @@ std::optional<plan::Active> Controller::Active(const platform::EnvironmentId& en
   const EnvironmentState* state = State(environment);
   if (state == nullptr || !state->active) return std::nullopt;
   const LiveRevision& live = state->live.at(*state->active);
-  return plan::Active{state->RevisionOf(*state->active), live.declared, live.replicas, live.keep_old,
-                      live.scales};
+  return plan::Active{state->RevisionOf(*state->active),
+                      live.declared,
+                      live.replicas,
+                      live.keep_old,
+                      live.scales,
+                      live.max_ages};
 }
 
 std::vector<ScaledService> Controller::Scaled() const {

@@ -97,6 +97,8 @@ struct LiveRevision {
   // By service: within which bounds and by what its count follows the load, as in the last definition
   // applied.
   std::map<std::string, definition::ResolvedScale> scales;
+  // By service: the age at which an instance is replaced, as in the last definition applied.
+  std::map<std::string, Milliseconds> max_ages;
   // By service: no more instances than this, whatever the count says. How a strategy takes instances away.
   std::map<std::string, uint32_t> limits;
   bool operator==(const LiveRevision&) const = default;
@@ -120,6 +122,11 @@ struct FleetState {
   WallTime last_failure{};
   WallTime not_before{};
   std::string reason;  // why the last one died
+  // Replacement by age. `aging`: the instance of this ordinal goes when another one has taken its place, for
+  // which there is one more than the count. `leaving`: it is wanted no more, and until it is gone no other
+  // one is started.
+  std::optional<uint64_t> aging;
+  std::optional<uint64_t> leaving;
   bool operator==(const FleetState&) const = default;
 };
 

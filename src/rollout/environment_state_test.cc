@@ -36,6 +36,7 @@ EnvironmentState Full() {
   live.keep_old = Milliseconds(600'000);
   live.declared["web"] = 2;
   live.replicas["web"] = 3;
+  live.max_ages["web"] = Milliseconds(60'000);
   state.live[2] = live;
   FleetState fleet;
   fleet.proven = true;
@@ -48,6 +49,8 @@ EnvironmentState Full() {
   fleet.last_failure = WallTime(Milliseconds(8));
   fleet.not_before = WallTime(Milliseconds(9));
   fleet.reason = "exited with code 3";
+  fleet.aging = 7;
+  fleet.leaving = 6;
   state.fleets[platform::FleetId(state.id, "web", "0123456789ab")] = fleet;
   state.overrides["web"] = 3;
   state.destroying = true;

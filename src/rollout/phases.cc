@@ -42,6 +42,7 @@ void MakeLive(EnvironmentState& state) {
   live.replicas = live.declared;
   live.keep_old = revision.KeepOld();
   live.scales = plan::ScalesOf(revision.resolved);
+  live.max_ages = plan::MaxAgesOf(revision.resolved);
   for (const auto& [service, count] : state.overrides)
     if (const plan::Fleet* fleet = revision.FleetOf(service)) live.replicas[service] = fleet->Within(count);
   state.live[revision.number] = std::move(live);

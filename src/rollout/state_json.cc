@@ -70,10 +70,12 @@ Result<std::map<std::string, uint32_t>> CountsFrom(const JsonObject& parent, std
 Json LiveToJson(const LiveRevision& live) {
   JsonObject scales;
   for (const auto& [service, scale] : live.scales) scales[service] = definition::ToJson(scale);
+  JsonObject max_ages;
+  for (const auto& [service, age] : live.max_ages) max_ages[service] = age.count();
   return JsonObject{{"scales", std::move(scales)},       {"role", RoleName(live.role)},
                     {"until", RenderTime(live.until)},   {"keep_old_ms", live.keep_old.count()},
                     {"declared", Counts(live.declared)}, {"replicas", Counts(live.replicas)},
-                    {"limits", Counts(live.limits)}};
+                    {"limits", Counts(live.limits)},     {"max_ages_ms", std::move(max_ages)}};
 }
 
 Result<LiveRevision> LiveFromJson(const Json& json) {
@@ -88,6 +90,11 @@ Result<LiveRevision> LiveFromJson(const Json& json) {
   if (object.contains("scales"))
     for (const auto& member : *TRY(Object(object.at("scales"), "scales")))
       live.scales[std::string(member.key())] = TRY(definition::ScaleFromJson(member.value()));
+  if (object.contains("max_ages_ms")) {
+    const JsonObject& ages = *TRY(GetObject(object, "max_ages_ms"));
+    for (const auto& member : ages)
+      live.max_ages[std::string(member.key())] = Milliseconds(TRY(GetInt(ages, member.key())));
+  }
   if (object.contains("limits")) live.limits = TRY(CountsFrom(object, "limits"));
   return live;
 }
@@ -105,7 +112,9 @@ Json FleetToJson(const FleetState& fleet) {
                     {"failures", fleet.failures},
                     {"last_failure", RenderTime(fleet.last_failure)},
                     {"not_before", RenderTime(fleet.not_before)},
-                    {"reason", fleet.reason}};
+                    {"reason", fleet.reason},
+                    {"aging", Optional(fleet.aging)},
+                    {"leaving", Optional(fleet.leaving)}};
 }
 
 Result<FleetState> FleetFromJson(const Json& json) {
@@ -122,6 +131,8 @@ Result<FleetState> FleetFromJson(const Json& json) {
   fleet.last_failure = TRY(Time(object, "last_failure"));
   fleet.not_before = TRY(Time(object, "not_before"));
   fleet.reason = TRY(GetString(object, "reason"));
+  fleet.aging = TRY(OptionalUnsigned(object, "aging"));
+  fleet.leaving = TRY(OptionalUnsigned(object, "leaving"));
   return fleet;
 }
 
