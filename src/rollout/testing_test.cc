@@ -269,7 +269,7 @@ void WatchedPlatform::CheckAged(const EnvironmentState& before, const Environmen
     const bool begins = (fleet.aging && fleet.aging != former->second.aging) ||
                         (fleet.leaving && fleet.leaving != former->second.leaving);
     if (begins && before.Busy()) violations.push_back("aging: begun during a rollout: " + id.Render());
-    if (begins && before.fleets.at(id).failures > 0)
+    if (begins && fleet.failures > 0)
       violations.push_back("aging: begun while it heals: " + id.Render());
     if (fleet.leaving && fleet.leaving != former->second.leaving) alone_.emplace(id, *fleet.leaving);
     if (!former->second.aging) continue;
