@@ -69,7 +69,7 @@ Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Env
         capacity.millicpus_used += static_cast<uint32_t>(replicas) * fleet.spec.limits.millicpus;
       }
     }
-    return plan::MakePlan(controller.Active(environment), resolved, capacity);
+    return plan::MakePlan(controller.Active(environment), resolved, capacity, SystemClock().Now());
   }));
   // A count, or how long old ones are kept, may change while a database is away.
   if (planned.new_revision) planned.migrations = PlanMigrations(environment, resolved.migrations);

@@ -83,6 +83,13 @@ ResolvedScale ResolveScale(const Scale& scale) {
   out.memory = number(target.memory, 0);
   out.requests = number(target.requests, 0);
   out.cooldown = scale.cooldown.value_or(kDefaultCooldown);
+  for (const ScaleSchedule& schedule : scale.schedules.value_or(std::vector<ScaleSchedule>{})) {
+    const uint32_t least = number(schedule.min, out.min);
+    out.schedules.push_back({schedule.at, least, number(schedule.max, std::max(least, out.max))});
+  }
+  // The most that a schedule says, where nothing else does.
+  if (!scale.max)
+    for (const ResolvedSchedule& schedule : out.schedules) out.max = std::max(out.max, schedule.min);
   return out;
 }
 

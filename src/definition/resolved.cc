@@ -169,9 +169,14 @@ JsonObject Identity(const ResolvedService& service) {
 }  // namespace
 
 Json ToJson(const ResolvedScale& scale) {
-  return JsonObject{{"min", scale.min},           {"max", scale.max},
-                    {"cpu", scale.cpu},           {"memory", scale.memory},
-                    {"requests", scale.requests}, {"cooldown_ms", scale.cooldown.count()}};
+  JsonObject out{{"min", scale.min},           {"max", scale.max},
+                 {"cpu", scale.cpu},           {"memory", scale.memory},
+                 {"requests", scale.requests}, {"cooldown_ms", scale.cooldown.count()}};
+  if (!scale.schedules.empty())
+    out["schedules"] = Array<ResolvedSchedule>(scale.schedules, [](const ResolvedSchedule& one) {
+      return JsonObject{{"at", one.at}, {"min", one.min}, {"max", one.max}};
+    });
+  return out;
 }
 
 Json ToJson(const ResolvedService& service) {

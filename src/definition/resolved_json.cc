@@ -273,6 +273,18 @@ Result<ResolvedRollout> ReadRollout(const Reading& json) {
   return rollout;
 }
 
+bool IsCron(std::string_view text) {
+  return CheckCron(text).has_value();
+}
+
+Result<ResolvedSchedule> ReadSchedule(const Reading& json) {
+  ResolvedSchedule schedule;
+  schedule.at = TRY(json.Text("at", IsCron));
+  schedule.min = static_cast<uint32_t>(TRY(json.Int("min", 1, 1000)));
+  schedule.max = static_cast<uint32_t>(TRY(json.Int("max", schedule.min, 1000)));
+  return schedule;
+}
+
 Result<ResolvedScale> ReadScale(const Reading& json) {
   ResolvedScale scale;
   scale.min = static_cast<uint32_t>(TRY(json.Int("min", 1, 1000)));
@@ -281,7 +293,8 @@ Result<ResolvedScale> ReadScale(const Reading& json) {
   scale.memory = static_cast<uint32_t>(TRY(json.Int("memory", 0, 100)));
   scale.requests = static_cast<uint32_t>(TRY(json.Int("requests", 0, 1'000'000)));
   scale.cooldown = TRY(json.Ms("cooldown_ms"));
-  if (scale.cpu == 0 && scale.memory == 0 && scale.requests == 0) return json.Bad("cpu", "a target");
+  if (json.Has("schedules")) scale.schedules = TRY(json.List<ResolvedSchedule>("schedules", ReadSchedule));
+  if (!scale.HasTarget() && scale.schedules.empty()) return json.Bad("cpu", "a target");
   return scale;
 }
 
@@ -323,10 +336,6 @@ Result<ResolvedService> ReadService(const Reading& json) {
   if (out.max_age < kLeastMaxAge || out.kind == Kind::kStateful)
     return json.Bad("max_age_ms", "10 s or more");
   return out;
-}
-
-bool IsCron(std::string_view text) {
-  return CheckCron(text).has_value();
 }
 
 Result<ResolvedJob> ReadJob(const Reading& json) {

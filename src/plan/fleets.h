@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "definition/resolved.h"
+#include "definition/scale_bounds.h"
 #include "platform/fleet.h"
 
 namespace ingot::plan {
@@ -23,8 +24,12 @@ struct Fleet {
   bool Alone() const { return rollout.strategy == definition::Strategy::kRecreate; }
   // The most instances that there are at a time beyond the count, while none of its rollouts is under way.
   uint32_t Beyond() const { return max_age > Milliseconds(0) && !Alone() ? 1 : 0; }
-  // Where the count follows the load: the nearest to `count` within the bounds.
-  uint32_t Within(uint32_t count) const { return scale ? std::clamp(count, scale->min, scale->max) : count; }
+  // Where the count follows the load or the time: the nearest to `count` that may be.
+  uint32_t Within(uint32_t count) const {
+    if (!scale) return count;
+    const definition::ScaleBounds widest = definition::WidestBounds(*scale);
+    return std::clamp(count, widest.min, widest.max);
+  }
   bool operator==(const Fleet&) const = default;
 };
 

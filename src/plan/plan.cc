@@ -118,7 +118,7 @@ uint32_t NextCount(const std::optional<Active>& active, const Fleet& fleet) {
 }  // namespace
 
 Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& next,
-              const HostCapacity& capacity) {
+              const HostCapacity& capacity, std::optional<WallTime> time_of_day) {
   Plan plan;
   plan.environment = EnvironmentOf(next);
   const std::vector<Fleet> fleets = Fleets(next);
@@ -136,6 +136,9 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     const std::string& service = fleet.spec.id.service();
     const Fleet* same = active ? active->revision.Find(fleet.spec.id) : nullptr;
     const uint32_t count = NextCount(active, fleet);
+    if (time_of_day && fleet.scale && !fleet.scale->schedules.empty())
+      plan.bounds.push_back({service, definition::BoundsAt(*fleet.scale, *time_of_day),
+                             definition::NextSchedule(*fleet.scale, *time_of_day)});
     if (same == nullptr) {
       FleetChange change{FleetChange::Action::kStart, fleet.spec.id,      count, {}, fleet.rollout.strategy,
                          fleet.rollout.batch,         fleet.rollout.surge};
@@ -245,6 +248,13 @@ Json ToJson(const Plan& plan) {
   JsonArray scales;
   for (const ScaleChange& scale : plan.scales)
     scales.push_back(JsonObject{{"service", scale.service}, {"from", scale.from}, {"to", scale.to}});
+  JsonArray bounds;
+  for (const BoundsNow& now : plan.bounds)
+    bounds.push_back(JsonObject{{"service", now.service},
+                                {"min", now.bounds.min},
+                                {"max", now.bounds.max},
+                                {"schedule", now.bounds.schedule},
+                                {"until", now.until ? Json(RenderTime(*now.until)) : Json(nullptr)}});
   JsonArray steps;
   for (const ShiftStep& step : plan.steps) steps.push_back(ToJson(step));
   JsonArray conflicts;
@@ -276,6 +286,7 @@ Json ToJson(const Plan& plan) {
                     {"fleets", std::move(fleets)},
                     {"migrations", std::move(migrations)},
                     {"scales", std::move(scales)},
+                    {"bounds", std::move(bounds)},
                     {"steps", std::move(steps)},
                     {"routes_before", routes(plan.routes_before)},
                     {"routes_after", routes(plan.routes_after)},

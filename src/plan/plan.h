@@ -58,6 +58,14 @@ struct ScaleChange {
   bool operator==(const ScaleChange&) const = default;
 };
 
+// Between which counts a service is when the plan is carried out, where that depends on the time.
+struct BoundsNow {
+  std::string service;
+  definition::ScaleBounds bounds;
+  std::optional<WallTime> until;
+  bool operator==(const BoundsNow&) const = default;
+};
+
 // What is to be done on one database.
 struct MigrationPlan {
   std::string name;
@@ -74,6 +82,7 @@ struct Plan {
   bool new_revision = false;              // fleets or routes differ
   std::vector<FleetChange> fleets;        // starts, keeps, then retires; by service
   std::vector<ScaleChange> scales;        // of fleets that stay
+  std::vector<BoundsNow> bounds;          // of services with schedules
   std::vector<MigrationPlan> migrations;  // filled in by who can reach the databases
   std::vector<ShiftStep> steps;           // of canaries, before everything switches
   bool options_changed = false;  // how long old fleets are kept, …: takes effect at once, no revision
@@ -90,8 +99,9 @@ struct Plan {
   bool operator==(const Plan&) const = default;
 };
 
+// `time_of_day`: for schedules of scaling; unset: it has none of them.
 Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& next,
-              const HostCapacity& capacity);
+              const HostCapacity& capacity, std::optional<WallTime> time_of_day = {});
 
 // Why the plan cannot be carried out: kConflict for a listener or host name that another environment holds,
 // kRefused for a migration whose ledger does not fit, or what kept it from being looked at; kRefused for a

@@ -7,9 +7,9 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using ::testing::UnorderedElementsAre;
 using testing::Killed;
 using testing::Shop;
+using ::testing::UnorderedElementsAre;
 using testing::World;
 
 constexpr Milliseconds kAge{60'000};

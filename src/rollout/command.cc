@@ -159,7 +159,7 @@ Result<void> Do(const Rollback& rollback, const Command& command, Acceptance& ou
   return {};
 }
 
-Result<void> Do(const Scale& scale, const Command& command, Acceptance& out,
+Result<void> Do(const Scale& scale, const Command& command, Acceptance& out, WallTime time_of_day,
                 std::vector<audit::Draft>& events) {
   EnvironmentState& state = *out.state;
   TRY(CheckFree(state));
@@ -177,13 +177,15 @@ Result<void> Do(const Scale& scale, const Command& command, Acceptance& out,
     return Error(Code::kInvalid,
                  std::to_string(scale.replicas) + " replicas are more than " + std::to_string(kMaxReplicas));
   out.answer = {Accepted::Kind::kNothing, std::nullopt, state.active};
-  if (const auto bounds = live.scales.find(scale.service);
-      bounds != live.scales.end() &&
-      (scale.replicas < bounds->second.min || scale.replicas > bounds->second.max))
-    return Error(Code::kInvalid,
-                 "services." + scale.service + ".scale says " + std::to_string(bounds->second.min) + " to " +
-                     std::to_string(bounds->second.max) + " instances, not " +
-                     std::to_string(scale.replicas) + "; change it in the definition and apply it");
+  if (const auto found = live.scales.find(scale.service); found != live.scales.end()) {
+    const definition::ScaleBounds bounds = definition::BoundsAt(found->second, time_of_day);
+    if (scale.replicas < bounds.min || scale.replicas > bounds.max)
+      return Error(Code::kInvalid, "services." + scale.service + ".scale says " + std::to_string(bounds.min) +
+                                       " to " + std::to_string(bounds.max) + " instances" +
+                                       (bounds.schedule.empty() ? "" : " by \"" + bounds.schedule + "\"") +
+                                       ", not " + std::to_string(scale.replicas) +
+                                       "; change it in the definition and apply it");
+  }
   if (count->second == scale.replicas) {
     out.state.reset();
     return {};
@@ -324,7 +326,7 @@ Result<uint64_t> RollbackTarget(const EnvironmentState& state, const Rollback& r
 }
 
 Result<Acceptance> Accept(const EnvironmentState& state, const Command& command, RevisionPtr target,
-                          WallTime now) {
+                          WallTime now, std::optional<WallTime> time_of_day) {
   Acceptance out;
   out.state = state;
   std::vector<audit::Draft> events;
@@ -333,7 +335,7 @@ Result<Acceptance> Accept(const EnvironmentState& state, const Command& command,
   else if (const auto* rollback = std::get_if<Rollback>(&command.what))
     TRY(Do(*rollback, command, out, now, events, std::move(target)));
   else if (const auto* scale = std::get_if<Scale>(&command.what))
-    TRY(Do(*scale, command, out, events));
+    TRY(Do(*scale, command, out, time_of_day.value_or(now), events));
   else if (std::holds_alternative<Abort>(command.what))
     TRY(Do(Abort{}, command, out, now, events));
   else if (std::holds_alternative<Pause>(command.what))

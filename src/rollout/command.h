@@ -66,7 +66,8 @@ Result<uint64_t> RollbackTarget(const EnvironmentState& state, const Rollback& r
 // message names it) or the environment is being destroyed. kNotFound: no such service, or nothing deployed.
 // kInvalid: too many replicas. kRefused: an abort or a pause after the shift. kConflict also: it is paused
 // already, or not, or has no step to go on from.
+// `time_of_day`: what schedules go by; unset: `now`.
 Result<Acceptance> Accept(const EnvironmentState& state, const Command& command, RevisionPtr target,
-                          WallTime now);
+                          WallTime now, std::optional<WallTime> time_of_day = {});
 
 }  // namespace ingot::rollout

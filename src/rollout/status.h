@@ -9,7 +9,8 @@ namespace ingot::rollout {
 // docs/formats/rollout.md, "status".
 // docs/formats/rollout.md, "rollout status"; without `last`.
 Json RolloutStatusOf(const EnvironmentState& state, const View& view);
-Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view);
+// `time_of_day`: for what goes by schedules.
+Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view, WallTime time_of_day);
 // docs/formats/rollout.md, "history": a revision without its definition.
 Json Summary(const plan::Revision& revision);
 

@@ -40,6 +40,7 @@ struct Shop {
   std::vector<definition::ResolvedStep> steps{{10, Milliseconds(1'000), false},
                                               {50, Milliseconds(2'000), false}};
   Milliseconds max_age{0};  // of every service
+  std::optional<definition::ResolvedScale> web_scale;
   uint64_t migrations = 0;  // scripts of the migration "shop"; each third one contracts
   bool operator==(const Shop&) const = default;
 };

@@ -60,6 +60,7 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   if (shop.api_rolling) make_rolling(api);
   definition::ResolvedService web = Service("web", shop.web, shop.web_replicas, 8080, shop);
   web.uses = {{"api", false, api.ports, "", false}};
+  web.scale = shop.web_scale;
   if (shop.web_canary) make_canary(web);
   if (shop.web_rolling) make_rolling(web);
   out.services = {api};
@@ -269,8 +270,7 @@ void WatchedPlatform::CheckAged(const EnvironmentState& before, const Environmen
     const bool begins = (fleet.aging && fleet.aging != former->second.aging) ||
                         (fleet.leaving && fleet.leaving != former->second.leaving);
     if (begins && before.Busy()) violations.push_back("aging: begun during a rollout: " + id.Render());
-    if (begins && fleet.failures > 0)
-      violations.push_back("aging: begun while it heals: " + id.Render());
+    if (begins && fleet.failures > 0) violations.push_back("aging: begun while it heals: " + id.Render());
     if (fleet.leaving && fleet.leaving != former->second.leaving) alone_.emplace(id, *fleet.leaving);
     if (!former->second.aging) continue;
     const InstanceId old(id, *former->second.aging);
