@@ -286,6 +286,7 @@ struct Job {
   std::string image;
   std::optional<std::vector<std::string>> command;
   std::string schedule;  // five cron fields; empty: only when asked for
+  bool on_release = false;
   Concurrency concurrency = Concurrency::kForbid;
   std::optional<Milliseconds> timeout;
   int retries = 0;

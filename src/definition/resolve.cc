@@ -191,6 +191,7 @@ class Resolver {
     out.instance.replicas = 1;
     out.instance.rollout = {};
     out.schedule = job.schedule;
+    out.on_release = job.on_release;
     out.concurrency = job.concurrency;
     out.timeout = job.timeout.value_or(kDefaultJobTimeout);
     out.retries = static_cast<uint32_t>(job.retries);

@@ -191,6 +191,7 @@ Json ToJson(const ResolvedService& service) {
 Json ToJson(const ResolvedJob& job) {
   JsonObject out = Identity(job.instance);
   out["schedule"] = job.schedule;
+  if (job.on_release) out["on"] = "release";
   out["concurrency"] = NameOf(job.concurrency);
   out["timeout_ms"] = job.timeout.count();
   out["retries"] = job.retries;

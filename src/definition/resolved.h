@@ -146,6 +146,7 @@ struct ResolvedService {
 struct ResolvedJob {
   ResolvedService instance;
   std::string schedule;  // five cron fields, UTC; empty: only when asked for
+  bool on_release = false;
   Concurrency concurrency = Concurrency::kForbid;
   Milliseconds timeout{0};             // from its first instruction
   uint32_t retries = 0;                // after the first attempt

@@ -344,6 +344,7 @@ Result<ResolvedJob> ReadJob(const Reading& json) {
   if (job.instance.kind != Kind::kWorker || !job.instance.ports.empty())
     return json.Bad("kind", "a worker without a port");
   job.schedule = TRY(json.Text("schedule", OrEmpty<IsCron>));
+  if (json.Has("on")) job.on_release = TRY(json.OneOf<bool>("on", {{"release", true}}));
   job.concurrency = TRY(json.OneOf<Concurrency>("concurrency", {{"forbid", Concurrency::kForbid},
                                                                 {"allow", Concurrency::kAllow},
                                                                 {"replace", Concurrency::kReplace}}));

@@ -40,6 +40,7 @@ struct Job {
   definition::Concurrency concurrency = definition::Concurrency::kForbid;
   Milliseconds timeout{0};
   uint32_t retries = 0;
+  bool on_release = false;
   bool operator==(const Job&) const = default;
 };
 

@@ -141,6 +141,13 @@ struct Contracting {
   bool operator==(const Contracting&) const = default;
 };
 
+// An apply that has moved all traffic.
+struct Released {
+  uint64_t rollout = 0;
+  uint64_t revision = 0;
+  bool operator==(const Released&) const = default;
+};
+
 using RevisionPtr = std::shared_ptr<const plan::Revision>;  // shared: immutable, in many states
 
 struct EnvironmentState {
@@ -160,7 +167,8 @@ struct EnvironmentState {
   ContractScripts contracted;
   ContractScripts contracts_ended;
   std::optional<Contracting> contracting;
-  std::set<uint64_t> unmigrated;  // revisions whose expand scripts were not all run
+  std::set<uint64_t> unmigrated;     // revisions whose expand scripts were not all run
+  std::optional<Released> released;  // the last one
   bool destroying = false;
   std::vector<audit::Draft> outbox;  // events of this step, not yet known to be in the audit record
 

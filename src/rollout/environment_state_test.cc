@@ -60,6 +60,7 @@ EnvironmentState Full() {
   state.contracts_ended = {{"shop", {3}}};
   state.contracting = Contracting{41, 7, {{"shop", {6}}}, 2, WallTime(Milliseconds(9)), "it fails"};
   state.unmigrated = {5};
+  state.released = Released{4, 2};
   return state;
 }
 
@@ -78,7 +79,7 @@ TEST(EnvironmentState, ADocumentWithoutAMemberIsInvalid) {
   for (const auto& member : whole.get_object()) {
     // A missing rollout or active revision is as none.
     if (member.key() == "rollout" || member.key() == "active") continue;
-    if (member.key() == "migrations") continue;  // of before there were any
+    if (member.key() == "migrations" || member.key() == "released") continue;  // of before there were any
     Json part = whole;
     part.get_object().erase(member.key());
     auto parsed = StateFromJson(part);

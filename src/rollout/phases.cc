@@ -218,6 +218,7 @@ void Switch(Transition& t) {
   for (const auto& [service, count] : state.overrides)
     if (target.replicas.contains(service)) target.replicas[service] = count;
   state.active = to;
+  if (state.rollout->kind == RolloutKind::kApply) state.released = Released{state.rollout->id, to};
   Enter(state, Phase::kBaking, t.now, Milliseconds(0), t.events);
   for (const uint64_t number : over) BeginRetiring(state, number, t.now, t.events);
   t.Changed();

@@ -328,6 +328,9 @@ Json ToJson(const EnvironmentState& state) {
                     {"fleets", std::move(fleets)},
                     {"overrides", Counts(state.overrides)},
                     {"migrations", MigrationsToJson(state)},
+                    {"released", state.released ? Json(JsonObject{{"rollout", state.released->rollout},
+                                                                  {"revision", state.released->revision}})
+                                                : Json(nullptr)},
                     {"destroying", state.destroying},
                     {"outbox", std::move(outbox)}};
 }
@@ -353,6 +356,11 @@ Result<EnvironmentState> StateFromJson(const Json& json) {
   state.overrides = TRY(CountsFrom(object, "overrides"));
   // Journals of before there were any.
   if (object.contains("migrations")) TRY(MigrationsFromJson(*TRY(GetObject(object, "migrations")), state));
+  if (const Json* released = object.if_contains("released"); released != nullptr && !released->is_null()) {
+    const JsonObject& last = *TRY(Object(*released, "released"));
+    state.released =
+        Released{TRY(Unsigned<uint64_t>(last, "rollout")), TRY(Unsigned<uint64_t>(last, "revision"))};
+  }
   state.destroying = TRY(GetBool(object, "destroying"));
   for (const Json& draft : *TRY(GetArray(object, "outbox")))
     state.outbox.push_back(TRY(DraftFromJson(draft)));
