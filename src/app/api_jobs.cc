@@ -97,6 +97,7 @@ Result<Json> Api::Jobs(const Environment& environment) {
                                {"revision", active->revision.number},
                                {"image", job.spec.image.Render()},
                                {"schedule", job.schedule},
+                               {"on", job.on_release ? Json("release") : Json(nullptr)},
                                {"next", std::move(next)},
                                {"concurrency", definition::NameOf(job.concurrency)},
                                {"timeout_ms", job.timeout.count()},

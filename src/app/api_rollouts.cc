@@ -78,13 +78,12 @@ Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Env
   plan::Plan planned =
       TRY(daemon_.AskJobs([&](jobs::Controller& jobs, rollout::Controller& controller) -> Result<plan::Plan> {
         plan::HostCapacity capacity;
-        capacity.now = controller.Now();
         capacity.memory_bytes = MemoryForInstances();
         capacity.millicpus = std::thread::hardware_concurrency() * 1000;
         capacity.edge = daemon_.edge();
         capacity.claims = controller.ClaimsOfOthers(environment);
         AddTaken(controller, jobs, environment, capacity);
-        return plan::MakePlan(controller.Active(environment), resolved, capacity);
+        return plan::MakePlan(controller.Active(environment), resolved, capacity, SystemClock().Now());
       }));
   // A count, or how long old ones are kept, may change while a database is away.
   if (planned.new_revision) planned.migrations = PlanMigrations(environment, resolved.migrations);

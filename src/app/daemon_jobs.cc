@@ -15,7 +15,10 @@ Milliseconds Daemon::TickJobs() {
   for (const platform::EnvironmentId& environment : controller_->Environments()) {
     const rollout::EnvironmentState* state = controller_->State(environment);
     if (state == nullptr) continue;
-    serving[environment] = {state->active ? &state->RevisionOf(*state->active) : nullptr, state->destroying};
+    const rollout::Released released = state->released.value_or(rollout::Released{});
+    serving[environment] = {state->active ? &state->RevisionOf(*state->active) : nullptr,
+                            state->destroying,
+                            {released.rollout, released.revision}};
   }
   return jobs_->Tick(serving);
 }

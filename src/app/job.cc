@@ -71,6 +71,8 @@ void PrintRun(const JsonObject& run) {
     if (!value.empty()) std::printf("  %-10s %s\n", name, value.c_str());
   };
   line("due", StringOr(run, "due", ""));
+  if (const int64_t rollout = IntOr(run, "rollout", 0); rollout > 0)
+    line("release", "rollout " + std::to_string(rollout));
   line("created", StringOr(run, "created", ""));
   line("started", StringOr(run, "started", ""));
   line("ended", StringOr(run, "ended", ""));
@@ -166,7 +168,9 @@ int ListJobs(Invocation& invocation, const JobOptions& options) {
     if (!options.job.empty() && StringOr(job, "job", "") != options.job) continue;
     const Json* last = job.if_contains("last");
     const bool ran = last != nullptr && last->is_object();
-    table.push_back({StringOr(job, "job", ""), StringOr(job, "schedule", ""), StringOr(job, "next", ""),
+    std::string when = StringOr(job, "schedule", "");
+    if (!StringOr(job, "on", "").empty()) when += (when.empty() ? "on " : ", on ") + StringOr(job, "on", "");
+    table.push_back({StringOr(job, "job", ""), when, StringOr(job, "next", ""),
                      ran ? Paint(ColourOf(last->get_object()), StateOf(last->get_object())) : "-"});
   }
   std::fputs(RenderTable(table).c_str(), stdout);

@@ -86,6 +86,8 @@ void ShowEnvironment(const JsonObject& status) {
       std::printf("%s %s: %s of %s ready; %s\n", Paint(Colour::kRed, "degraded:").c_str(), name.c_str(),
                   Count(service, "ready").c_str(), Count(service, "desired").c_str(),
                   StringOr(service, "reason", "").c_str());
+    if (const Json* scale = service.if_contains("scale"); scale != nullptr && scale->is_object())
+      std::printf("%s\n", StringOr(scale->get_object(), "summary", "").c_str());
     ShowInstances(service, name, "r" + Count(service, "revision"), table);
     if (List(service, "instances").empty())
       table.push_back(

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "definition/check.h"
+#include "definition/defaults.h"
 #include "definition/overlay.h"
 #include "definition/place.h"
 
@@ -53,6 +54,12 @@ class ServiceRules {
   void Kind(const Service& service) {
     if (service.kind == Kind::kWorker && service.ports && !service.ports->empty())
       place_.Fail(path_ + ".kind", "a worker takes work, not requests; expected no port, or kind: service");
+    if (service.max_age && *service.max_age < kLeastMaxAge)
+      place_.Fail(path_ + ".max_age",
+                  "an instance that is replaced so soon is hardly started; expected 10s or more");
+    if (service.kind == Kind::kStateful && service.max_age)
+      place_.Fail(path_ + ".max_age",
+                  "a stateful service keeps its instances; expected no max_age beside it");
   }
 
   void Ports(const Service& service) {
@@ -153,6 +160,9 @@ class ServiceRules {
   void Scale(const Service& service, const definition::Scale& scale) {
     const std::string path = path_ + ".scale";
     const int min = scale.min.value_or(1);
+    const bool target = scale.target && (scale.target->cpu || scale.target->memory || scale.target->requests);
+    if (scale.schedules) Schedules(scale, *scale.schedules, min, target);
+    if (scale.schedules && !target) return;
     if (!scale.max) {
       place_.Fail(path, "missing key \"max\": the most instances");
       return;
@@ -164,13 +174,32 @@ class ServiceRules {
       place_.Fail(path_ + ".replicas", std::to_string(*service.replicas) +
                                            " replicas are outside scale, which says " + std::to_string(min) +
                                            " to " + std::to_string(*scale.max));
-    if (!scale.target || (!scale.target->cpu && !scale.target->memory && !scale.target->requests))
+    if (!target)
       place_.Fail(path, "nothing to scale by; expected target: with cpu, memory or requests");
     else if (scale.target->memory && !(service.resources && service.resources->memory_bytes))
       place_.Fail(path + ".target.memory",
                   "a share of nothing; expected resources: with memory beside scale");
     else if (scale.target->requests && (!service.ports || service.ports->empty()))
       place_.Fail(path + ".target.requests", "no request can come; expected a port beside scale");
+  }
+
+  void Schedules(const definition::Scale& scale, const std::vector<ScaleSchedule>& schedules, int min,
+                 bool target) {
+    const std::string path = path_ + ".scale";
+    // Without a target there is nothing to decide between min and max; max is what nobody may go beyond.
+    if (!target && scale.max && min > *scale.max)
+      place_.Fail(path + ".min",
+                  "min " + std::to_string(min) + " is more than max " + std::to_string(*scale.max));
+    for (size_t i = 0; i < schedules.size(); ++i) {
+      const std::string at = path + ".schedules[" + std::to_string(i) + "]";
+      const int least = schedules[i].min.value_or(min);
+      const std::optional<int> most = schedules[i].max ? schedules[i].max : scale.max;
+      if (!target && schedules[i].max)
+        place_.Fail(at + ".max", "without a target the count is min; expected no max here, or a target");
+      else if (most && least > *most)
+        place_.Fail(at + (schedules[i].min ? ".min" : ".max"),
+                    "min " + std::to_string(least) + " is more than max " + std::to_string(*most));
+    }
   }
 
   const Definition& definition_;

@@ -32,4 +32,7 @@ inline constexpr int kDefaultCheckFails = 1;
 inline constexpr Milliseconds kDefaultJobTimeout{3'600'000};
 inline constexpr Milliseconds kDefaultTestTimeout{30'000};  // of an image test; applied by who runs it
 
+// No default, but a limit: an instance has to be worth its start.
+inline constexpr Milliseconds kLeastMaxAge{10'000};
+
 }  // namespace ingot::definition

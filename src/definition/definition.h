@@ -223,11 +223,20 @@ struct ScaleTarget {
   bool operator==(const ScaleTarget&) const = default;
 };
 
+// From its minute on these are the bounds, until that of another one.
+struct ScaleSchedule {
+  std::string at;          // five cron fields, UTC
+  std::optional<int> min;  // unset: as in Scale
+  std::optional<int> max;
+  bool operator==(const ScaleSchedule&) const = default;
+};
+
 struct Scale {
   std::optional<int> min;
   std::optional<int> max;
   std::optional<ScaleTarget> target;
   std::optional<Milliseconds> cooldown;
+  std::optional<std::vector<ScaleSchedule>> schedules;
   bool operator==(const Scale&) const = default;
 };
 
@@ -307,6 +316,7 @@ struct Job {
   std::string image;
   std::optional<std::vector<std::string>> command;
   std::string schedule;  // five cron fields; empty: only when asked for
+  bool on_release = false;
   Concurrency concurrency = Concurrency::kForbid;
   std::optional<Milliseconds> timeout;
   int retries = 0;

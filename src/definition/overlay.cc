@@ -88,6 +88,7 @@ Service Overlay(const Service& base, const Service& over) {
     Set(scale.max, with.max);
     Set(scale.target, with.target);
     Set(scale.cooldown, with.cooldown);
+    Set(scale.schedules, with.schedules);
   });
   Set(out.max_age, over.max_age);
   return out;

@@ -200,6 +200,32 @@ INSTANTIATE_TEST_SUITE_P(
              "days\""},
         Case{"ZeroDuration", WithService("max_age: 0s"),
              "ingot.yaml:4:41: services.app.max_age: expected a duration longer than \"0s\""},
+        Case{"ShortAge", WithService("max_age: 9s"),
+             "ingot.yaml:4:32: services.app.max_age: an instance that is replaced so soon is hardly started; "
+             "expected 10s or more"},
+        Case{"AgeOfStateful", WithService("kind: stateful, max_age: 7d"),
+             "ingot.yaml:4:48: services.app.max_age: a stateful service keeps its instances; expected no "
+             "max_age beside it"},
+        Case{"NoSchedule", WithService("scale: { schedules: [] }"),
+             "ingot.yaml:4:52: services.app.scale.schedules: expected at least one item"},
+        Case{
+            "BadScaleSchedule", WithService("scale: { schedules: [{ at: \"0 8 * *\", min: 1 }] }"),
+            "ingot.yaml:4:59: services.app.scale.schedules[0].at: expected five fields (minute, hour, day of "
+            "the month, month, day of the week), such as \"0 3 * * *\", not \"0 8 * *\""},
+        Case{"ScheduleOfNothing", WithService("scale: { schedules: [{ at: \"0 8 * * *\" }] }"),
+             "ingot.yaml:4:53: services.app.scale.schedules[0]: it changes nothing; expected min or max "
+             "beside at"},
+        Case{"ScheduleBeyondMax",
+             WithService("scale: { max: 4, schedules: [{ at: \"0 8 * * *\", min: 5 }] }"),
+             "ingot.yaml:4:80: services.app.scale.schedules[0].min: min 5 is more than max 4"},
+        Case{"ScheduleBelowMin",
+             WithService("scale: { min: 3, max: 4, target: { cpu: 5% }, schedules: [{ at: \"0 8 * * *\", "
+                         "max: 2 }] }"),
+             "ingot.yaml:4:109: services.app.scale.schedules[0].max: min 3 is more than max 2"},
+        Case{"ScheduleOfMaxWithoutTarget",
+             WithService("scale: { max: 4, schedules: [{ at: \"0 8 * * *\", max: 3 }] }"),
+             "ingot.yaml:4:80: services.app.scale.schedules[0].max: without a target the count is min; "
+             "expected no max here, or a target"},
         Case{"BadSize", WithService("resources: { memory: 128Mi }"),
              "ingot.yaml:4:53: services.app.resources.memory: expected a size such as 512KiB, 128MiB or "
              "1GiB, not "

@@ -83,6 +83,13 @@ ResolvedScale ResolveScale(const Scale& scale) {
   out.memory = number(target.memory, 0);
   out.requests = number(target.requests, 0);
   out.cooldown = scale.cooldown.value_or(kDefaultCooldown);
+  for (const ScaleSchedule& schedule : scale.schedules.value_or(std::vector<ScaleSchedule>{})) {
+    const uint32_t least = number(schedule.min, out.min);
+    out.schedules.push_back({schedule.at, least, number(schedule.max, std::max(least, out.max))});
+  }
+  // The most that a schedule says, where nothing else does.
+  if (!scale.max)
+    for (const ResolvedSchedule& schedule : out.schedules) out.max = std::max(out.max, schedule.min);
   return out;
 }
 
@@ -196,6 +203,7 @@ class Resolver {
     ResolveStrategy(rollout, out.rollout);
     if (out.rollout.analysis) TRY(SetVersions(out.rollout.analysis->checks));
     if (service.scale) out.scale = ResolveScale(*service.scale);
+    out.max_age = service.max_age.value_or(Milliseconds(0));
     const auto least = static_cast<int>(kDefaultReplicas);
     out.replicas = static_cast<uint32_t>(
         service.replicas.value_or(service.scale ? service.scale->min.value_or(least) : least));
@@ -209,6 +217,7 @@ class Resolver {
     out.instance.replicas = 1;
     out.instance.rollout = {};
     out.schedule = job.schedule;
+    out.on_release = job.on_release;
     out.concurrency = job.concurrency;
     out.timeout = job.timeout.value_or(kDefaultJobTimeout);
     out.retries = static_cast<uint32_t>(job.retries);

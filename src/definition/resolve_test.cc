@@ -252,23 +252,25 @@ TEST(ResolvedJson, BelievesNothing) {
 }
 
 TEST(Unsupported, NamesTheBlockWithItsPlace) {
-  const Definition definition = Shop("  api: { image: api,", "  api: { image: api, max_age: 7d,");
+  const Definition definition = Shop("  api: { image: api,", "  api: { image: api, keepalive_timeout: 7s,");
   const std::vector<Unsupported> found = NotYetSupported(definition, "local");
-  EXPECT_THAT(found, ElementsAre(Unsupported{"services.api.max_age", 14, 22, "replacement by age"}));
+  EXPECT_THAT(found, ElementsAre(Unsupported{"services.api.keepalive_timeout", 14, 22,
+                                             "reuse of connections to instances"}));
   EXPECT_EQ(RenderUnsupported(definition, found[0]),
-            "ingot.yaml:14:22: not yet supported: services.api.max_age (replacement by age)");
+            "ingot.yaml:14:22: not yet supported: services.api.keepalive_timeout (reuse of connections to "
+            "instances)");
 }
 
 TEST(Unsupported, LooksOnlyAtTheEnvironmentThatIsDeployed) {
-  const Definition definition =
-      Shop("  staging:\n",
-           "  other: { host: \"https://h.example\", services: { web: { max_age: 7d } } }\n  staging:\n");
+  const Definition definition = Shop(
+      "  staging:\n",
+      "  other: { host: \"https://h.example\", services: { web: { keepalive_timeout: 7s } } }\n  staging:\n");
   EXPECT_THAT(NotYetSupported(definition, "local"), ElementsAre());
   EXPECT_THAT(NotYetSupported(definition, "staging"), ElementsAre());
-  EXPECT_THAT(
-      NotYetSupported(definition, "other"),
-      ElementsAre(Unsupported{"environments.other.host", 19, 12, "deploying to another host"},
-                  Unsupported{"environments.other.services.web.max_age", 19, 58, "replacement by age"}));
+  EXPECT_THAT(NotYetSupported(definition, "other"),
+              ElementsAre(Unsupported{"environments.other.host", 19, 12, "deploying to another host"},
+                          Unsupported{"environments.other.services.web.keepalive_timeout", 19, 58,
+                                      "reuse of connections to instances"}));
 }
 
 TEST(Unsupported, WhatSaysNothingNewIsSupported) {

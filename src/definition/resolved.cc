@@ -210,9 +210,14 @@ JsonObject Identity(const ResolvedService& service) {
 }  // namespace
 
 Json ToJson(const ResolvedScale& scale) {
-  return JsonObject{{"min", scale.min},           {"max", scale.max},
-                    {"cpu", scale.cpu},           {"memory", scale.memory},
-                    {"requests", scale.requests}, {"cooldown_ms", scale.cooldown.count()}};
+  JsonObject out{{"min", scale.min},           {"max", scale.max},
+                 {"cpu", scale.cpu},           {"memory", scale.memory},
+                 {"requests", scale.requests}, {"cooldown_ms", scale.cooldown.count()}};
+  if (!scale.schedules.empty())
+    out["schedules"] = Array<ResolvedSchedule>(scale.schedules, [](const ResolvedSchedule& one) {
+      return JsonObject{{"at", one.at}, {"min", one.min}, {"max", one.max}};
+    });
+  return out;
 }
 
 Json ToJson(const ResolvedService& service) {
@@ -220,12 +225,14 @@ Json ToJson(const ResolvedService& service) {
   out["replicas"] = service.replicas;
   out["rollout"] = ToJson(service.rollout);
   if (service.scale) out["scale"] = ToJson(*service.scale);
+  if (service.max_age > Milliseconds(0)) out["max_age_ms"] = service.max_age.count();
   return out;
 }
 
 Json ToJson(const ResolvedJob& job) {
   JsonObject out = Identity(job.instance);
   out["schedule"] = job.schedule;
+  if (job.on_release) out["on"] = "release";
   out["concurrency"] = NameOf(job.concurrency);
   out["timeout_ms"] = job.timeout.count();
   out["retries"] = job.retries;

@@ -114,7 +114,16 @@ struct ResolvedRollout {
   bool operator==(const ResolvedRollout&) const = default;
 };
 
-// How many instances of a service there are follows from what they do. At least one target is set.
+// Bounds from a time on.
+struct ResolvedSchedule {
+  std::string at;  // five cron fields, UTC
+  uint32_t min = 1;
+  uint32_t max = 1;
+  bool operator==(const ResolvedSchedule&) const = default;
+};
+
+// How many instances of a service there are follows from what they do, and from the time. At least one target
+// is set, or one schedule.
 struct ResolvedScale {
   uint32_t min = 1;
   uint32_t max = 1;
@@ -122,6 +131,9 @@ struct ResolvedScale {
   uint32_t memory = 0;       // percent of an instance's limit; 0: no target
   uint32_t requests = 0;     // per second and instance; 0: no target
   Milliseconds cooldown{0};  // fewer have to be enough for so long
+  std::vector<ResolvedSchedule> schedules{};
+  // Without a target the count is `min`.
+  bool HasTarget() const { return cpu > 0 || memory > 0 || requests > 0; }
   bool operator==(const ResolvedScale&) const = default;
 };
 
@@ -149,6 +161,7 @@ struct ResolvedService {
   uint32_t replicas = 1;
   ResolvedRollout rollout;
   std::optional<ResolvedScale> scale;
+  Milliseconds max_age{0};  // an instance of that age is replaced; 0: never
   bool operator==(const ResolvedService&) const = default;
 };
 
@@ -156,6 +169,7 @@ struct ResolvedService {
 struct ResolvedJob {
   ResolvedService instance;
   std::string schedule;  // five cron fields, UTC; empty: only when asked for
+  bool on_release = false;
   Concurrency concurrency = Concurrency::kForbid;
   Milliseconds timeout{0};             // from its first instruction
   uint32_t retries = 0;                // after the first attempt

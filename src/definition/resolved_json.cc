@@ -3,6 +3,7 @@
 #include <set>
 
 #include "definition/cron.h"
+#include "definition/defaults.h"
 #include "definition/endpoint_url.h"
 #include "definition/event_names.h"
 #include "definition/listener.h"
@@ -211,6 +212,18 @@ Result<ResolvedRollout> ReadRollout(const Reading& json) {
   return rollout;
 }
 
+bool IsCron(std::string_view text) {
+  return CheckCron(text).has_value();
+}
+
+Result<ResolvedSchedule> ReadSchedule(const Reading& json) {
+  ResolvedSchedule schedule;
+  schedule.at = TRY(json.Text("at", IsCron));
+  schedule.min = static_cast<uint32_t>(TRY(json.Int("min", 1, 1000)));
+  schedule.max = static_cast<uint32_t>(TRY(json.Int("max", schedule.min, 1000)));
+  return schedule;
+}
+
 Result<ResolvedScale> ReadScale(const Reading& json) {
   ResolvedScale scale;
   scale.min = static_cast<uint32_t>(TRY(json.Int("min", 1, 1000)));
@@ -219,7 +232,8 @@ Result<ResolvedScale> ReadScale(const Reading& json) {
   scale.memory = static_cast<uint32_t>(TRY(json.Int("memory", 0, 100)));
   scale.requests = static_cast<uint32_t>(TRY(json.Int("requests", 0, 1'000'000)));
   scale.cooldown = TRY(json.Ms("cooldown_ms"));
-  if (scale.cpu == 0 && scale.memory == 0 && scale.requests == 0) return json.Bad("cpu", "a target");
+  if (json.Has("schedules")) scale.schedules = TRY(json.List<ResolvedSchedule>("schedules", ReadSchedule));
+  if (!scale.HasTarget() && scale.schedules.empty()) return json.Bad("cpu", "a target");
   return scale;
 }
 
@@ -256,11 +270,11 @@ Result<ResolvedService> ReadService(const Reading& json) {
   out.replicas = static_cast<uint32_t>(TRY(json.Int("replicas", 0, 1000)));
   out.rollout = TRY(ReadRollout(TRY(json.Object("rollout"))));
   if (json.IsObject("scale")) out.scale = TRY(ReadScale(TRY(json.Object("scale"))));
+  if (!json.Has("max_age_ms")) return out;
+  out.max_age = TRY(json.Ms("max_age_ms"));
+  if (out.max_age < kLeastMaxAge || out.kind == Kind::kStateful)
+    return json.Bad("max_age_ms", "10 s or more");
   return out;
-}
-
-bool IsCron(std::string_view text) {
-  return CheckCron(text).has_value();
 }
 
 Result<ResolvedJob> ReadJob(const Reading& json) {
@@ -269,6 +283,7 @@ Result<ResolvedJob> ReadJob(const Reading& json) {
   if (job.instance.kind != Kind::kWorker || !job.instance.ports.empty())
     return json.Bad("kind", "a worker without a port");
   job.schedule = TRY(json.Text("schedule", OrEmpty<IsCron>));
+  if (json.Has("on")) job.on_release = TRY(json.OneOf<bool>("on", {{"release", true}}));
   job.concurrency = TRY(json.OneOf<Concurrency>("concurrency", {{"forbid", Concurrency::kForbid},
                                                                 {"allow", Concurrency::kAllow},
                                                                 {"replace", Concurrency::kReplace}}));

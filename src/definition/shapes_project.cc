@@ -129,6 +129,8 @@ Shape<Job> JobShape() {
       .Optional("command", &Job::command, Words(), "What it runs instead of the image's ENTRYPOINT and CMD.")
       .Optional("schedule", &Job::schedule, Cron(),
                 "When: the five fields of cron, UTC; only on demand if not given.")
+      .Optional("on", &Job::on_release, Choice<bool>({{"release", true}}),
+                "release: also once after each apply whose traffic has switched, with what it has released.")
       .Optional("concurrency", &Job::concurrency,
                 Choice<Concurrency>({{"forbid", Concurrency::kForbid},
                                      {"allow", Concurrency::kAllow},

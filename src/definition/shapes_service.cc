@@ -84,7 +84,7 @@ void AddLife(Fields<Service>& fields) {
       .Optional("rollout", &Service::rollout, RolloutShape(), "How a new revision replaces the old one.")
       .Optional("scale", &Service::scale, ScaleShape(), "Autoscaling.")
       .Optional("max_age", &Service::max_age, Duration(),
-                "Instances are replaced, by the same digest, at this age.");
+                "Instances are replaced, by the same digest, at this age; 10s or more.");
 }
 
 }  // namespace

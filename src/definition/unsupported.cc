@@ -42,7 +42,6 @@ constexpr std::array kNotYet = {
     Block{"services.*.kind", IsStateful, "stateful services"},
     Block{"services.*.volumes", nullptr, "volumes"},
     Block{"services.*.keepalive_timeout", nullptr, "reuse of connections to instances"},
-    Block{"services.*.max_age", nullptr, "replacement by age"},
     Block{"routes[].listen", IsIpv6, "IPv6 listeners"},
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},
     Block{"volumes.*", nullptr, "volumes"},

@@ -124,6 +124,7 @@ bool Controller::Advance(Environment& environment, const Serving& serving, const
   }
   View view = seen;
   view.active = serving.active;
+  view.release = serving.release;
   view.destroying = serving.destroying || serving.active == nullptr;
   view.unasked = unasked_;
   view.now = Now();

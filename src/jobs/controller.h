@@ -24,6 +24,7 @@ inline constexpr size_t kRunsKept = 100;
 struct Serving {
   const plan::Revision* active = nullptr;  // null: nothing; open runs are cancelled
   bool destroying = false;
+  Release release{};
 };
 
 class Controller {

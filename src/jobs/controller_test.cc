@@ -260,6 +260,94 @@ TEST(Schedule, AClockThatIsSetBackBeginsNothingTwice) {
   EXPECT_EQ(world.controller->List(World::Local(), "report", 10)->size(), 2u);
 }
 
+// Runs of the job that are for a release, by its rollout, the oldest first.
+std::vector<uint64_t> ReleaseRuns(World& world, const std::string& job) {
+  std::vector<uint64_t> out;
+  for (const Run& run : *world.controller->List(World::Local(), job, 100))
+    if (run.rollout) out.insert(out.begin(), *run.rollout);
+  return out;
+}
+
+TEST(Release, BeginsOneRunOfEachJobThatIsForIt) {
+  World world;
+  world.Add("report").on_release = true;
+  world.Add("other");
+  world.Open();
+  Scripts(world, {Exits(Milliseconds(50), 0)});
+  world.Pass(Milliseconds(100));
+  EXPECT_THAT(world.Kinds(), IsEmpty());
+  world.release = {4, world.revision.number};
+  world.Pass(Milliseconds(300));
+  EXPECT_THAT(ReleaseRuns(world, "report"), ElementsAre(4));
+  EXPECT_THAT(world.Kinds(), ElementsAre("job.queued", "job.started", "job.succeeded"));
+  EXPECT_EQ(world.Find(1).spec.image, world.revision.jobs[0].spec.image);
+  EXPECT_EQ(world.Find(1).revision, world.revision.number);
+  world.Open();
+  world.Pass(Milliseconds(300));
+  EXPECT_THAT(ReleaseRuns(world, "report"), ElementsAre(4));
+  world.release = {6, world.revision.number};
+  world.Pass(Milliseconds(300));
+  EXPECT_THAT(ReleaseRuns(world, "report"), ElementsAre(4, 6));
+}
+
+TEST(Release, WaitsForTheFormerRunAndIsNotLost) {
+  World world;
+  world.Add("report").on_release = true;
+  world.Open();
+  Scripts(world, {Exits(Milliseconds(500), 0)});
+  world.release = {1, world.revision.number};
+  world.Pass(Milliseconds(100));
+  world.release = {2, world.revision.number};
+  world.Pass(Milliseconds(100));
+  EXPECT_EQ(world.Find(2).phase, Phase::kQueued);
+  world.Pass(Milliseconds(2'000));
+  EXPECT_THAT(ReleaseRuns(world, "report"), ElementsAre(1, 2));
+  EXPECT_EQ(world.Find(2).outcome, Outcome::kSucceeded);
+}
+
+TEST(Release, OfARevisionThatServesNoMoreIsTold) {
+  World world;
+  world.Add("report").on_release = true;
+  world.Open();
+  world.release = {3, world.revision.number + 1};
+  world.Tick();
+  world.Tick();
+  EXPECT_THAT(ReleaseRuns(world, "report"), IsEmpty());
+  EXPECT_THAT(world.Kinds(), ElementsAre("job.skipped"));
+}
+
+TEST(Release, AKillAnywhereNeitherLosesNorDoublesIt) {
+  for (const bool before : {true, false})
+    for (int step = 1; step <= 6; ++step) {
+      World world;
+      world.Add("report").on_release = true;
+      world.Open();
+      Scripts(world, {Exits(Milliseconds(50), 0)});
+      int left = step;
+      const auto count = [&] {
+        if (left > 0 && --left == 0) throw testing::Killed{};
+      };
+      world.journal.before = [&](const std::string&) -> Result<void> {
+        if (before) count();
+        return {};
+      };
+      world.journal.after = [&](const std::string&) {
+        if (!before) count();
+      };
+      world.release = {7, world.revision.number};
+      for (int i = 0; i < 300; ++i) {
+        try {
+          world.Tick();
+        } catch (const testing::Killed&) {
+          world.Open();
+        }
+        world.clock.Advance(Milliseconds(20));
+      }
+      EXPECT_THAT(ReleaseRuns(world, "report"), ElementsAre(7)) << before << step;
+      EXPECT_EQ(world.Find(1).phase, Phase::kEnded) << before << step;
+    }
+}
+
 TEST(RunJson, IsReadAsItWasWritten) {
   World world;
   world.Add("report").retries = 1;

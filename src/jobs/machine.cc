@@ -29,6 +29,13 @@ void TellDue(State& state, const std::string& job, const std::string& kind, Wall
                           "ingot", std::move(detail)});
 }
 
+// A release that begins no run of the job.
+void TellReleased(State& state, const std::string& job, uint64_t rollout, const std::string& reason) {
+  state.outbox.push_back({"release-" + std::to_string(rollout) + "-" + job + ".skipped", state.id.Render(),
+                          "job.skipped", "ingot",
+                          JsonObject{{"job", job}, {"rollout", rollout}, {"reason", reason}}});
+}
+
 void Enter(Run& run, Phase phase, WallTime now) {
   run.phase = phase;
   run.since = now;
@@ -88,6 +95,7 @@ uint64_t Queue(State& state, const plan::Revision& revision, const plan::Job& jo
         AskToEnd(state, other, run.actor, "run " + std::to_string(run.id) + " takes its place", now);
   JsonObject detail{{"revision", run.revision}};
   if (run.due) detail["due"] = RenderTime(*run.due);
+  if (run.rollout) detail["rollout"] = *run.rollout;
   Tell(state, run, "queued", std::move(detail));
   const uint64_t id = run.id;
   state.runs.emplace(id, std::move(run));
@@ -104,6 +112,7 @@ class Decider {
         AskToEnd(state(), run, "ingot", "the environment is destroyed", now_);
       state().cursors.clear();
     } else if (view_.active != nullptr) {
+      Released();
       for (const plan::Job& job : view_.active->jobs) Schedule(job);
       std::erase_if(state().cursors, [&](const auto& entry) {
         const plan::Job* job = view_.active->JobOf(entry.first);
@@ -128,6 +137,30 @@ class Decider {
 
   void WakeAt(WallTime at) {
     if (!decision_.wake || at < *decision_.wake) decision_.wake = at;
+  }
+
+  // Which release has begun its runs is journalled with them: whoever is killed before or after has begun
+  // them once.
+  void Released() {
+    const Release& release = view_.release;
+    if (release.rollout <= state().released) return;
+    state().released = release.rollout;
+    for (const plan::Job& job : view_.active->jobs) {
+      const std::string& name = job.spec.id.service();
+      if (!job.on_release) continue;
+      if (view_.active->number != release.revision) {
+        TellReleased(state(), name, release.rollout,
+                     "r" + std::to_string(release.revision) + " serves no more");
+      } else if (state().runs.size() >= kMostQueued) {
+        TellReleased(state(), name, release.rollout, "too many runs are queued");
+      } else {
+        // Also of a job that forbids a second one: a release has one run, which waits for the former.
+        jobs::Run run;
+        run.actor = "ingot";
+        run.rollout = release.rollout;
+        Queue(state(), *view_.active, job, std::move(run), now_);
+      }
+    }
   }
 
   void Schedule(const plan::Job& job) {

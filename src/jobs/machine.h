@@ -40,14 +40,21 @@ Result<State> Accept(State state, const plan::Revision& revision, const StartReq
 // Ends an open run: queued, it has ended with it. kNotFound.
 Result<State> Cancel(State state, uint64_t run, const std::string& actor, WallTime now);
 
+// The last apply that has moved all traffic, and what it has released.
+struct Release {
+  uint64_t rollout = 0;  // 0: none
+  uint64_t revision = 0;
+};
+
 struct View {
   const plan::Revision* active = nullptr;  // null: nothing serves, so nothing is due
   // Every run that the platform knows; unset: could not look.
   std::optional<std::map<platform::InstanceId, platform::InstanceStatus>> observed;
   std::set<platform::InstanceId> unasked;  // whose Start this process has yet to repeat
-  bool destroying = false;                 // the environment is being ended, and everything in it
-  WallTime now{};                          // moved on by the monotonic clock: for limits and delays
-  WallTime wall{};                         // the time of day, for schedules
+  Release release;
+  bool destroying = false;  // the environment is being ended, and everything in it
+  WallTime now{};           // moved on by the monotonic clock: for limits and delays
+  WallTime wall{};          // the time of day, for schedules
 };
 
 struct Decision {

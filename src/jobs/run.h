@@ -45,13 +45,14 @@ Result<Outcome> ParseOutcome(std::string_view text);
 struct Run {
   uint64_t id = 0;  // 1, 2, … within the environment
   std::string job;
-  uint64_t revision = 0;        // whose job it is
-  std::string actor;            // who asked; "ingot" for its schedule
-  std::optional<WallTime> due;  // the minute of the schedule that it is for
-  platform::FleetSpec spec;     // with the arguments and environment of this run
-  Milliseconds timeout{0};      // of each attempt, from its first instruction
-  uint32_t retries = 0;         // attempts after the first
-  bool beside_others = false;   // other runs of the job may go on
+  uint64_t revision = 0;            // whose job it is
+  std::string actor;                // who asked; "ingot" for its schedule or a release
+  std::optional<WallTime> due;      // the minute of the schedule that it is for
+  std::optional<uint64_t> rollout;  // the release that it is for
+  platform::FleetSpec spec;         // with the arguments and environment of this run
+  Milliseconds timeout{0};          // of each attempt, from its first instruction
+  uint32_t retries = 0;             // attempts after the first
+  bool beside_others = false;       // other runs of the job may go on
   WallTime created{};
   Phase phase = Phase::kQueued;
   WallTime since{};                 // when it entered the phase
@@ -87,6 +88,7 @@ struct State {
   uint64_t next_ordinal = 1;
   std::map<uint64_t, Run> runs;           // open ones, and those that ended in this step
   std::map<std::string, Cursor> cursors;  // by job
+  uint64_t released = 0;                  // the last rollout whose release has begun its runs
   std::vector<audit::Draft> outbox;       // events not known to be recorded
   bool operator==(const State&) const = default;
 };

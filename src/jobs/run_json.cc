@@ -85,6 +85,7 @@ Json ToJson(const Run& run) {
                     {"revision", run.revision},
                     {"actor", run.actor},
                     {"due", TimeOr(run.due)},
+                    {"rollout", run.rollout ? Json(*run.rollout) : Json(nullptr)},
                     {"created", RenderTime(run.created)},
                     {"phase", NameOf(run.phase)},
                     {"since", RenderTime(run.since)},
@@ -116,6 +117,9 @@ Result<Run> RunFromJson(const Json& json) {
   run.revision = TRY(Count(object, "revision"));
   run.actor = TRY(GetString(object, "actor"));
   run.due = TRY(OptionalTime(object, "due"));
+  // Runs of before there were releases have none.
+  if (const Json* rollout = object.if_contains("rollout"); rollout != nullptr && !rollout->is_null())
+    run.rollout = TRY(Count(object, "rollout"));
   run.created = TRY(TimeFrom(object, "created"));
   run.phase = TRY(ParsePhase(TRY(GetString(object, "phase"))));
   run.since = TRY(TimeFrom(object, "since"));
@@ -156,6 +160,7 @@ Json ToJson(const State& state) {
                     {"next_run", state.next_run},
                     {"next_ordinal", state.next_ordinal},
                     {"cursors", std::move(cursors)},
+                    {"released", state.released},
                     {"outbox", std::move(outbox)}};
 }
 
@@ -169,6 +174,7 @@ Result<State> StateFromJson(const Json& json) {
   state.step = TRY(Count(object, "step"));
   state.next_run = TRY(Count(object, "next_run"));
   state.next_ordinal = TRY(Count(object, "next_ordinal"));
+  if (object.contains("released")) state.released = TRY(Count(object, "released"));
   for (const auto& member : *TRY(GetObject(object, "cursors"))) {
     if (!member.value().is_object()) return Error(Code::kInvalid, "cursors: expected objects");
     const JsonObject& cursor = member.value().get_object();

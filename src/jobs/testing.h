@@ -71,7 +71,7 @@ class World {
                           });
   }
 
-  void Tick() { controller->Tick({{Local(), {serves ? &revision : nullptr, destroying}}}); }
+  void Tick() { controller->Tick({{Local(), {serves ? &revision : nullptr, destroying, release}}}); }
   void Pass(Milliseconds time, Milliseconds step = Milliseconds(10)) {
     for (Milliseconds done{0}; done < time; done += step) {
       clock.Advance(step);
@@ -97,6 +97,7 @@ class World {
   plan::Revision revision;
   bool serves = true;
   bool destroying = false;
+  Release release{};
   std::vector<platform::InstanceId> forgotten;
   std::unique_ptr<Controller> controller;
 };

@@ -80,8 +80,8 @@ std::vector<Fleet> Fleets(const definition::Resolved& resolved) {
   for (const auto& service : resolved.services) {
     platform::FleetId id(EnvironmentOf(resolved), service.name,
                          std::string(definition::FleetDigest(service).Short()));
-    out.push_back(
-        {SpecOf(std::move(id), service), service.replicas, service.kind, service.rollout, service.scale});
+    out.push_back({SpecOf(std::move(id), service), service.replicas, service.kind, service.rollout,
+                   service.scale, service.max_age});
   }
   return out;
 }
@@ -91,7 +91,12 @@ std::vector<Job> Jobs(const definition::Resolved& resolved) {
   for (const auto& job : resolved.jobs) {
     platform::FleetId id(EnvironmentOf(resolved), job.instance.name,
                          std::string(definition::FleetDigest(job).Short()));
-    Job made{SpecOf(std::move(id), job.instance), job.schedule, job.concurrency, job.timeout, job.retries};
+    Job made{SpecOf(std::move(id), job.instance),
+             job.schedule,
+             job.concurrency,
+             job.timeout,
+             job.retries,
+             job.on_release};
     made.spec.job = true;
     for (platform::Scratch& scratch : made.spec.scratch)
       scratch.kept = std::binary_search(job.artifacts.begin(), job.artifacts.end(), scratch.path);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "definition/resolved.h"
+#include "definition/scale_bounds.h"
 #include "platform/fleet.h"
 
 namespace ingot::plan {
@@ -18,8 +19,17 @@ struct Fleet {
   definition::Kind kind = definition::Kind::kService;
   definition::ResolvedRollout rollout{};
   std::optional<definition::ResolvedScale> scale{};  // the count follows the load
-  // Where the count follows the load: the nearest to `count` within the bounds.
-  uint32_t Within(uint32_t count) const { return scale ? std::clamp(count, scale->min, scale->max) : count; }
+  Milliseconds max_age{0};                           // 0: instances are of any age
+  // Whether a replacement waits until what it replaces is gone.
+  bool Alone() const { return rollout.strategy == definition::Strategy::kRecreate; }
+  // The most instances that there are at a time beyond the count, while none of its rollouts is under way.
+  uint32_t Beyond() const { return max_age > Milliseconds(0) && !Alone() ? 1 : 0; }
+  // Where the count follows the load or the time: the nearest to `count` that may be.
+  uint32_t Within(uint32_t count) const {
+    if (!scale) return count;
+    const definition::ScaleBounds widest = definition::WidestBounds(*scale);
+    return std::clamp(count, widest.min, widest.max);
+  }
   bool operator==(const Fleet&) const = default;
 };
 
@@ -30,6 +40,7 @@ struct Job {
   definition::Concurrency concurrency = definition::Concurrency::kForbid;
   Milliseconds timeout{0};
   uint32_t retries = 0;
+  bool on_release = false;
   bool operator==(const Job&) const = default;
 };
 

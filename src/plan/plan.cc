@@ -56,7 +56,8 @@ std::vector<std::string> DifferencesOf(const definition::Resolved& before, const
   Json a = definition::ToJson(*left);
   Json b = definition::ToJson(*right);
   for (Json* json : {&a, &b})
-    for (const char* not_seen_inside : {"replicas", "rollout"}) json->get_object().erase(not_seen_inside);
+    for (const char* not_seen_inside : {"replicas", "rollout", "scale", "max_age_ms"})
+      json->get_object().erase(not_seen_inside);
   Differences(a, b, "", out);
   return out;
 }
@@ -117,7 +118,7 @@ uint32_t NextCount(const std::optional<Active>& active, const Fleet& fleet) {
 }  // namespace
 
 Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& next,
-              const HostCapacity& capacity) {
+              const HostCapacity& capacity, std::optional<WallTime> time_of_day) {
   Plan plan;
   plan.environment = EnvironmentOf(next);
   const std::vector<Fleet> fleets = Fleets(next);
@@ -136,6 +137,9 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     const std::string& service = fleet.spec.id.service();
     const Fleet* same = active ? active->revision.Find(fleet.spec.id) : nullptr;
     const uint32_t count = NextCount(active, fleet);
+    if (time_of_day && fleet.scale && !fleet.scale->schedules.empty())
+      plan.bounds.push_back({service, definition::BoundsAt(*fleet.scale, *time_of_day),
+                             definition::NextSchedule(*fleet.scale, *time_of_day)});
     if (same == nullptr) {
       FleetChange change{FleetChange::Action::kStart, fleet.spec.id,      count, {}, fleet.rollout.strategy,
                          fleet.rollout.batch,         fleet.rollout.surge};
@@ -148,14 +152,14 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
       else if (former != nullptr && Rolls(*former, fleet, fleet))
         AddRolling(plan, *former, InEffect(active->replicas, *former), fleet, count);
       else
-        AddPeak(plan, fleet, count);
+        AddPeak(plan, fleet, count + fleet.Beyond());
       plan.fleets.push_back(std::move(change));
       continue;
     }
     const uint32_t before = InEffect(active->replicas, *same);
     kept.push_back({FleetChange::Action::kKeep, fleet.spec.id, count, {}, {}});
     if (before != count) plan.scales.push_back({service, before, count});
-    AddPeak(plan, fleet, std::max(before, count));
+    AddPeak(plan, fleet, std::max(before, count) + fleet.Beyond());
   }
   if (active) {
     for (const Fleet& fleet : active->revision.fleets) {
@@ -175,8 +179,8 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     Milliseconds keep_old{0};
     for (const auto& service : next.services) keep_old = std::max(keep_old, service.rollout.keep_old);
     plan.options_changed =
-        !plan.new_revision &&
-        (keep_old != active->keep_old || ScalesOf(next) != active->scales || next.rules != active->rules);
+        !plan.new_revision && (keep_old != active->keep_old || ScalesOf(next) != active->scales ||
+                               MaxAgesOf(next) != active->max_ages || next.rules != active->rules);
   }
   plan.fleets.insert(plan.fleets.end(), kept.begin(), kept.end());
   plan.fleets.insert(plan.fleets.end(), retired.begin(), retired.end());
@@ -184,7 +188,7 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
   if (plan.new_revision) {
     const definition::ResolvedRules* in_force = active ? &active->rules : nullptr;
     plan.approval = ApprovalOf(in_force, next.rules);
-    plan.frozen = FrozenNow(in_force, next.rules, capacity.now);
+    if (time_of_day) plan.frozen = FrozenNow(in_force, next.rules, *time_of_day);
   }
 
   const platform::Topology topology = TopologyOf({&next});
@@ -276,6 +280,13 @@ Json ToJson(const Plan& plan) {
   JsonArray scales;
   for (const ScaleChange& scale : plan.scales)
     scales.push_back(JsonObject{{"service", scale.service}, {"from", scale.from}, {"to", scale.to}});
+  JsonArray bounds;
+  for (const BoundsNow& now : plan.bounds)
+    bounds.push_back(JsonObject{{"service", now.service},
+                                {"min", now.bounds.min},
+                                {"max", now.bounds.max},
+                                {"schedule", now.bounds.schedule},
+                                {"until", now.until ? Json(RenderTime(*now.until)) : Json(nullptr)}});
   JsonArray steps;
   for (const ShiftStep& step : plan.steps) steps.push_back(ToJson(step));
   JsonArray checks;
@@ -313,6 +324,7 @@ Json ToJson(const Plan& plan) {
       {"fleets", std::move(fleets)},
       {"migrations", std::move(migrations)},
       {"scales", std::move(scales)},
+      {"bounds", std::move(bounds)},
       {"steps", std::move(steps)},
       {"checks", std::move(checks)},
       {"routes_before", routes(plan.routes_before)},

@@ -25,7 +25,6 @@ struct HostCapacity {
   uint32_t millicpus_used = 0;
   HostEdge edge;
   Claims claims;  // of the other environments
-  WallTime now{};
 };
 
 // What serves now.
@@ -35,6 +34,7 @@ struct Active {
   std::map<std::string, uint32_t> replicas;  // in effect, by service; missing: as declared
   Milliseconds keep_old{0};                  // in effect
   std::map<std::string, definition::ResolvedScale> scales;  // in effect, by service
+  std::map<std::string, Milliseconds> max_ages;             // the same
   definition::ResolvedRules rules;                          // in effect
 };
 
@@ -60,6 +60,14 @@ struct ScaleChange {
   bool operator==(const ScaleChange&) const = default;
 };
 
+// Between which counts a service is when the plan is carried out, where that depends on the time.
+struct BoundsNow {
+  std::string service;
+  definition::ScaleBounds bounds;
+  std::optional<WallTime> until;
+  bool operator==(const BoundsNow&) const = default;
+};
+
 // What is to be done on one database.
 struct MigrationPlan {
   std::string name;
@@ -76,6 +84,7 @@ struct Plan {
   bool new_revision = false;              // fleets or routes differ
   std::vector<FleetChange> fleets;        // starts, keeps, then retires; by service
   std::vector<ScaleChange> scales;        // of fleets that stay
+  std::vector<BoundsNow> bounds;          // of services with schedules
   std::vector<MigrationPlan> migrations;  // filled in by who can reach the databases
   std::vector<ShiftStep> steps;           // of canaries, before everything switches
   std::vector<PlannedCheck> checks;       // that judge each step
@@ -97,8 +106,9 @@ struct Plan {
   bool operator==(const Plan&) const = default;
 };
 
+// `time_of_day`: for schedules of scaling and freezes; unset: there are none of them.
 Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& next,
-              const HostCapacity& capacity);
+              const HostCapacity& capacity, std::optional<WallTime> time_of_day = {});
 
 // Why the plan cannot be carried out: kConflict for a listener or host name that another environment holds,
 // kRefused for a migration whose ledger does not fit, or what kept it from being looked at; kRefused for a

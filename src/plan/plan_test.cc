@@ -249,6 +249,23 @@ TEST(Plan, ACountThatFollowsTheLoadStaysWithinItsBoundsAndEndsWithThem) {
   EXPECT_THAT(plan.scales, testing::ElementsAre(ScaleChange{"web", 7, web.replicas}));
 }
 
+TEST(MakePlan, BoundsByScheduleAreShownAsOfNow) {
+  definition::Resolved scaled = Shop("info", "1");
+  definition::ResolvedScale scale{.min = 2, .max = 12};
+  scale.schedules = {{"0 8 * * *", 6, 12}, {"0 20 * * *", 2, 12}};
+  scaled.services.back().scale = scale;
+  const Plan plan = MakePlan(std::nullopt, scaled, {}, *ParseTime("2026-03-02T12:00:00.000Z"));
+  ASSERT_EQ(plan.bounds.size(), 1u);
+  EXPECT_EQ(plan.bounds[0].bounds, (definition::ScaleBounds{6, 6, "0 8 * * *"}));
+  EXPECT_THAT(RenderPlan(plan), HasSubstr("web: 6 instances by \"0 8 * * *\", until 2026-03-02T20:00:00"));
+  EXPECT_EQ(ToJson(plan).at("bounds").at(0).at("until").as_string(), "2026-03-02T20:00:00.000Z");
+  // An instance that is replaced by age has its successor beside it for a moment.
+  const uint64_t peak = plan.peak_memory_bytes;
+  scaled.services.back().max_age = Milliseconds(60'000);
+  EXPECT_EQ(MakePlan(std::nullopt, scaled, {}).peak_memory_bytes,
+            peak + scaled.services.back().limits.memory_bytes);
+}
+
 TEST(PlanMigrations, AnyProblemRefusesAndWhatIsDueIsShown) {
   Plan plan;
   plan.environment = {"shop", "local"};

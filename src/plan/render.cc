@@ -130,6 +130,8 @@ std::string RenderPlan(const Plan& plan) {
   for (const ScaleChange& scale : plan.scales)
     lines += Line('~', "scale  " + scale.service + " from " + std::to_string(scale.from) + " to " +
                            std::to_string(scale.to));
+  for (const BoundsNow& now : plan.bounds)
+    lines += "    " + definition::Render(now.service, now.bounds, now.until) + "\n";
   if (plan.options_changed)
     lines += Line('~', "change of how long old fleets are kept, by what they scale, or who may do what");
   if (plan.new_revision) lines += RouteLines(plan);

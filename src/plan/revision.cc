@@ -35,6 +35,13 @@ std::map<std::string, definition::ResolvedScale> ScalesOf(const definition::Reso
   return out;
 }
 
+std::map<std::string, Milliseconds> MaxAgesOf(const definition::Resolved& resolved) {
+  std::map<std::string, Milliseconds> out;
+  for (const auto& service : resolved.services)
+    if (service.max_age > Milliseconds(0)) out.emplace(service.name, service.max_age);
+  return out;
+}
+
 Revision MakeRevision(uint64_t number, std::optional<uint64_t> parent, definition::Resolved resolved,
                       std::string actor, WallTime created) {
   Revision revision;

@@ -36,6 +36,9 @@ struct Revision {
 // Services whose count follows the load, and how.
 std::map<std::string, definition::ResolvedScale> ScalesOf(const definition::Resolved& resolved);
 
+// At which age instances of a service are replaced, of those that have one.
+std::map<std::string, Milliseconds> MaxAgesOf(const definition::Resolved& resolved);
+
 // Fills what is derived.
 Revision MakeRevision(uint64_t number, std::optional<uint64_t> parent, definition::Resolved resolved,
                       std::string actor, WallTime created);

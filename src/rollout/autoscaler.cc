@@ -109,9 +109,11 @@ std::optional<ScaleVerdict> Autoscaler::Look(
     SteadyTime now) {
   const definition::ResolvedScale& scale = service.scale;
   const uint32_t bounded = std::clamp(service.count, scale.min, scale.max);
-  if (bounded != service.count)
-    return ScaleVerdict{bounded,
-                        "the bounds are " + std::to_string(scale.min) + " to " + std::to_string(scale.max)};
+  if (bounded != service.count) {
+    std::string reason = "the bounds are " + std::to_string(scale.min) + " to " + std::to_string(scale.max);
+    if (!service.schedule.empty()) reason += " by \"" + service.schedule + "\"";
+    return ScaleVerdict{bounded, std::move(reason)};
+  }
   // Nobody looked for a while, or could: what was enough meanwhile is not known.
   if (looked_ && now - *looked_ > kLongestGap) {
     since_.reset();

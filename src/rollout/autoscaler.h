@@ -23,10 +23,11 @@ namespace ingot::rollout {
 struct ScaledService {
   platform::EnvironmentId environment;
   std::string service;
-  definition::ResolvedScale scale;
+  definition::ResolvedScale scale;  // with the bounds that are in force
   platform::Limits limits;
   uint32_t count = 0;                    // in effect
   std::set<platform::InstanceId> ready;  // carry traffic
+  std::string schedule;                  // by which the bounds are; empty: none
 };
 
 struct ScaleVerdict {

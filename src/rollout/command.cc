@@ -73,8 +73,8 @@ Result<void> CheckRules(const EnvironmentState& state, const definition::Resolve
 
 // Nothing new begins in a time in which nothing is released, by the rules in force or by the new ones.
 Result<void> CheckFreeze(const EnvironmentState& state, const Apply& apply, const Command& command,
-                         WallTime now, std::vector<audit::Draft>& events) {
-  const auto frozen = plan::FrozenNow(RulesInForce(state), apply.resolved.rules, now);
+                         WallTime time_of_day, std::vector<audit::Draft>& events) {
+  const auto frozen = plan::FrozenNow(RulesInForce(state), apply.resolved.rules, time_of_day);
   if (!frozen) return {};
   if (apply.override_freeze.empty()) return plan::RefusalOf(state.id, *frozen);
   events.push_back(MakeEvent(
@@ -114,6 +114,11 @@ Result<void> TakeCounts(Acceptance& out, const definition::Resolved& resolved, c
     out.answer.kind = Accepted::Kind::kScaled;
     events.push_back(MakeEvent(state, "revision.scale", actor, {{"revision", Name(*state.active)}}));
   }
+  if (auto max_ages = plan::MaxAgesOf(resolved); max_ages != live.max_ages) {
+    live.max_ages = std::move(max_ages);
+    out.answer.kind = Accepted::Kind::kScaled;
+    events.push_back(MakeEvent(state, "revision.max_age", actor, {{"revision", Name(*state.active)}}));
+  }
   if (keep_old != live.keep_old) {
     live.keep_old = keep_old;
     out.answer.kind = Accepted::Kind::kScaled;
@@ -144,7 +149,7 @@ void DropOverrides(EnvironmentState& state, const plan::Revision& next) {
 }
 
 Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, WallTime now,
-                std::vector<audit::Draft>& events) {
+                WallTime time_of_day, std::vector<audit::Draft>& events) {
   EnvironmentState& state = *out.state;
   TRY(CheckFree(state));
   if (plan::EnvironmentOf(apply.resolved) != state.id)
@@ -158,7 +163,7 @@ Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, Wal
   if (state.active && definition::RevisionDigest(apply.resolved) == state.RevisionOf(*state.active).digest) {
     return TakeCounts(out, apply.resolved, command.actor, events);
   }
-  TRY(CheckFreeze(state, apply, command, now, events));
+  TRY(CheckFreeze(state, apply, command, time_of_day, events));
   auto revision = std::make_shared<const plan::Revision>(
       plan::MakeRevision(state.next_revision++, state.active, apply.resolved, command.actor, now));
   TRY(CheckContracting(state, *revision));
@@ -187,7 +192,7 @@ Result<void> Do(const Rollback& rollback, const Command& command, Acceptance& ou
   return {};
 }
 
-Result<void> Do(const Scale& scale, const Command& command, Acceptance& out,
+Result<void> Do(const Scale& scale, const Command& command, Acceptance& out, WallTime time_of_day,
                 std::vector<audit::Draft>& events) {
   EnvironmentState& state = *out.state;
   if (state.Moving() || state.destroying) TRY(CheckFree(state));
@@ -205,13 +210,15 @@ Result<void> Do(const Scale& scale, const Command& command, Acceptance& out,
     return Error(Code::kInvalid,
                  std::to_string(scale.replicas) + " replicas are more than " + std::to_string(kMaxReplicas));
   out.answer = {Accepted::Kind::kNothing, std::nullopt, state.active};
-  if (const auto bounds = live.scales.find(scale.service);
-      bounds != live.scales.end() &&
-      (scale.replicas < bounds->second.min || scale.replicas > bounds->second.max))
-    return Error(Code::kInvalid,
-                 "services." + scale.service + ".scale says " + std::to_string(bounds->second.min) + " to " +
-                     std::to_string(bounds->second.max) + " instances, not " +
-                     std::to_string(scale.replicas) + "; change it in the definition and apply it");
+  if (const auto found = live.scales.find(scale.service); found != live.scales.end()) {
+    const definition::ScaleBounds bounds = definition::BoundsAt(found->second, time_of_day);
+    if (scale.replicas < bounds.min || scale.replicas > bounds.max)
+      return Error(Code::kInvalid, "services." + scale.service + ".scale says " + std::to_string(bounds.min) +
+                                       " to " + std::to_string(bounds.max) + " instances" +
+                                       (bounds.schedule.empty() ? "" : " by \"" + bounds.schedule + "\"") +
+                                       ", not " + std::to_string(scale.replicas) +
+                                       "; change it in the definition and apply it");
+  }
   if (count->second == scale.replicas) {
     out.state.reset();
     return {};
@@ -358,16 +365,16 @@ Result<uint64_t> RollbackTarget(const EnvironmentState& state, const Rollback& r
 }
 
 Result<Acceptance> Accept(const EnvironmentState& state, const Command& command, RevisionPtr target,
-                          WallTime now) {
+                          WallTime now, std::optional<WallTime> time_of_day) {
   Acceptance out;
   out.state = state;
   std::vector<audit::Draft> events;
   if (const auto* apply = std::get_if<Apply>(&command.what))
-    TRY(Do(*apply, command, out, now, events));
+    TRY(Do(*apply, command, out, now, time_of_day.value_or(now), events));
   else if (const auto* rollback = std::get_if<Rollback>(&command.what))
     TRY(Do(*rollback, command, out, now, events, std::move(target)));
   else if (const auto* scale = std::get_if<Scale>(&command.what))
-    TRY(Do(*scale, command, out, events));
+    TRY(Do(*scale, command, out, time_of_day.value_or(now), events));
   else if (std::holds_alternative<Abort>(command.what))
     TRY(Do(Abort{}, command, out, now, events));
   else if (std::holds_alternative<Pause>(command.what))

@@ -74,7 +74,8 @@ Result<uint64_t> RollbackTarget(const EnvironmentState& state, const Rollback& r
 // nothing is released, or one that only loosens the rules that it would need approval by. kConflict also: it
 // is paused already, or not, or has no step to go on from, or waits for nobody's approval. kPermission: an
 // approval by somebody who may not.
+// `time_of_day`: what schedules and freezes go by; unset: `now`.
 Result<Acceptance> Accept(const EnvironmentState& state, const Command& command, RevisionPtr target,
-                          WallTime now);
+                          WallTime now, std::optional<WallTime> time_of_day = {});
 
 }  // namespace ingot::rollout

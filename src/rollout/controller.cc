@@ -64,6 +64,9 @@ class Controller::Impl {
   // passes no deadline.
   WallTime Now() const { return wall_ + std::chrono::duration_cast<Milliseconds>(clock_.Steady() - steady_); }
 
+  // As jobs do, schedules go by the time of day, also when somebody has set it.
+  WallTime TimeOfDay() const { return clock_.Now(); }
+
   Result<Accepted> Submit(const Command& command) {
     const auto found = runners_.find(command.environment);
     EnvironmentState fresh;
@@ -80,7 +83,7 @@ class Controller::Impl {
     }
     if (const auto* apply = std::get_if<Apply>(&command.what))
       TRY(CheckListeners(command.environment, apply->resolved));
-    Acceptance acceptance = TRY(Accept(state, command, std::move(target), Now()));
+    Acceptance acceptance = TRY(Accept(state, command, std::move(target), Now(), TimeOfDay()));
     if (!acceptance.state) return acceptance.answer;
     const Accepted answer = acceptance.answer;
     if (found != runners_.end()) {
@@ -195,7 +198,7 @@ bool Controller::Busy(const platform::EnvironmentId& environment) const {
 Result<Json> Controller::Status(const platform::EnvironmentId& environment) const {
   const EnvironmentRunner* runner = impl_->Find(environment);
   if (runner == nullptr) return NotDeployed(environment);
-  return StatusOf(runner->state(), runner->desired(), runner->view());
+  return StatusOf(runner->state(), runner->desired(), runner->view(), impl_->TimeOfDay());
 }
 
 Result<Json> Controller::RolloutStatus(const platform::EnvironmentId& environment) const {
@@ -248,11 +251,8 @@ std::optional<plan::Active> Controller::Active(const platform::EnvironmentId& en
                       live.replicas,
                       live.keep_old,
                       live.scales,
+                      live.max_ages,
                       live.rules};
-}
-
-WallTime Controller::Now() const {
-  return impl_->Now();
 }
 
 std::vector<ScaledService> Controller::Scaled() const {
@@ -263,7 +263,11 @@ std::vector<ScaledService> Controller::Scaled() const {
     const LiveRevision& live = state.live.at(*state.active);
     for (const auto& [service, scale] : live.scales) {
       const plan::Fleet* fleet = state.RevisionOf(*state.active).FleetOf(service);
-      ScaledService scaled{id, service, scale, fleet->spec.limits, live.replicas.at(service), {}};
+      ScaledService scaled{id, service, scale, fleet->spec.limits, live.replicas.at(service), {}, ""};
+      const definition::ScaleBounds bounds = definition::BoundsAt(scale, impl_->TimeOfDay());
+      scaled.scale.min = bounds.min;
+      scaled.scale.max = bounds.max;
+      scaled.schedule = bounds.schedule;
       if (const auto found = state.fleets.find(fleet->spec.id); found != state.fleets.end())
         for (const DesiredInstance& instance : found->second.instances)
           if (instance.ready) scaled.ready.insert(platform::InstanceId(fleet->spec.id, instance.ordinal));

@@ -50,8 +50,6 @@ class Controller {
   Result<Json> RolloutStatus(const platform::EnvironmentId& environment) const;
   // docs/formats/rollout.md, "history": revisions and rollouts, the newest first.
   Result<Json> History(const platform::EnvironmentId& environment, size_t limit = 100) const;
-  // By which deadlines and windows are judged.
-  WallTime Now() const;
   // A rollout by its number, running or ended (the newest 1000).
   Result<Rollout> FindRollout(const platform::EnvironmentId& environment, uint64_t id) const;
   // Services whose count follows their load, of environments that nothing is going on in.

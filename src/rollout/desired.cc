@@ -160,7 +160,11 @@ Desired DesiredOf(const EnvironmentState& state) {
     } else {
       resolved.push_back(&revision.resolved);
     }
-    for (const auto& [service, count] : live.replicas) replicas[service] = std::max(replicas[service], count);
+    for (const auto& [service, count] : live.replicas) {
+      // With room for the successor of an old instance, always: what is replaced by age changes no topology.
+      const uint32_t most = count + (live.max_ages.contains(service) ? 1 : 0);
+      replicas[service] = std::max(replicas[service], most);
+    }
     for (const plan::Fleet& fleet : revision.fleets) {
       // A candidate's fleets are routed from `starting` on, a retiring one's until their last instance is
       // gone: what is being drained may still have to ask its neighbours.

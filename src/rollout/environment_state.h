@@ -99,6 +99,8 @@ struct LiveRevision {
   // applied.
   std::map<std::string, definition::ResolvedScale> scales;
   definition::ResolvedRules rules;  // as in the last definition applied
+  // By service: the age at which an instance is replaced, as in the last definition applied.
+  std::map<std::string, Milliseconds> max_ages;
   // By service: no more instances than this, whatever the count says. How a strategy takes instances away.
   std::map<std::string, uint32_t> limits;
   bool operator==(const LiveRevision&) const = default;
@@ -122,6 +124,11 @@ struct FleetState {
   WallTime last_failure{};
   WallTime not_before{};
   std::string reason;  // why the last one died
+  // Replacement by age. `aging`: the instance of this ordinal goes when another one has taken its place, for
+  // which there is one more than the count. `leaving`: it is wanted no more, and until it is gone no other
+  // one is started.
+  std::optional<uint64_t> aging;
+  std::optional<uint64_t> leaving;
   bool operator==(const FleetState&) const = default;
 };
 
@@ -134,6 +141,13 @@ struct Contracting {
   std::optional<WallTime> again;  // when the next attempt begins; unset: this one is under way
   std::string reason;             // why the last attempt failed
   bool operator==(const Contracting&) const = default;
+};
+
+// An apply that has moved all traffic.
+struct Released {
+  uint64_t rollout = 0;
+  uint64_t revision = 0;
+  bool operator==(const Released&) const = default;
 };
 
 using RevisionPtr = std::shared_ptr<const plan::Revision>;  // shared: immutable, in many states
@@ -155,7 +169,8 @@ struct EnvironmentState {
   ContractScripts contracted;
   ContractScripts contracts_ended;
   std::optional<Contracting> contracting;
-  std::set<uint64_t> unmigrated;  // revisions whose expand scripts were not all run
+  std::set<uint64_t> unmigrated;     // revisions whose expand scripts were not all run
+  std::optional<Released> released;  // the last one
   bool destroying = false;
   std::vector<audit::Draft> outbox;  // events of this step, not yet known to be in the audit record
 

@@ -36,6 +36,7 @@ EnvironmentState Full() {
   live.keep_old = Milliseconds(600'000);
   live.declared["web"] = 2;
   live.replicas["web"] = 3;
+  live.max_ages["web"] = Milliseconds(60'000);
   state.live[2] = live;
   FleetState fleet;
   fleet.proven = true;
@@ -48,6 +49,8 @@ EnvironmentState Full() {
   fleet.last_failure = WallTime(Milliseconds(8));
   fleet.not_before = WallTime(Milliseconds(9));
   fleet.reason = "exited with code 3";
+  fleet.aging = 7;
+  fleet.leaving = 6;
   state.fleets[platform::FleetId(state.id, "web", "0123456789ab")] = fleet;
   state.overrides["web"] = 3;
   state.destroying = true;
@@ -57,6 +60,7 @@ EnvironmentState Full() {
   state.contracts_ended = {{"shop", {3}}};
   state.contracting = Contracting{41, 7, {{"shop", {6}}}, 2, WallTime(Milliseconds(9)), "it fails"};
   state.unmigrated = {5};
+  state.released = Released{4, 2};
   return state;
 }
 
@@ -75,7 +79,7 @@ TEST(EnvironmentState, ADocumentWithoutAMemberIsInvalid) {
   for (const auto& member : whole.get_object()) {
     // A missing rollout or active revision is as none.
     if (member.key() == "rollout" || member.key() == "active") continue;
-    if (member.key() == "migrations") continue;  // of before there were any
+    if (member.key() == "migrations" || member.key() == "released") continue;  // of before there were any
     Json part = whole;
     part.get_object().erase(member.key());
     auto parsed = StateFromJson(part);

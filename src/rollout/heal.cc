@@ -144,8 +144,8 @@ void Heal(Transition& t) {
   for (auto& [id, fleet] : t.next.fleets) {
     if (t.view.looked) Watch(t, id, fleet);
     if (!fleet.proven) continue;
-    const uint32_t count = CountOf(t.next, id);
-    if (fleet.instances.size() < count) Grow(t, id, fleet, count);
+    const uint32_t count = WantedOf(t.next, id);
+    if (fleet.instances.size() < count && !fleet.leaving) Grow(t, id, fleet, count);
     if (fleet.instances.size() > count) Shrink(t, id, fleet, count);
     if (fleet.failures > 0 && fleet.instances.size() == count) Calm(t, id, fleet);
   }

@@ -9,6 +9,7 @@ Decision Decide(const EnvironmentState& state, const Desired& desired, const Vie
   t.desired = desired;
   Expire(t);
   Heal(t);
+  Age(t);
   while (Proceed(t)) {
   }
   Retire(t);

@@ -7,7 +7,7 @@
 // The state says what shall be (desired.h derives topology, instances and routes from it); actions are the
 // difference to what is. So nothing has to be undone or redone specially after a crash: the state that was
 // journalled says it all, and every action may be repeated. The phases are in phases.cc, the care for
-// instances in heal.cc, what is left of former revisions in retire.cc.
+// instances in heal.cc and aging.cc, what is left of former revisions in retire.cc.
 #pragma once
 
 #include <map>

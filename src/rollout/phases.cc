@@ -43,6 +43,7 @@ void MakeLive(EnvironmentState& state) {
   live.keep_old = revision.KeepOld();
   live.scales = plan::ScalesOf(revision.resolved);
   live.rules = revision.resolved.rules;
+  live.max_ages = plan::MaxAgesOf(revision.resolved);
   for (const auto& [service, count] : state.overrides)
     if (const plan::Fleet* fleet = revision.FleetOf(service)) live.replicas[service] = fleet->Within(count);
   state.live[revision.number] = std::move(live);
@@ -236,6 +237,7 @@ void Switch(Transition& t) {
   for (const auto& [service, count] : state.overrides)
     if (target.replicas.contains(service)) target.replicas[service] = count;
   state.active = to;
+  if (state.rollout->kind == RolloutKind::kApply) state.released = Released{state.rollout->id, to};
   Enter(state, Phase::kBaking, t.now, Milliseconds(0), t.events);
   for (const uint64_t number : over) BeginRetiring(state, number, t.now, t.events);
   t.Changed();

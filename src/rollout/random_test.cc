@@ -141,6 +141,7 @@ class Life {
     shop.api_rolling = !shop.api_recreate && !shop.api_canary && Chance(40);
     shop.batch = 1 + random_() % 3;
     shop.surge = random_() % 3;
+    if (Chance(25)) shop.max_age = Milliseconds(10'000 + random_() % 50'000);
     if (Chance(40)) shop.analysis = definition::ResolvedAnalysis{{}, {}, 50, 9'990};
     if (shop.analysis && Chance(50)) {
       shop.analysis->router = Chance(50);

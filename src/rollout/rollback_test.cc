@@ -216,5 +216,24 @@ TEST_F(RollbackTest, WhoAsksIsStoppedBeforeWhoIsAsked) {
   EXPECT_TRUE(asked_was_alive);
 }
 
+TEST_F(RollbackTest, WhatWasReleasedLastIsAnApplyThatHasSwitched) {
+  Deploy({});
+  EXPECT_EQ(world.state().released, (Released{1, 1}));
+  Deploy({.web = "2"});
+  EXPECT_EQ(world.state().released, (Released{2, 2}));
+  ASSERT_TRUE(world.Do(Rollback{}));
+  world.Settle();
+  EXPECT_EQ(world.Served(), 1u);
+  EXPECT_EQ(world.state().released, (Released{2, 2}));
+  world.fake.script = [](const platform::FleetSpec&, const platform::InstanceId&) {
+    platform::Script script;
+    script.ready_after.reset();
+    script.fails_after = Milliseconds(5);
+    return script;
+  };
+  EXPECT_EQ(Deploy({.web = "3"}), 1u);
+  EXPECT_EQ(world.state().released, (Released{2, 2}));
+}
+
 }  // namespace
 }  // namespace ingot::rollout

@@ -70,10 +70,17 @@ Result<std::map<std::string, uint32_t>> CountsFrom(const JsonObject& parent, std
 Json LiveToJson(const LiveRevision& live) {
   JsonObject scales;
   for (const auto& [service, scale] : live.scales) scales[service] = definition::ToJson(scale);
-  return JsonObject{{"scales", std::move(scales)},       {"role", RoleName(live.role)},
-                    {"until", RenderTime(live.until)},   {"keep_old_ms", live.keep_old.count()},
-                    {"declared", Counts(live.declared)}, {"replicas", Counts(live.replicas)},
-                    {"limits", Counts(live.limits)},     {"rules", definition::ToJson(live.rules)}};
+  JsonObject max_ages;
+  for (const auto& [service, age] : live.max_ages) max_ages[service] = age.count();
+  return JsonObject{{"scales", std::move(scales)},
+                    {"role", RoleName(live.role)},
+                    {"until", RenderTime(live.until)},
+                    {"keep_old_ms", live.keep_old.count()},
+                    {"declared", Counts(live.declared)},
+                    {"replicas", Counts(live.replicas)},
+                    {"limits", Counts(live.limits)},
+                    {"max_ages_ms", std::move(max_ages)},
+                    {"rules", definition::ToJson(live.rules)}};
 }
 
 Result<LiveRevision> LiveFromJson(const Json& json) {
@@ -88,6 +95,11 @@ Result<LiveRevision> LiveFromJson(const Json& json) {
   if (object.contains("scales"))
     for (const auto& member : *TRY(Object(object.at("scales"), "scales")))
       live.scales[std::string(member.key())] = TRY(definition::ScaleFromJson(member.value()));
+  if (object.contains("max_ages_ms")) {
+    const JsonObject& ages = *TRY(GetObject(object, "max_ages_ms"));
+    for (const auto& member : ages)
+      live.max_ages[std::string(member.key())] = Milliseconds(TRY(GetInt(ages, member.key())));
+  }
   if (object.contains("limits")) live.limits = TRY(CountsFrom(object, "limits"));
   if (object.contains("rules")) live.rules = TRY(definition::RulesFromJson(object.at("rules")));
   return live;
@@ -106,7 +118,9 @@ Json FleetToJson(const FleetState& fleet) {
                     {"failures", fleet.failures},
                     {"last_failure", RenderTime(fleet.last_failure)},
                     {"not_before", RenderTime(fleet.not_before)},
-                    {"reason", fleet.reason}};
+                    {"reason", fleet.reason},
+                    {"aging", Optional(fleet.aging)},
+                    {"leaving", Optional(fleet.leaving)}};
 }
 
 Result<FleetState> FleetFromJson(const Json& json) {
@@ -123,6 +137,8 @@ Result<FleetState> FleetFromJson(const Json& json) {
   fleet.last_failure = TRY(Time(object, "last_failure"));
   fleet.not_before = TRY(Time(object, "not_before"));
   fleet.reason = TRY(GetString(object, "reason"));
+  fleet.aging = TRY(OptionalUnsigned(object, "aging"));
+  fleet.leaving = TRY(OptionalUnsigned(object, "leaving"));
   return fleet;
 }
 
@@ -326,6 +342,9 @@ Json ToJson(const EnvironmentState& state) {
                     {"fleets", std::move(fleets)},
                     {"overrides", Counts(state.overrides)},
                     {"migrations", MigrationsToJson(state)},
+                    {"released", state.released ? Json(JsonObject{{"rollout", state.released->rollout},
+                                                                  {"revision", state.released->revision}})
+                                                : Json(nullptr)},
                     {"destroying", state.destroying},
                     {"outbox", std::move(outbox)}};
 }
@@ -351,6 +370,11 @@ Result<EnvironmentState> StateFromJson(const Json& json) {
   state.overrides = TRY(CountsFrom(object, "overrides"));
   // Journals of before there were any.
   if (object.contains("migrations")) TRY(MigrationsFromJson(*TRY(GetObject(object, "migrations")), state));
+  if (const Json* released = object.if_contains("released"); released != nullptr && !released->is_null()) {
+    const JsonObject& last = *TRY(Object(*released, "released"));
+    state.released =
+        Released{TRY(Unsigned<uint64_t>(last, "rollout")), TRY(Unsigned<uint64_t>(last, "revision"))};
+  }
   state.destroying = TRY(GetBool(object, "destroying"));
   for (const Json& draft : *TRY(GetArray(object, "outbox")))
     state.outbox.push_back(TRY(DraftFromJson(draft)));

@@ -54,7 +54,20 @@ size_t Ready(const FleetState* fleet, const platform::FleetId& id, const View& v
   return ready;
 }
 
-Json Services(const EnvironmentState& state, const View& view) {
+// Between which counts it is, where its count follows the load or the time.
+Json Bounds(const LiveRevision& live, const std::string& service, WallTime time_of_day) {
+  const auto scale = live.scales.find(service);
+  if (scale == live.scales.end()) return nullptr;
+  const definition::ScaleBounds bounds = definition::BoundsAt(scale->second, time_of_day);
+  const auto until = definition::NextSchedule(scale->second, time_of_day);
+  return JsonObject{{"min", bounds.min},
+                    {"max", bounds.max},
+                    {"schedule", bounds.schedule},
+                    {"until", until ? Json(RenderTime(*until)) : Json(nullptr)},
+                    {"summary", definition::Render(service, bounds, until)}};
+}
+
+Json Services(const EnvironmentState& state, const View& view, WallTime time_of_day) {
   JsonArray out;
   if (!state.active) return out;
   for (const plan::Fleet& fleet : state.RevisionOf(*state.active).fleets) {
@@ -73,6 +86,7 @@ Json Services(const EnvironmentState& state, const View& view) {
                              {"desired", count},
                              {"ready", view.looked ? Json(ready) : Json(nullptr)},
                              {"degraded", degraded},
+                             {"scale", Bounds(state.live.at(*state.active), id.service(), time_of_day)},
                              {"reason", degraded ? desired->reason : std::string()},
                              {"instances", Instances(desired, id, view)}});
   }
@@ -129,7 +143,7 @@ std::string WaitsFor(const EnvironmentState& state, const View& view) {
 
 }  // namespace
 
-Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view) {
+Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view, WallTime time_of_day) {
   JsonArray revisions;
   for (const auto& [number, live] : state.live) {
     JsonObject revision{{"revision", number},
@@ -170,7 +184,7 @@ Json StatusOf(const EnvironmentState& state, const Desired& desired, const View&
                     {"active", Number(state.active)},
                     {"destroying", state.destroying},
                     {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
-                    {"services", Services(state, view)},
+                    {"services", Services(state, view, time_of_day)},
                     {"fleets", OtherFleets(state, view)},
                     {"revisions", std::move(revisions)},
                     {"routes", std::move(routes)},

@@ -11,7 +11,8 @@ Json RolloutStatusOf(const EnvironmentState& state, const View& view);
 // Its `checks`: those of the present step.
 JsonArray ChecksOf(const EnvironmentState& state, const View& view);
 // docs/formats/rollout.md, "status".
-Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view);
+// `time_of_day`: for what goes by schedules.
+Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view, WallTime time_of_day);
 // docs/formats/rollout.md, "history": a revision without its definition.
 Json Summary(const plan::Revision& revision);
 

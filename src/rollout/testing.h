@@ -42,6 +42,8 @@ struct Shop {
                                               {50, Milliseconds(2'000), false}};
   definition::ResolvedRules rules{};
   bool preview = false;     // of canaries
+  Milliseconds max_age{0};  // of every service
+  std::optional<definition::ResolvedScale> web_scale;
   uint64_t migrations = 0;  // scripts of the migration "shop"; each third one contracts
   bool operator==(const Shop&) const = default;
 };
@@ -113,11 +115,13 @@ class WatchedPlatform final : public platform::Platform {
  private:
   void CheckMigrated(const platform::InstanceId& id);
   void CheckAlone(const platform::InstanceId& id);
+  void CheckAged(const EnvironmentState& before, const EnvironmentState& next);
   void CheckBatch(const EnvironmentState& before, const EnvironmentState& next, const RollingService& rolls,
                   uint32_t limit);
   void CheckRoutes(const platform::EnvironmentId& id, const platform::RouteTable& routes);
   size_t Ready(const platform::FleetId& fleet);
   void Compare(const EnvironmentState& before, const EnvironmentState& next);
+  std::set<platform::InstanceId> alone_;  // that had to be gone before their successors start
   platform::FakePlatform& fake_;
   WatchedJournal& journal_;
   const Databases& databases_;

@@ -33,6 +33,7 @@ definition::ResolvedService Service(const std::string& name, const std::string& 
   service.drain = Milliseconds(1000);
   service.replicas = replicas;
   service.rollout.keep_old = shop.keep_old;
+  service.max_age = shop.max_age;
   return service;
 }
 
@@ -62,6 +63,7 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   if (shop.api_rolling) make_rolling(api);
   definition::ResolvedService web = Service("web", shop.web, shop.web_replicas, 8080, shop);
   web.uses = {{"api", false, api.ports, "", false}};
+  web.scale = shop.web_scale;
   if (shop.web_canary) make_canary(web);
   if (shop.web_rolling) make_rolling(web);
   out.services = {api};
@@ -113,6 +115,9 @@ Result<void> WatchedPlatform::Start(const platform::FleetSpec& fleet, const Inst
                   [&](const DesiredInstance& instance) { return instance.ordinal == id.ordinal(); });
   if (!journalled) violations.push_back("started before it was journalled: " + id.Render());
   CheckAlone(id);
+  for (const InstanceId& old : alone_)
+    if (old.fleet() == id.fleet() && fake_.instances().contains(old))
+      violations.push_back("aging: " + id.Render() + " was started beside " + old.Render());
   CheckMigrated(id);
   return fake_.Start(fleet, id);
 }
@@ -182,6 +187,7 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
       next.rollout->phase != Phase::kReverting &&
       (next.rollout->phase != before.rollout->phase || next.rollout->step != before.rollout->step))
     violations.push_back("nobody has approved rollout " + std::to_string(next.rollout->id));
+  CheckAged(before, next);
   const auto& seen = fake_.instances();  // valid until it is asked again
   for (const auto& [id, fleet] : next.fleets) {
     const auto former = before.fleets.find(id);
@@ -194,7 +200,9 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
           std::any_of(fleet.instances.begin(), fleet.instances.end(),
                       [&](const DesiredInstance& other) { return other.ordinal == instance.ordinal; });
       const auto status = seen.find(name);
-      if (!kept && !hurt.contains(name) && status != seen.end() &&
+      // Of a service that stops first one at a time gives its place to a younger one.
+      const bool aged = fleet.leaving == instance.ordinal && next.RevisionOf(*next.active).Find(id)->Alone();
+      if (!kept && !aged && !hurt.contains(name) && status != seen.end() &&
           status->second.state == InstanceState::kReady)
         violations.push_back("I2: gave up " + name.Render());
     }
@@ -259,6 +267,34 @@ std::set<FleetId> Reached(const platform::RouteTable& routes) {
 }
 
 }  // namespace
+
+// An instance gives up its place by age only when the others carry the count, or when it has to go first; and
+// never while a rollout is under way.
+void WatchedPlatform::CheckAged(const EnvironmentState& before, const EnvironmentState& next) {
+  for (const auto& [id, fleet] : next.fleets) {
+    const auto former = before.fleets.find(id);
+    if (former == before.fleets.end()) continue;
+    const bool begins = (fleet.aging && fleet.aging != former->second.aging) ||
+                        (fleet.leaving && fleet.leaving != former->second.leaving);
+    if (begins && before.Busy()) violations.push_back("aging: begun during a rollout: " + id.Render());
+    if (begins && fleet.failures > 0) violations.push_back("aging: begun while it heals: " + id.Render());
+    if (fleet.leaving && fleet.leaving != former->second.leaving) alone_.emplace(id, *fleet.leaving);
+    if (!former->second.aging) continue;
+    const InstanceId old(id, *former->second.aging);
+    const auto is_old = [&](const DesiredInstance& instance) { return instance.ordinal == old.ordinal(); };
+    if (std::any_of(fleet.instances.begin(), fleet.instances.end(), is_old) || hurt.contains(old)) continue;
+    size_t ready = 0;
+    const auto& seen = fake_.instances();
+    const auto status = seen.find(old);
+    if (status == seen.end() || status->second.state != InstanceState::kReady) continue;
+    for (const DesiredInstance& instance : fleet.instances) {
+      const auto other = seen.find(InstanceId(id, instance.ordinal));
+      ready += other != seen.end() && other->second.state == InstanceState::kReady ? 1 : 0;
+    }
+    if (ready < CountOf(next, id))
+      violations.push_back("aging: gave up " + old.Render() + " for " + std::to_string(ready));
+  }
+}
 
 // I1, and of canaries: exactly the share that the journalled step states.
 void WatchedPlatform::CheckRoutes(const platform::EnvironmentId& id, const platform::RouteTable& routes) {

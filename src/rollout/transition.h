@@ -101,6 +101,13 @@ std::vector<plan::ShiftStep> StepsOf(const EnvironmentState& state);
 
 // Looks after instances: notes what is seen, replaces what died, keeps counts.
 void Heal(Transition& t);
+// aging.cc: begins and ends replacements by age; the new instances are Heal's.
+void Age(Transition& t);
+// The instances that the fleet shall have: its count, and one more while an old one waits for its successor.
+uint32_t WantedOf(const EnvironmentState& state, const platform::FleetId& fleet);
+// When the instance is due to be replaced; spread over the last tenth of the age, so that a fleet that was
+// started together is not replaced together.
+WallTime DueOf(const DesiredInstance& instance, Milliseconds max_age);
 // One step of the rollout; false when it has to wait.
 bool Proceed(Transition& t);
 // Whether the rollout's target can take traffic.
