@@ -45,17 +45,17 @@ void Daemon::ScaleLoop() {
       instances.insert(service.ready.begin(), service.ready.end());
     // Here, and not on the control thread: who does not answer delays nothing else.
     const auto usage = platform_->Usage(instances);
-    if (!usage) {
-      if (std::exchange(trouble, usage.error().Render()) != trouble)
-        LogToStderr("cannot see the load, counts stay as they are: " + trouble);
-      continue;
-    }
-    trouble.clear();
+    const std::string was = std::exchange(trouble, usage ? "" : usage.error().Render());
+    if (!trouble.empty() && trouble != was)
+      LogToStderr("cannot see the load, counts follow the time alone: " + trouble);
+    // What was not seen takes no instance away; bounds hold all the same.
+    const std::map<platform::InstanceId, platform::InstanceUsage> seen =
+        usage ? *usage : std::map<platform::InstanceId, platform::InstanceUsage>{};
     std::map<std::pair<platform::EnvironmentId, std::string>, rollout::Autoscaler> kept;
     for (const rollout::ScaledService& service : services) {
       const std::pair key(service.environment, service.service);
       rollout::Autoscaler& scaler = kept[key] = std::move(scalers[key]);
-      const auto verdict = scaler.Look(service, *usage, clock_.Steady());
+      const auto verdict = scaler.Look(service, seen, clock_.Steady());
       if (!verdict) continue;
       // A rollout that has begun meanwhile has precedence; the load is looked at again after it.
       static_cast<void>(Act([&](rollout::Controller& controller) {

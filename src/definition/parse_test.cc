@@ -207,7 +207,7 @@ INSTANTIATE_TEST_SUITE_P(
              "ingot.yaml:4:48: services.app.max_age: a stateful service keeps its instances; expected no "
              "max_age beside it"},
         Case{"NoSchedule", WithService("scale: { schedules: [] }"),
-             "ingot.yaml:4:52: services.app.scale.schedules: expected at least one item"},
+             "ingot.yaml:4:52: services.app.scale.schedules: an empty list; expected at least one item"},
         Case{
             "BadScaleSchedule", WithService("scale: { schedules: [{ at: \"0 8 * *\", min: 1 }] }"),
             "ingot.yaml:4:59: services.app.scale.schedules[0].at: expected five fields (minute, hour, day of "

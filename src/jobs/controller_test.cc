@@ -263,7 +263,8 @@ TEST(Schedule, AClockThatIsSetBackBeginsNothingTwice) {
 // Runs of the job that are for a release, by its rollout, the oldest first.
 std::vector<uint64_t> ReleaseRuns(World& world, const std::string& job) {
   std::vector<uint64_t> out;
-  for (const Run& run : *world.controller->List(World::Local(), job, 100))
+  const std::vector<Run> runs = world.controller->List(World::Local(), job, 100).value();
+  for (const Run& run : runs)
     if (run.rollout) out.insert(out.begin(), *run.rollout);
   return out;
 }
