@@ -36,7 +36,7 @@ Milliseconds MaxAgeOf(const EnvironmentState& state, const platform::FleetId& id
   if (!state.active || state.destroying) return Milliseconds(0);
   // Two things at a time would be one too many: whatever moves has precedence. While a rollout bakes nothing
   // moves, and what serves is proven.
-  if (state.Busy()) return Milliseconds(0);
+  if (state.Moving()) return Milliseconds(0);
   if (state.RevisionOf(*state.active).Find(id) == nullptr) return Milliseconds(0);
   const LiveRevision& live = state.live.at(*state.active);
   const auto found = live.max_ages.find(id.service());
