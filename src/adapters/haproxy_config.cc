@@ -97,7 +97,7 @@ std::string ToPreview(const platform::Topology::Preview& preview, const std::str
   const std::string token =
       preview.header.empty() ? "req.cook(" + preview.cookie + ")" : "req.fhdr(" + preview.header + ")";
   return "  http-request set-var(txn.b) var(txn.r),field(2,:) if " + when +
-         "{ var(txn.r),field(2,:),length -m int gt 0 } { " + token + " -m str " + preview.value + " }\n";
+         "{ var(txn.r),field(2,:),length -m int gt 0 } { " + token + " -m str -- " + preview.value + " }\n";
 }
 
 // On the host's own listeners the service is known by the backend that was found.

@@ -155,10 +155,10 @@ TEST_F(HaproxySplitTest, WhoKnowsThePreviewSeesTheNewSideBeforeAnybodyElse) {
 }
 
 TEST_F(HaproxySplitTest, APreviewByCookie) {
-  Prepare({}, {"preview", "", "on"});
+  Prepare({}, {"preview", "", "-on"});  // no option of HAProxy's
   Divide(0, 7, 1);
-  EXPECT_EQ(Side("Cookie: a=b; preview=on"), '2');
-  EXPECT_EQ(Side("Cookie: preview=onward"), '1');
+  EXPECT_EQ(Side("Cookie: a=b; preview=-on"), '2');
+  EXPECT_EQ(Side("Cookie: preview=-onward"), '1');
 }
 
 TEST_F(HaproxySplitTest, CountsAnswersErrorsAndLatenciesOfTheStep) {

@@ -28,6 +28,7 @@ using LocalSocket = asio::local::stream_protocol;
 
 constexpr size_t kBodyLimit = size_t{16} << 20;
 constexpr size_t kConnections = 256;
+constexpr size_t kOfOthers = 64;  // who are not root: they may not keep root out
 
 std::string Decode(std::string_view text) {
   const auto digit = [](char c) {
@@ -147,6 +148,7 @@ class SocketServer final : public HttpServer {
  private:
   struct Connections {
     std::list<int> open;
+    size_t of_others = 0;  // who are not root
   };
 
   void AcceptLoop() {
@@ -160,14 +162,19 @@ class SocketServer final : public HttpServer {
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
         continue;
       }
+      const bool root = IsRoot(socket.native_handle());
       auto connections = connections_.lock();
-      if (connections->open.size() >= kConnections) continue;
+      if (connections->open.size() >= kConnections || (!root && connections->of_others >= kOfOthers))
+        continue;
       connections->open.push_back(socket.native_handle());
-      std::thread([this, peer = std::move(socket)]() mutable { Serve(std::move(peer)); }).detach();
+      if (!root) ++connections->of_others;
+      std::thread([this, root, peer = std::move(socket)]() mutable {
+        Serve(std::move(peer), root);
+      }).detach();
     }
   }
 
-  void Serve(LocalSocket::socket socket) {
+  void Serve(LocalSocket::socket socket, bool root) {
     const int fd = socket.native_handle();
     const SocketPeer peer = PeerOf(fd);
     beast::flat_buffer buffer;
@@ -200,6 +207,7 @@ class SocketServer final : public HttpServer {
     beast::error_code ignored;
     socket.close(ignored);
     connections->open.remove(fd);
+    if (!root) --connections->of_others;
     ended_.notify_all();
   }
 

@@ -67,6 +67,12 @@ SocketPeer PeerOf(int socket) {
   return out;
 }
 
+bool IsRoot(int socket) {
+  struct ucred peer {};
+  socklen_t size = sizeof peer;
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0;
+}
+
 Result<gid_t> GroupByName(const std::string& name) {
   struct group entry {};
   std::vector<char> buffer;

@@ -19,6 +19,9 @@ struct SocketPeer {
 // What cannot be read is nobody: never root, and in no group.
 SocketPeer PeerOf(int socket);
 
+// The cheap part of it.
+bool IsRoot(int socket);
+
 // kNotFound when the host has none of this name.
 Result<gid_t> GroupByName(const std::string& name);
 

@@ -7,6 +7,7 @@
 #include "app/daemon_client.h"
 #include "app/permit.h"
 #include "app/version.h"
+#include "base/utf8.h"
 
 namespace ingot::app {
 
@@ -67,6 +68,16 @@ Result<uint64_t> QueryNumber(const adapters::HttpRequest& request, const std::st
   if (error != std::errc() || stop != end)
     return Error(Code::kInvalid, name + "=" + found->second + ": expected a whole number");
   return value;
+}
+
+Result<std::string> QueryText(const adapters::HttpRequest& request, const std::string& name) {
+  constexpr size_t kMostBytes = 1'000;
+  const auto found = request.query.find(name);
+  if (found == request.query.end()) return std::string();
+  if (!IsUtf8(found->second) || found->second.size() > kMostBytes)
+    return Error(Code::kInvalid,
+                 name + ": expected text in UTF-8 of at most " + std::to_string(kMostBytes) + " bytes");
+  return found->second;
 }
 
 bool QueryFlag(const adapters::HttpRequest& request, const std::string& name) {
@@ -137,21 +148,19 @@ Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<s
   return NoSuch(request);
 }
 
-Result<void> Api::Permitted(const Request& request, const Environment& environment, const std::string& what,
-                            const std::string& name) {
+Result<void> Api::Permitted(const Request& request, const Environment& environment, const std::string& what) {
   if (request.peer.root) return {};
   return daemon_.Ask([&](rollout::Controller& controller) {
     const rollout::EnvironmentState* state = controller.State(environment);
     const bool deployed = state != nullptr && state->active;
-    return Permit(request, environment.Render(), what, name,
-                  deployed ? &state->live.at(*state->active).rules : nullptr);
+    return Permit(request, environment.Render(), what, deployed ? &state->rules : nullptr);
   });
 }
 
 Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Environment& environment,
                                 const std::string& what, const std::string& name, bool& streamed) {
   const std::string& method = request.method;
-  TRY(Permitted(request, environment, what, name));
+  TRY(Permitted(request, environment, what));
   if (method == "GET" && what.empty())
     return daemon_.Ask([&](rollout::Controller& controller) { return controller.Status(environment); });
   if (method == "DELETE" && what.empty()) return DestroyEnvironment(request, environment);
@@ -208,11 +217,11 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
   if (method == "POST" && what == "advance")
     return Change({environment, request.peer.name, rollout::Advance{}}, request, reply, streamed);
   if (method == "POST" && what == "approve") {
-    const auto note = request.query.find("note");
-    return Change(
-        {environment, request.peer.name,
-         rollout::Approve{UserOf(request.peer), note == request.query.end() ? std::string() : note->second}},
-        request, reply, streamed);
+    rollout::Approve approve{UserOf(request.peer), TRY(QueryText(request, "note")), {}, {}};
+    if (request.query.contains("rollout")) approve.rollout = TRY(QueryNumber(request, "rollout", 0));
+    if (request.query.contains("step"))
+      approve.step = static_cast<uint32_t>(TRY(QueryNumber(request, "step", 0)));
+    return Change({environment, request.peer.name, std::move(approve)}, request, reply, streamed);
   }
   if (method == "GET" && what == "rollout")
     return daemon_.Ask(

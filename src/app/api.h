@@ -31,8 +31,7 @@ class Api {
   Result<Json> InEnvironment(const Request& request, Reply& reply, const Environment& environment,
                              const std::string& what, const std::string& name, bool& streamed);
 
-  Result<void> Permitted(const Request& request, const Environment& environment, const std::string& what,
-                         const std::string& name);
+  Result<void> Permitted(const Request& request, const Environment& environment, const std::string& what);
 
   // api_rollouts.cc
   Result<Json> Plan(const Request& request, const Environment& environment);
@@ -89,6 +88,9 @@ class Api {
 // A whole number of a query parameter; `otherwise` when it is not given. kInvalid.
 Result<uint64_t> QueryNumber(const adapters::HttpRequest& request, const std::string& name,
                              uint64_t otherwise);
+// Text of a query parameter, for the record; "" when it is not given. kInvalid: not UTF-8, which no event and
+// no journal could hold, or longer than 1000 bytes.
+Result<std::string> QueryText(const adapters::HttpRequest& request, const std::string& name);
 bool QueryFlag(const adapters::HttpRequest& request, const std::string& name);
 
 }  // namespace ingot::app

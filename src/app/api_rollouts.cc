@@ -111,10 +111,9 @@ Result<Json> Api::Apply(const Request& request, Reply& reply, const Environment&
   TRY(daemon_.Pin(environment, &resolved));
   // Also when this is to fail: that is what they want to hear of.
   TRY(daemon_.notifier().Subscribe(environment.Render(), resolved.notify));
-  const auto why = request.query.find("override_freeze");
-  return Change({environment, request.peer.name,
-                 rollout::Apply{resolved, why == request.query.end() ? std::string() : why->second}},
-                request, reply, streamed);
+  return Change(
+      {environment, request.peer.name, rollout::Apply{resolved, TRY(QueryText(request, "override_freeze"))}},
+      request, reply, streamed);
 }
 
 Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait_turn) {

@@ -1,30 +1,28 @@
 #include "app/permit.h"
 
-#include <algorithm>
-
 namespace ingot::app {
 
 namespace {
 
 // The rights of which any suffices; empty: root alone. "read" is had by everybody who has a role.
-std::vector<std::string> RightsFor(const std::string& method, const std::string& what,
-                                   const std::string& name) {
+std::vector<std::string> RightsFor(const std::string& method, const std::string& what) {
   if (method == "GET") return {"read"};
   if (method == "DELETE" && what.empty()) return {"destroy"};
   if (method == "DELETE" && what == "runs") return {"deploy"};
   if (method == "PUT" && what == "secrets") return {"secret", "deploy"};
   if (method == "PUT" && what == "scripts") return {"deploy"};
   if (method != "POST") return {};
-  if (what == "plan" || what == "approve" || (what == "migrations" && name == "status")) return {"read"};
+  if (what == "approve") return {"read"};
   if (what == "abort" || what == "pause" || what == "resume" || what == "advance")
     return {"deploy", "rollback"};
-  if (what == "rollouts" || what == "migrations" || what == "jobs") return {"deploy"};
+  // To plan and to look at ledgers is to connect to databases that the caller names.
+  if (what == "rollouts" || what == "plan" || what == "migrations" || what == "jobs") return {"deploy"};
   if (what == "rollback" || what == "scale") return {what};
   return {};
 }
 
 bool Has(const definition::ResolvedRole& role, const std::string& right) {
-  return right == "read" || std::binary_search(role.may.begin(), role.may.end(), right);
+  return right == "read" || role.May(right);
 }
 
 }  // namespace
@@ -34,14 +32,13 @@ definition::User UserOf(const adapters::SocketPeer& peer) {
 }
 
 Result<void> Permit(const adapters::HttpRequest& request, const std::string& environment,
-                    const std::string& what, const std::string& name,
-                    const definition::ResolvedRules* rules) {
+                    const std::string& what, const definition::ResolvedRules* rules) {
   if (request.peer.root) return {};
   if (rules == nullptr)
     return Error(Code::kPermission,
                  "nothing is deployed to " + environment + ", so nobody but root has a say there yet");
   const definition::User user = UserOf(request.peer);
-  const std::vector<std::string> rights = RightsFor(request.method, what, name);
+  const std::vector<std::string> rights = RightsFor(request.method, what);
   std::string missing;
   for (const std::string& right : rights) {
     for (const auto& [role_name, role] : rules->roles)

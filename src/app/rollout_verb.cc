@@ -94,14 +94,22 @@ void ShowGoingOn(const JsonObject& status) {
     std::printf("it waits for %s\n", what.c_str());
 }
 
+// For what the daemon says waits now, and not for what has taken its place by the time that it is heard.
 int Approve(Invocation& invocation, const std::string& note) {
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
   DaemonClient client(invocation.layout());
-  const std::string query = note.empty() ? "" : "?note=" + adapters::PercentEncode(note);
-  return ShowAnswer(
-      invocation, client.Call("POST", EnvironmentPath(*project, invocation.environment, "/approve" + query)),
-      [](const JsonObject&) { std::puts("approved; `ingot rollout status` shows where it is"); });
+  const auto path = [&](const char* what) { return EnvironmentPath(*project, invocation.environment, what); };
+  auto status = client.Call("GET", path("/rollout"));
+  if (!status) return Report(invocation, status.error());
+  std::string query = note.empty() ? "" : "&note=" + adapters::PercentEncode(note);
+  if (const JsonObject* rollout = status->is_object() ? ObjectOf(status->get_object(), "rollout") : nullptr)
+    query += "&rollout=" + std::to_string(IntOr(*rollout, "id", 0)) +
+             "&step=" + std::to_string(IntOr(*rollout, "step", 0));
+  if (!query.empty()) query.front() = '?';
+  return ShowAnswer(invocation, client.Call("POST", path("/approve") + query), [](const JsonObject&) {
+    std::puts("approved; `ingot rollout status` shows where it is");
+  });
 }
 
 int ShowRollout(Invocation& invocation) {

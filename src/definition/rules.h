@@ -2,6 +2,7 @@
 // identity: an instance cannot see them.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@ namespace ingot::definition {
 struct ResolvedRole {
   std::vector<std::string> may;      // sorted: "approve", "deploy", …
   std::vector<std::string> members;  // "alice", "group:ops"; never empty
+  bool May(const std::string& act) const { return std::binary_search(may.begin(), may.end(), act); }
   bool operator==(const ResolvedRole&) const = default;
 };
 
@@ -28,6 +30,8 @@ struct ResolvedFreeze {
   std::string reason;
   bool operator==(const ResolvedFreeze&) const = default;
 };
+
+inline constexpr size_t kMostFreezes = 100;
 
 struct ResolvedRules {
   std::map<std::string, ResolvedRole> roles;  // that count in the environment

@@ -73,11 +73,14 @@ Result<ResolvedRules> RulesFromJson(const Json& document) {
   ResolvedRules rules;
   rules.roles = TRY(json.MapOf<ResolvedRole>("roles", IsName, ReadRole));
   rules.freezes = TRY(json.List<ResolvedFreeze>("freezes", ReadFreeze));
+  if (rules.freezes.size() > kMostFreezes) return json.Bad("freezes", "a shorter list");
   if (json.Has("approval")) {
     const Reading approval = TRY(json.Object("approval"));
     rules.approval = TRY(approval.Text("role", IsName));
     rules.approval_within = TRY(approval.Ms("within_ms"));
-    if (!rules.roles.contains(rules.approval)) return approval.Bad("role", "a role");
+    const auto role = rules.roles.find(rules.approval);
+    if (role == rules.roles.end() || !role->second.May("approve"))
+      return approval.Bad("role", "a role that may approve");
   }
   return rules;
 }

@@ -1,4 +1,5 @@
 // Who may do what, and when nothing may be done: access, approval, policy.
+#include "definition/rules.h"
 #include "definition/scalars.h"
 #include "definition/shapes.h"
 
@@ -43,7 +44,7 @@ Shape<Role> RoleShape() {
           "may", &Role::may,
           ListOf(Word({"approve", "deploy", "rollback", "promote", "scale", "destroy", "secret", "read"})),
           "Acts.")
-      .Optional("in", &Role::in, ListOf(NameText("the name of an environment")),
+      .Optional("in", &Role::in, ListOf(NameText("the name of an environment"), 1),
                 "Environments; all if not given.")
       .Optional("members", &Role::members, ListOf(Member(), 1),
                 "Users of the host, and group:NAME for everybody of a group; if not given, the group of the "
@@ -76,7 +77,12 @@ Shape<Policy> PolicyShape() {
                 Choice<DriftAction>({{"replace", DriftAction::kReplace}, {"report", DriftAction::kReport}}),
                 "What happens to an instance that was modified.", "\"replace\"")
       .Optional("freeze", &Policy::freeze, ListOf(FreezeShape()), "Times in which nothing new is released.");
-  return fields.ToShape();
+  return fields
+      .Check([](Reader& reader, const Node&, Policy& policy) {
+        return policy.freeze.size() <= kMostFreezes ||
+               reader.Fail("more than the " + std::to_string(kMostFreezes) + " freezes that there may be");
+      })
+      .ToShape();
 }
 
 }  // namespace ingot::definition

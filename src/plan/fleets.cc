@@ -140,7 +140,8 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
   std::map<std::pair<std::string, std::string>, platform::Topology::Host> hosts;
   for (const definition::Resolved* resolved : live) {
     for (const auto& service : resolved->services) {
-      auto& entry = services[service.name];
+      const auto [found, is_new] = services.try_emplace(service.name);
+      auto& entry = found->second;
       entry.name = service.name;
       for (const auto& port : service.ports) {
         const bool known = std::any_of(entry.ports.begin(), entry.ports.end(),
@@ -151,8 +152,8 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
       if (entry.sticky == platform::Topology::Sticky{})
         entry.sticky = {service.rollout.sticky.cookie, service.rollout.sticky.header};
       const definition::Preview& preview = service.rollout.preview;
-      if (entry.preview == platform::Topology::Preview{})
-        entry.preview = {preview.cookie, preview.header, preview.value};
+      // Whoever decides first, also that there is none: what has been taken away is closed at once.
+      if (is_new) entry.preview = {preview.cookie, preview.header, preview.value};
     }
     for (const auto& endpoint : resolved->endpoints)
       // A database in a file has no port, and nobody asks for it by name.

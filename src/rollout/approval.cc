@@ -8,43 +8,36 @@
 namespace ingot::rollout {
 
 const definition::ResolvedRules* RulesInForce(const EnvironmentState& state) {
-  if (!state.active) return nullptr;
-  const auto live = state.live.find(*state.active);
-  return live == state.live.end() ? nullptr : &live->second.rules;
+  return state.active ? &state.rules : nullptr;
 }
 
 namespace {
 
-// The roles that are waited for where the rollout is, and until when.
-std::map<std::string, Milliseconds> Needed(const EnvironmentState& state, WallTime& since) {
+// The roles that are waited for where the rollout is, and for how long.
+std::map<std::string, Milliseconds> Needed(const EnvironmentState& state) {
   const Rollout& rollout = *state.rollout;
-  since = rollout.since;
   if (rollout.kind != RolloutKind::kApply) return {};
   if (rollout.phase == Phase::kPlanned)
     return plan::ApprovalOf(RulesInForce(state), state.RevisionOf(rollout.to).resolved.rules);
   if (rollout.phase != Phase::kStepping) return {};
   const auto steps = StepsOf(state);
   if (rollout.step == 0 || rollout.step > steps.size()) return {};
-  const plan::ShiftStep& step = steps[rollout.step - 1];
-  since = rollout.step_in_effect.value_or(rollout.step_since) + step.hold;
-  return step.approve;
+  return steps[rollout.step - 1].approve;
 }
 
 }  // namespace
 
 std::optional<Gate> GateOf(const EnvironmentState& state) {
   if (!state.rollout) return std::nullopt;
-  WallTime since;
   Gate gate;
   std::optional<Milliseconds> within;
-  for (const auto& [role, limit] : Needed(state, since)) {
+  for (const auto& [role, limit] : Needed(state)) {
     if (state.rollout->approved.contains(role)) continue;
     gate.missing.push_back(role);
     within = within ? std::min(*within, limit) : limit;
   }
   if (gate.missing.empty()) return std::nullopt;
-  // Who resumes a paused rollout gets time to approve it.
-  gate.expires = std::max(since + *within, state.rollout->deadline);
+  if (state.rollout->awaited) gate.expires = *state.rollout->awaited + *within;
   return gate;
 }
 
@@ -60,7 +53,7 @@ audit::Draft AwaitedEvent(const EnvironmentState& state, const Gate& gate) {
   JsonArray roles;
   for (const std::string& role : gate.missing) roles.emplace_back(role);
   detail["roles"] = std::move(roles);
-  detail["expires"] = RenderTime(gate.expires);
+  detail["expires"] = gate.expires ? Json(RenderTime(*gate.expires)) : Json(nullptr);
   detail["summary"] = "waits for " + RenderRoles(gate.missing) + " to say `ingot rollout approve`";
   return MakeEvent(state, "rollout.approval_awaited", "ingot", std::move(detail));
 }
@@ -68,16 +61,22 @@ audit::Draft AwaitedEvent(const EnvironmentState& state, const Gate& gate) {
 const definition::ResolvedRole* RoleOf(const EnvironmentState& state, const std::string& name) {
   const auto find = [&](const definition::ResolvedRules& rules) -> const definition::ResolvedRole* {
     const auto found = rules.roles.find(name);
-    return found == rules.roles.end() ? nullptr : &found->second;
+    return found == rules.roles.end() || !found->second.May("approve") ? nullptr : &found->second;
   };
   if (const auto* rules = RulesInForce(state))
     if (const auto* role = find(*rules)) return role;
   return state.rollout ? find(state.RevisionOf(state.rollout->to).resolved.rules) : nullptr;
 }
 
-Result<void> TakeApproval(EnvironmentState& state, const definition::User& user, const std::string& note,
+Result<void> TakeApproval(EnvironmentState& state, const Approve& approve,
                           std::vector<audit::Draft>& events) {
   Rollout& rollout = *state.rollout;
+  const definition::User& user = approve.user;
+  if (approve.rollout.value_or(rollout.id) != rollout.id ||
+      approve.step.value_or(rollout.step) != rollout.step)
+    return Error(Code::kConflict, "what is waited for now is rollout " + std::to_string(rollout.id) +
+                                      ", step " + std::to_string(rollout.step) +
+                                      ", and not what this approval is for; `ingot rollout status` shows it");
   const std::optional<Gate> gate = GateOf(state);
   if (!gate)
     return Error(Code::kConflict, "rollout " + std::to_string(rollout.id) + " is " +
@@ -97,11 +96,12 @@ Result<void> TakeApproval(EnvironmentState& state, const definition::User& user,
     for (const std::string& member : role->members) members += (members.empty() ? "" : ", ") + member;
   }
   if (granted.empty())
-    return Error(Code::kPermission, user.name + " is not among those who may approve it: " +
-                                        RenderRoles(gate->missing) + " (" + members + ")");
+    return Error(Code::kPermission,
+                 user.name + " is not among those who may approve it: " + RenderRoles(gate->missing) + " (" +
+                     (members.empty() ? "nobody but root" : members) + ")");
   JsonObject detail = Describe(rollout);
   detail["roles"] = std::move(granted);
-  if (!note.empty()) detail["note"] = note;
+  if (!approve.note.empty()) detail["note"] = approve.note;
   events.push_back(MakeEvent(state, "rollout.approved", user.name, std::move(detail)));
   return {};
 }

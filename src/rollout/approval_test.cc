@@ -212,6 +212,99 @@ TEST_F(ApprovalTest, ARollbackWaitsForNobody) {
   EXPECT_EQ(world.Served(), 1u);
 }
 
+TEST_F(ApprovalTest, ARollbackTakesThePlaceOfWhatWaits) {
+  First(Gated());
+  Shop next{.web = "2"};
+  next.rules = Gated();
+  ASSERT_TRUE(world.DoApply(next));
+  ASSERT_TRUE(Approve(kAlice));
+  world.Settle();
+  next.web = "3";
+  ASSERT_TRUE(world.DoApply(next));
+  world.Tick();
+  ASSERT_TRUE(world.Do(Rollback{}));
+  ASSERT_TRUE(world.RunUntilPhase(Phase::kBaking));
+  EXPECT_EQ(world.Served(), 1u);
+}
+
+TEST_F(ApprovalTest, ARollbackLeadsToNothingThatNobodyApproved) {
+  First(Gated());
+  Shop next{.web = "2"};
+  next.rules = Gated();
+  ASSERT_TRUE(world.DoApply(next));
+  ASSERT_TRUE(world.Do(Abort{}));
+  world.Settle();
+  EXPECT_EQ(world.Do(Rollback{2}).error().code(), Code::kRefused);
+  EXPECT_EQ(world.Served(), 1u);
+}
+
+TEST_F(ApprovalTest, ARollbackBringsNoFormerRulesBack) {
+  Deploy({.keep_old = Milliseconds(0)});
+  Shop next{.web = "2", .keep_old = Milliseconds(0)};
+  next.rules = Gated();
+  ASSERT_TRUE(world.DoApply(next));
+  ASSERT_TRUE(Approve(kRoot));
+  world.Settle();
+  ASSERT_TRUE(world.Do(Rollback{}));
+  world.Settle();
+  ASSERT_EQ(world.Served(), 1u);
+  ASSERT_TRUE(world.DoApply({.web = "3"}));
+  Wait(Milliseconds(5'000));
+  EXPECT_EQ(world.state().rollout->phase, Phase::kPlanned);
+}
+
+TEST_F(ApprovalTest, OnlyWhoMayApproveDoes) {
+  definition::ResolvedRules rules = Gated();
+  rules.roles["readers"] = {{"read"}, {"bob"}};
+  First(rules);
+  Shop next{.web = "2"};
+  next.rules = rules;
+  next.rules.roles["readers"].may = {"approve"};
+  next.rules.roles["readers"].members = {"carol"};
+  next.rules.approval = "readers";
+  ASSERT_TRUE(world.DoApply(next));
+  ASSERT_TRUE(Approve(kAlice));
+  EXPECT_EQ(Approve(kBob).error().code(), Code::kPermission);
+  ASSERT_TRUE(Approve({"carol", {}, false}));
+  ASSERT_TRUE(world.RunUntilPhase(Phase::kBaking));
+}
+
+TEST_F(ApprovalTest, AnApprovalIsForWhatItNames) {
+  First(Gated());
+  Shop next{.web = "2"};
+  next.rules = Gated();
+  ASSERT_TRUE(world.DoApply(next));
+  EXPECT_EQ(world.Do(rollout::Approve{kAlice, "", 1, 0}).error().code(), Code::kConflict);
+  EXPECT_EQ(world.Do(rollout::Approve{kAlice, "", 2, 1}).error().code(), Code::kConflict);
+  EXPECT_TRUE(world.Do(rollout::Approve{kAlice, "", 2, 0}));
+}
+
+TEST_F(ApprovalTest, TheTimeForApprovalBeginsWhenNothingElseIsWaitedFor) {
+  First(Steps());
+  Shop shop = Canary();
+  shop.steps.front().manual = true;
+  ASSERT_TRUE(world.DoApply(shop));
+  Wait(Milliseconds(120'000));
+  ASSERT_EQ(world.state().rollout->phase, Phase::kStepping);
+  ASSERT_TRUE(world.Do(Advance{}));
+  Wait(Milliseconds(20'000));
+  ASSERT_TRUE(world.state().rollout);
+  ASSERT_EQ(world.state().rollout->phase, Phase::kStepping);
+  ASSERT_TRUE(Approve(kAlice));
+  ASSERT_TRUE(world.RunUntilPhase(Phase::kBaking));
+}
+
+TEST_F(ApprovalTest, AFreezeThatIsOnIsNotSimplyTakenAway) {
+  Shop shop;
+  shop.rules.freezes = {{world.clock.Now() + Milliseconds(300'000), world.clock.Now() + Milliseconds(600'000),
+                         "", Milliseconds(0), "the sale"}};
+  Deploy(shop);
+  world.clock.Advance(Milliseconds(400'000));
+  EXPECT_EQ(world.DoApply({}).error().code(), Code::kRefused);
+  EXPECT_TRUE(world.Do(Apply{testing::ResolvedOf({}), "it was planned wrongly"}));
+  EXPECT_TRUE(world.DoApply({.web = "2"}));
+}
+
 TEST_F(ApprovalTest, NothingNewIsReleasedWhileItIsFrozen) {
   Shop shop;
   shop.rules.freezes = {{world.clock.Now() + Milliseconds(300'000), world.clock.Now() + Milliseconds(600'000),

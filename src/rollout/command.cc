@@ -58,14 +58,19 @@ void PlanRollout(Acceptance& out, RolloutKind kind, RevisionPtr target, const st
   state.rollout = std::move(rollout);
   state.revisions[target->number] = std::move(target);
   Enter(state, Phase::kPlanned, now, Milliseconds(0), events);
-  if (const auto gate = GateOf(state)) events.push_back(AwaitedEvent(state, *gate));
+  if (GateOf(state)) {
+    state.rollout->awaited = now;
+    events.push_back(AwaitedEvent(state, *GateOf(state)));
+  }
   out.answer = {Accepted::Kind::kRollout, id, state.rollout->to};
 }
 
 // Whoever may change the rules could let himself in by a change of nothing else.
 Result<void> CheckRules(const EnvironmentState& state, const definition::ResolvedRules& next) {
-  const definition::ResolvedRules& now = state.live.at(*state.active).rules;
-  if (now.approval.empty() || (now.roles == next.roles && now.approval == next.approval)) return {};
+  const definition::ResolvedRules& now = state.rules;
+  if (now.approval.empty() || (now.roles == next.roles && now.approval == next.approval &&
+                               now.approval_within == next.approval_within))
+    return {};
   return Error(Code::kRefused, "releases to " + state.id.Render() + " wait for somebody of " + now.approval +
                                    ", and who that is changes only with a release, which waits for it; "
                                    "change `access` and `approval` together with a service");
@@ -84,10 +89,15 @@ Result<void> CheckFreeze(const EnvironmentState& state, const Apply& apply, cons
 }
 
 // The same fleets and routes: what may differ is how many, and how long old ones are kept.
-Result<void> TakeCounts(Acceptance& out, const definition::Resolved& resolved, const std::string& actor,
+Result<void> TakeCounts(Acceptance& out, const Apply& apply, const Command& command, WallTime time_of_day,
                         std::vector<audit::Draft>& events) {
   EnvironmentState& state = *out.state;
+  const definition::Resolved& resolved = apply.resolved;
+  const std::string& actor = command.actor;
   TRY(CheckRules(state, resolved.rules));
+  // A freeze is not taken away while it is on, as if nothing were.
+  if (resolved.rules.freezes != state.rules.freezes && definition::FrozenAt(state.rules.freezes, time_of_day))
+    TRY(CheckFreeze(state, apply, command, time_of_day, events));
   LiveRevision& live = state.live.at(*state.active);
   out.answer = {Accepted::Kind::kNothing, std::nullopt, state.active};
   Milliseconds keep_old{0};
@@ -125,8 +135,8 @@ Result<void> TakeCounts(Acceptance& out, const definition::Resolved& resolved, c
     events.push_back(MakeEvent(state, "revision.keep_old", actor,
                                {{"revision", Name(*state.active)}, {"keep_old_ms", keep_old.count()}}));
   }
-  if (resolved.rules != live.rules) {
-    live.rules = resolved.rules;
+  if (resolved.rules != state.rules) {
+    state.rules = resolved.rules;
     out.answer.kind = Accepted::Kind::kScaled;
     events.push_back(
         MakeEvent(state, "revision.rules", actor,
@@ -134,18 +144,6 @@ Result<void> TakeCounts(Acceptance& out, const definition::Resolved& resolved, c
   }
   if (out.answer.kind == Accepted::Kind::kNothing && !declared_anew) out.state.reset();
   return {};
-}
-
-// A count set by `scale` stays until the definition's own count for the service changes.
-void DropOverrides(EnvironmentState& state, const plan::Revision& next) {
-  const LiveRevision& live = state.live.at(*state.active);
-  std::erase_if(state.overrides, [&](const auto& entry) {
-    const plan::Fleet* fleet = next.FleetOf(entry.first);
-    const auto declared = live.declared.find(entry.first);
-    if (fleet == nullptr || declared == live.declared.end()) return true;
-    if (!fleet->scale && live.scales.contains(entry.first)) return true;
-    return declared->second != fleet->replicas && !fleet->scale;
-  });
 }
 
 Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, WallTime now,
@@ -161,7 +159,7 @@ Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, Wal
                                        ".replicas: " + std::to_string(service.replicas) + " is more than " +
                                        std::to_string(kMaxReplicas));
   if (state.active && definition::RevisionDigest(apply.resolved) == state.RevisionOf(*state.active).digest) {
-    return TakeCounts(out, apply.resolved, command.actor, events);
+    return TakeCounts(out, apply, command, time_of_day, events);
   }
   TRY(CheckFreeze(state, apply, command, time_of_day, events));
   auto revision = std::make_shared<const plan::Revision>(
@@ -177,17 +175,29 @@ Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, Wal
                               {"commit", revision->resolved.commit},
                               {"dirty", revision->resolved.dirty}}));
   out.new_revision = revision;
+  state.unserved.insert(revision->number);
   PlanRollout(out, RolloutKind::kApply, std::move(revision), command.actor, now, events);
   return {};
 }
 
 Result<void> Do(const Rollback& rollback, const Command& command, Acceptance& out, WallTime now,
                 std::vector<audit::Draft>& events, RevisionPtr target) {
-  TRY(CheckFree(*out.state));
-  const uint64_t number = TRY(RollbackTarget(*out.state, rollback));
+  EnvironmentState& state = *out.state;
+  const bool waits = state.rollout && state.rollout->phase == Phase::kPlanned && !state.destroying;
+  if (!waits) TRY(CheckFree(state));
+  const uint64_t number = TRY(RollbackTarget(state, rollback));
+  if (state.unserved.contains(number))
+    return Error(Code::kRefused, Name(number) +
+                                     " has never served, so there is nothing to go back to; apply "
+                                     "its definition again");
   if (!target || target->number != number)
     return Error(Code::kInternal, "rollback was given another revision than " + Name(number));
-  TRY(CheckContracted(*out.state, *target));
+  TRY(CheckContracted(state, *target));
+  // What waits for approval has done nothing: it gives way to who has to go back.
+  if (waits) {
+    state.rollout->reason = "superseded by a rollback";
+    Finish(state, Phase::kReverted, now, out.finished, events);
+  }
   PlanRollout(out, RolloutKind::kRollback, std::move(target), command.actor, now, events);
   return {};
 }
@@ -279,6 +289,7 @@ Result<void> Do(const Resume&, const Command& command, Acceptance& out, WallTime
     return Error(Code::kConflict,
                  Number(rollout) + " is not paused; `ingot rollout advance` goes on from a step");
   rollout.paused.clear();
+  if (rollout.awaited) rollout.awaited = now;
   // The deadline of a phase is not that of the person who held it.
   rollout.deadline = std::max(rollout.deadline, now + kResumeLimit);
   Heed(out, "rollout.resumed", command, Describe(rollout), events);
@@ -305,7 +316,7 @@ Result<void> Do(const Advance&, const Command& command, Acceptance& out, std::ve
 Result<void> Do(const Approve& approve, Acceptance& out, std::vector<audit::Draft>& events) {
   const Rollout& rollout = *TRY(Movable(*out.state));
   out.answer = {Accepted::Kind::kRollout, rollout.id, rollout.to};
-  return TakeApproval(*out.state, approve.user, approve.note, events);
+  return TakeApproval(*out.state, approve, events);
 }
 
 Result<void> Do(const Abort&, const Command& command, Acceptance& out, WallTime now,
@@ -334,6 +345,8 @@ Result<void> Do(const Destroy&, const Command& command, Acceptance& out, WallTim
   }
   state.destroying = true;
   state.active.reset();
+  state.rules = {};
+  state.rules_before = {};
   state.overrides.clear();
   for (auto& [number, live] : state.live)
     if (live.role != Role::kRetiring) BeginRetiring(state, number, now, events);

@@ -34,7 +34,9 @@ struct Advance {};
 // Somebody's word that the running rollout waits for.
 struct Approve {
   definition::User user;
-  std::string note;  // for the record
+  std::string note;                 // for the record
+  std::optional<uint64_t> rollout;  // what it is for; unset: whatever waits
+  std::optional<uint32_t> step;
 };
 // Ends everything of the environment; its history stays.
 struct Destroy {};

@@ -252,7 +252,7 @@ std::optional<plan::Active> Controller::Active(const platform::EnvironmentId& en
                       live.keep_old,
                       live.scales,
                       live.max_ages,
-                      live.rules};
+                      state->rules};
 }
 
 std::vector<ScaledService> Controller::Scaled() const {

@@ -73,6 +73,7 @@ struct Rollout {
   std::map<std::string, uint32_t> weights;      // by service: per mille of requests for the new fleet
   std::string paused;                           // by whom; empty: it is not
   std::map<std::string, std::string> approved;  // by role: who has approved it where it is now
+  std::optional<WallTime> awaited;              // since when nothing but approval keeps it where it is now
   std::map<std::string, Judgement> judged;      // by canary that is analysed: in this step
   std::string held;                             // why a step whose time is over is not left; empty: it is not
   WallTime held_at{};                           // when that was found
@@ -98,7 +99,6 @@ struct LiveRevision {
   // By service: within which bounds and by what its count follows the load, as in the last definition
   // applied.
   std::map<std::string, definition::ResolvedScale> scales;
-  definition::ResolvedRules rules;  // as in the last definition applied
   // By service: the age at which an instance is replaced, as in the last definition applied.
   std::map<std::string, Milliseconds> max_ages;
   // By service: no more instances than this, whatever the count says. How a strategy takes instances away.
@@ -171,6 +171,11 @@ struct EnvironmentState {
   std::optional<Contracting> contracting;
   std::set<uint64_t> unmigrated;     // revisions whose expand scripts were not all run
   std::optional<Released> released;  // the last one
+  std::set<uint64_t> unserved;  // revisions that no rollout has brought to serve: nobody has approved them
+  // Of the last definition applied that has come to serve, and what a release that falls over goes back to. A
+  // rollback brings no former rules back.
+  definition::ResolvedRules rules;
+  definition::ResolvedRules rules_before;
   bool destroying = false;
   std::vector<audit::Draft> outbox;  // events of this step, not yet known to be in the audit record
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace ingot::rollout {
 
@@ -42,7 +43,6 @@ void MakeLive(EnvironmentState& state) {
   live.replicas = live.declared;
   live.keep_old = revision.KeepOld();
   live.scales = plan::ScalesOf(revision.resolved);
-  live.rules = revision.resolved.rules;
   live.max_ages = plan::MaxAgesOf(revision.resolved);
   for (const auto& [service, count] : state.overrides)
     if (const plan::Fleet* fleet = revision.FleetOf(service)) live.replicas[service] = fleet->Within(count);
@@ -61,6 +61,9 @@ bool Planned(Transition& t) {
   Rollout& rollout = *t.next.rollout;
   if (const auto gate = GateOf(t.next)) return AwaitApproval(t, *gate);
   rollout.approved.clear();
+  rollout.awaited.reset();
+  // While it waited, counts went on following the load of what it replaces.
+  if (rollout.kind == RolloutKind::kApply && t.next.active) DropOverrides(t.next, Target(t.next));
   const auto live = t.next.live.find(rollout.to);
   if (live == t.next.live.end() || live->second.role == Role::kRetiring) {
     MakeLive(t.next);
@@ -86,14 +89,20 @@ bool Planned(Transition& t) {
 
 bool AwaitApproval(Transition& t, const Gate& gate) {
   Rollout& rollout = *t.next.rollout;
-  if (!rollout.held.empty()) {
-    rollout.held.clear();  // what held the step is over
+  // What held the step is over; but not each time that an analysis changes its mind.
+  if (!rollout.held.empty() && t.now >= rollout.held_at + kHeldEach) {
+    rollout.held.clear();
     t.changed = true;
   }
-  if (!rollout.paused.empty()) return false;
-  t.Wake(gate.expires);
-  return t.now >= gate.expires && Fail(t, "it waited in vain for " + RenderRoles(gate.missing) +
-                                              " to approve it, until " + RenderTime(gate.expires));
+  if (!rollout.awaited) {
+    rollout.awaited = t.now;
+    t.changed = true;
+    return true;
+  }
+  if (!rollout.paused.empty() || !gate.expires) return false;
+  t.Wake(*gate.expires);
+  return t.now >= *gate.expires && Fail(t, "it waited in vain for " + RenderRoles(gate.missing) +
+                                               " to approve it, until " + RenderTime(*gate.expires));
 }
 
 namespace {
@@ -235,8 +244,12 @@ void Switch(Transition& t) {
   target.limits.clear();
   // Traffic first: what a warm revision lacks of the counts that `scale` has set is started now.
   for (const auto& [service, count] : state.overrides)
-    if (target.replicas.contains(service)) target.replicas[service] = count;
+    if (const plan::Fleet* fleet = Target(state).FleetOf(service))
+      target.replicas[service] = fleet->Within(count);
   state.active = to;
+  state.unserved.erase(to);
+  if (state.rollout->kind == RolloutKind::kApply)
+    state.rules_before = std::exchange(state.rules, Target(state).resolved.rules);
   if (state.rollout->kind == RolloutKind::kApply) state.released = Released{state.rollout->id, to};
   Enter(state, Phase::kBaking, t.now, Milliseconds(0), t.events);
   for (const uint64_t number : over) BeginRetiring(state, number, t.now, t.events);
@@ -287,6 +300,7 @@ void SwitchBack(Transition& t, uint64_t former, const std::string& reason) {
   state.live.at(state.rollout->to).role = Role::kCandidate;
   state.live.at(former).role = Role::kActive;
   state.active = former;
+  state.rules = state.rules_before;
   // Of a service that was rolled nothing old is left: its new instances serve until there is.
   state.rollout->weights.clear();
   for (const RollingService& service : RollingOf(state)) state.rollout->weights[service.service] = 1000;

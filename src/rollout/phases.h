@@ -7,6 +7,8 @@
 namespace ingot::rollout {
 
 inline constexpr Milliseconds kShiftLimit{10'000};
+// Between two notes of why a step is held.
+inline constexpr Milliseconds kHeldEach{10'000};
 // How long a shift that was interrupted waits for its candidates to show that they are still ready.
 inline constexpr Milliseconds kShiftPatience{1'000};
 

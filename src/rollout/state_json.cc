@@ -72,15 +72,10 @@ Json LiveToJson(const LiveRevision& live) {
   for (const auto& [service, scale] : live.scales) scales[service] = definition::ToJson(scale);
   JsonObject max_ages;
   for (const auto& [service, age] : live.max_ages) max_ages[service] = age.count();
-  return JsonObject{{"scales", std::move(scales)},
-                    {"role", RoleName(live.role)},
-                    {"until", RenderTime(live.until)},
-                    {"keep_old_ms", live.keep_old.count()},
-                    {"declared", Counts(live.declared)},
-                    {"replicas", Counts(live.replicas)},
-                    {"limits", Counts(live.limits)},
-                    {"max_ages_ms", std::move(max_ages)},
-                    {"rules", definition::ToJson(live.rules)}};
+  return JsonObject{{"scales", std::move(scales)},       {"role", RoleName(live.role)},
+                    {"until", RenderTime(live.until)},   {"keep_old_ms", live.keep_old.count()},
+                    {"declared", Counts(live.declared)}, {"replicas", Counts(live.replicas)},
+                    {"limits", Counts(live.limits)},     {"max_ages_ms", std::move(max_ages)}};
 }
 
 Result<LiveRevision> LiveFromJson(const Json& json) {
@@ -101,7 +96,6 @@ Result<LiveRevision> LiveFromJson(const Json& json) {
       live.max_ages[std::string(member.key())] = Milliseconds(TRY(GetInt(ages, member.key())));
   }
   if (object.contains("limits")) live.limits = TRY(CountsFrom(object, "limits"));
-  if (object.contains("rules")) live.rules = TRY(definition::RulesFromJson(object.at("rules")));
   return live;
 }
 
@@ -276,6 +270,7 @@ Json ToJson(const Rollout& rollout) {
                     {"weights", Counts(rollout.weights)},
                     {"paused", rollout.paused},
                     {"approved", std::move(approved)},
+                    {"awaited", time_or_null(rollout.awaited)},
                     {"analysis", std::move(judged)},
                     {"held", rollout.held},
                     {"held_at", RenderTime(rollout.held_at)}};
@@ -313,6 +308,7 @@ Result<Rollout> RolloutFromJson(const Json& json) {
     const JsonObject& approved = *TRY(GetObject(object, "approved"));
     for (const auto& member : approved)
       rollout.approved[std::string(member.key())] = TRY(GetString(approved, member.key()));
+    rollout.awaited = TRY(OptionalTime(object, "awaited"));
   }
   if (!object.contains("analysis")) return rollout;
   rollout.held = TRY(GetString(object, "held"));
@@ -329,6 +325,8 @@ Json ToJson(const EnvironmentState& state) {
   for (const auto& [id, fleet] : state.fleets) fleets[id.Render()] = FleetToJson(fleet);
   JsonArray outbox;
   for (const audit::Draft& draft : state.outbox) outbox.push_back(DraftToJson(draft));
+  JsonArray unserved;
+  for (const uint64_t revision : state.unserved) unserved.emplace_back(static_cast<int64_t>(revision));
   return JsonObject{{"version", kVersion},
                     {"environment", state.id.Render()},
                     {"step", state.step},
@@ -345,6 +343,9 @@ Json ToJson(const EnvironmentState& state) {
                     {"released", state.released ? Json(JsonObject{{"rollout", state.released->rollout},
                                                                   {"revision", state.released->revision}})
                                                 : Json(nullptr)},
+                    {"unserved", std::move(unserved)},
+                    {"rules", definition::ToJson(state.rules)},
+                    {"rules_before", definition::ToJson(state.rules_before)},
                     {"destroying", state.destroying},
                     {"outbox", std::move(outbox)}};
 }
@@ -374,6 +375,15 @@ Result<EnvironmentState> StateFromJson(const Json& json) {
     const JsonObject& last = *TRY(Object(*released, "released"));
     state.released =
         Released{TRY(Unsigned<uint64_t>(last, "rollout")), TRY(Unsigned<uint64_t>(last, "revision"))};
+  }
+  if (object.contains("rules")) {
+    for (const Json& revision : *TRY(GetArray(object, "unserved"))) {
+      if (!revision.is_int64() || revision.get_int64() < 1)
+        return Error(Code::kInvalid, "unserved: expected numbers of revisions");
+      state.unserved.insert(static_cast<uint64_t>(revision.get_int64()));
+    }
+    state.rules = TRY(definition::RulesFromJson(object.at("rules")));
+    state.rules_before = TRY(definition::RulesFromJson(object.at("rules_before")));
   }
   state.destroying = TRY(GetBool(object, "destroying"));
   for (const Json& draft : *TRY(GetArray(object, "outbox")))

@@ -127,8 +127,8 @@ std::string WaitsFor(const EnvironmentState& state, const View& view) {
   if (!rollout.paused.empty() && !rollout.advanced)
     return "`ingot rollout resume`: paused by " + rollout.paused;
   const auto gate = GateOf(state);
-  const std::string approval = gate ? RenderRoles(gate->missing) + " to say `ingot rollout approve`, until " +
-                                          RenderTime(gate->expires)
+  const std::string approval = gate ? RenderRoles(gate->missing) + " to say `ingot rollout approve`" +
+                                          (gate->expires ? ", until " + RenderTime(*gate->expires) : "")
                                     : "";
   if (rollout.phase == Phase::kPlanned) return approval;
   if (rollout.phase != Phase::kStepping || !rollout.step_in_effect) return "";
@@ -208,7 +208,8 @@ Json RolloutStatusOf(const EnvironmentState& state, const View& view) {
   if (const auto gate = GateOf(state)) {
     JsonArray roles;
     for (const std::string& role : gate->missing) roles.emplace_back(role);
-    awaited = JsonObject{{"roles", std::move(roles)}, {"expires", RenderTime(gate->expires)}};
+    awaited = JsonObject{{"roles", std::move(roles)},
+                         {"expires", gate->expires ? Json(RenderTime(*gate->expires)) : Json(nullptr)}};
   }
   return JsonObject{{"version", 1},
                     {"environment", state.id.Render()},

@@ -5,8 +5,6 @@ namespace ingot::rollout {
 
 namespace {
 
-constexpr Milliseconds kHeldEach{10'000};
-
 bool EnterStep(Transition& t, const std::vector<plan::ShiftStep>& steps, uint32_t number) {
   Rollout& rollout = *t.next.rollout;
   const plan::ShiftStep& step = steps[number - 1];
@@ -17,6 +15,7 @@ bool EnterStep(Transition& t, const std::vector<plan::ShiftStep>& steps, uint32_
   rollout.judged.clear();
   rollout.held.clear();
   rollout.approved.clear();
+  rollout.awaited.reset();
   rollout.deadline = t.now + kShiftLimit;
   for (const auto& [service, percent] : step.percent) rollout.weights[service] = percent * 10;
   JsonObject detail = Describe(rollout);

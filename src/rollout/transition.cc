@@ -86,6 +86,17 @@ void BeginRevert(EnvironmentState& state, const std::string& reason, WallTime no
   if (rollout.weights.empty()) LetGo(state, now, events);
 }
 
+void DropOverrides(EnvironmentState& state, const plan::Revision& next) {
+  const LiveRevision& live = state.live.at(*state.active);
+  std::erase_if(state.overrides, [&](const auto& entry) {
+    const plan::Fleet* fleet = next.FleetOf(entry.first);
+    const auto declared = live.declared.find(entry.first);
+    if (fleet == nullptr || declared == live.declared.end()) return true;
+    if (!fleet->scale && live.scales.contains(entry.first)) return true;
+    return declared->second != fleet->replicas && !fleet->scale;
+  });
+}
+
 void LetGo(EnvironmentState& state, WallTime now, std::vector<audit::Draft>& events) {
   const Rollout& rollout = *state.rollout;
   const auto live = state.live.find(rollout.to);

@@ -47,6 +47,8 @@ struct RollingService {
 };
 // Of the rollout in progress; `before` is the fleet of `from`, which is live.
 std::vector<RollingService> RollingOf(const EnvironmentState& state);
+// Counts set by `scale` stay until the definition's own count for the service changes.
+void DropOverrides(EnvironmentState& state, const plan::Revision& next);
 // The rollout that reverts has nothing more to do with its target: it retires, or is warm again.
 void LetGo(EnvironmentState& state, WallTime now, std::vector<audit::Draft>& events);
 // Forgets desired instances of fleets that no active, candidate or warm revision has, and revisions that are

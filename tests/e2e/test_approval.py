@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -123,6 +124,7 @@ def test_the_rule_in_force_counts_and_an_abort_leaves_everything_as_it_was(gated
     before = {instance["id"] for instance in gated.instances("web")}
     begin(gated, version=2, approval="{ role: ops, within: 300ms }")
     # The rule in force is the old one: an hour. A release does not shorten it.
+    time.sleep(0.6)
     assert rollout(gated)["rollout"]["phase"] == "planned"
     gated.ok("rollout", "abort")
     wait_for("the abort", lambda: not rollout(gated)["rollout"])
