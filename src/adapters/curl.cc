@@ -22,6 +22,7 @@ constexpr char kCurlLibrary[] = "libcurl.so.4";
 constexpr uint64_t kStalledBytes = 1024;
 constexpr size_t kMaxHeaderBytes = 256 << 10;
 constexpr size_t kMaxIdleHandles = 8;
+constexpr Milliseconds kTimerSlack{10};  // libcurl counts whole milliseconds, and may end a little early
 
 // The functions that are used, by their names in the library.
 struct CurlLibrary {
@@ -337,7 +338,8 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
   transfer.head.status = static_cast<int>(status);
   state_->Give(handle);
   if (transfer.failure) return std::move(*transfer.failure);
-  if (code == CURLE_OPERATION_TIMEDOUT && request.timeout && CurlClock::now() - begin >= *request.timeout)
+  if (code == CURLE_OPERATION_TIMEDOUT && request.timeout &&
+      CurlClock::now() - begin + kTimerSlack >= *request.timeout)
     return Error(Code::kTimeout,
                  host + ": it gave no whole answer within " + RenderDuration(*request.timeout));
   if (code != CURLE_OK)
