@@ -99,6 +99,7 @@ Result<CheckMeasurer::Answer> CheckMeasurer::Ask(const CheckTarget& target,
   request.timeout = check.timeout;
   request.cancelled = &cancelled;
   if (!check.secret.empty()) {
+    TRY(registry::RequireSecure(request.url, "the secret " + check.secret));
     const std::string secret = TRY(secret_(target.environment, {check.secret, check.secret_version}));
     // A header ends where a line does.
     std::string value = AuthorizationOf(secret);

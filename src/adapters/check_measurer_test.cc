@@ -85,12 +85,15 @@ TEST_F(CheckMeasurerTest, ARequestIsAuthorisedByItsSecret) {
   check.secret_version = "s3cret";
   Measure(check);
   EXPECT_EQ(registry::HeaderOf(http_.requests().at(0), "Authorization"), "Bearer s3cret");
-  check.secret_version = "a\r\nHost: b";
-  Measure(check);
   check.secret_version = "a\r\nX";
   const Measurement refused = Measure(check);
   EXPECT_EQ(refused.outcome, Outcome::kInconclusive);
   EXPECT_THAT(refused.message, HasSubstr("the secret prometheus is neither a token nor USER:PASSWORD"));
+  // Nobody reads it on the way.
+  check.secret_version = "s3cret";
+  check.url = "http://prometheus.example:9090";
+  EXPECT_EQ(Measure(check).outcome, Outcome::kInconclusive);
+  EXPECT_EQ(http_.requests().size(), 1u);
 }
 
 TEST_F(CheckMeasurerTest, AStatusIsJudged) {

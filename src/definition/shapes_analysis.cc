@@ -60,6 +60,12 @@ Shape<Condition> ConditionShape() {
   return shape;
 }
 
+// What is sent there cannot be read on the way.
+bool IsSecure(const std::string& text) {
+  const Result<EndpointUrl> url = EndpointUrl::Parse(text);
+  return url && (url->tls || url->host == "localhost" || url->host.starts_with("127.") || url->host == "::1");
+}
+
 // The place of a key that is there.
 Position PlaceOf(const Node& node, std::string_view key) {
   for (const Entry& entry : node.entries)
@@ -78,6 +84,8 @@ bool CheckCheck(Reader& reader, const Node& node, AnalysisCheck& check) {
   good &= only_beside(check.success_condition.has_value(), "success_condition", prometheus, "prometheus");
   good &= only_beside(check.status.has_value(), "status", http, "http");
   good &= only_beside(!check.secret.empty(), "secret", prometheus || http, "prometheus and http");
+  if ((prometheus || http) && !check.secret.empty() && !IsSecure(prometheus ? check.prometheus : check.http))
+    good = reader.Fail(PlaceOf(node, "secret"), "a secret is sent by https only, or to this host itself");
   if (prometheus && check.query.empty())
     good = reader.Fail("missing key \"query\": what the Prometheus is asked");
   if (prometheus && !check.success_condition)
