@@ -83,7 +83,9 @@ const plan::Fleet* Neighbour(const EnvironmentState& state, const plan::Revision
   // Of one that rolls the first batch may be starting while canaries have requests already.
   const auto& weights = state.rollout->weights;
   const auto weight = weights.find(service);
-  const bool begins = weight != weights.end() && weight->second == 0 && IsRolling(state, service);
+  // On the way back one without a share has never had one, or has given it back to the old ones.
+  const bool none = weight == weights.end() ? state.rollout->phase == Phase::kReverting : weight->second == 0;
+  const bool begins = none && IsRolling(state, service);
   if (!begins && (limit == live.limits.end() || limit->second > 0)) return own;
   const plan::Fleet* serving = state.RevisionOf(*state.active).FleetOf(service);
   return serving == nullptr ? own : serving;

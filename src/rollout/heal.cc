@@ -96,6 +96,15 @@ void Shrink(Transition& t, const platform::FleetId& id, FleetState& fleet, uint3
   t.changed = true;
 }
 
+// A warm fleet that a rollout brings back, of a service that stops first: until the others have gone none of
+// it is started, whatever it has lost.
+bool Awaits(const Transition& t, const platform::FleetId& id) {
+  if (!t.next.rollout || t.next.rollout->phase >= Phase::kReplacing) return false;
+  const std::vector<Replacement> replacements = ReplacementsOf(t.next);
+  return std::any_of(replacements.begin(), replacements.end(),
+                     [&](const Replacement& replacement) { return replacement.after == id; });
+}
+
 void Calm(Transition& t, const platform::FleetId& id, FleetState& fleet) {
   WallTime newest = fleet.last_failure;
   for (const DesiredInstance& instance : fleet.instances) {
@@ -145,7 +154,7 @@ void Heal(Transition& t) {
     if (t.view.looked) Watch(t, id, fleet);
     if (!fleet.proven) continue;
     const uint32_t count = WantedOf(t.next, id);
-    if (fleet.instances.size() < count && !fleet.leaving) Grow(t, id, fleet, count);
+    if (fleet.instances.size() < count && !fleet.leaving && !Awaits(t, id)) Grow(t, id, fleet, count);
     if (fleet.instances.size() > count) Shrink(t, id, fleet, count);
     if (fleet.failures > 0 && fleet.instances.size() == count) Calm(t, id, fleet);
   }

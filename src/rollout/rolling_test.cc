@@ -177,5 +177,20 @@ TEST_F(RollingTest, CanariesStepBeforeBatchesBegin) {
   EXPECT_EQ(world.Served(), 2u);
 }
 
+// Found by random_test: web had rolled and asked, on its way back, an api of which nothing was ever ready.
+TEST_F(RollingTest, OnTheWayBackNobodyAsksAFleetWhoseFirstBatchWasNeverReady) {
+  Deploy({.api_rolling = true, .web_rolling = true, .batch = 2, .surge = 0});
+  world.fake.script = [](const platform::FleetSpec& spec, const platform::InstanceId& id) {
+    platform::Script script;
+    if (id.fleet().service() != "api" || spec.environment.at("VERSION") != "2") return script;
+    script.ready_after.reset();
+    script.fails_after = Milliseconds(1'000);
+    return script;
+  };
+  EXPECT_EQ(
+      Deploy({.web = "2", .api = "2", .api_rolling = true, .web_rolling = true, .batch = 2, .surge = 0}), 1u);
+  EXPECT_EQ(world.History()[0].phase, Phase::kReverted);
+}
+
 }  // namespace
 }  // namespace ingot::rollout

@@ -328,7 +328,9 @@ void WatchedPlatform::CheckRoutes(const platform::EnvironmentId& id, const platf
                        std::any_of(rolling.begin(), rolling.end(),
                                    [&](const RollingService& one) { return one.after == fleet; });
     if (Ready(fleet) < (rolls ? std::min(1u, CountOf(last, fleet)) : CountOf(last, fleet)))
-      violations.push_back("I1: traffic to a fleet that is not ready: " + fleet.Render());
+      violations.push_back("I1: traffic to a fleet that is not ready: " + fleet.Render() + ", " +
+                           std::to_string(Ready(fleet)) + " of " + std::to_string(CountOf(last, fleet)) +
+                           (last.rollout ? ", " + std::string(PhaseName(last.rollout->phase)) : ""));
   }
   if (routes.step == 0) return;
   for (const auto& route : routes.outside) {
