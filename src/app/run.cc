@@ -10,6 +10,7 @@
 
 #include "adapters/crun_sandbox.h"
 #include "adapters/local_instance.h"
+#include "app/invocation.h"
 #include "app/open_store.h"
 #include "app/verbs.h"
 #include "base/units.h"

@@ -29,6 +29,8 @@ EnvironmentState Full() {
   rollout.deadline = WallTime(Milliseconds(3));
   rollout.entered["planned"] = WallTime(Milliseconds(1));
   rollout.warm_until = WallTime(Milliseconds(4));
+  rollout.approved["ops"] = "alice";
+  rollout.awaited = WallTime(Milliseconds(5));
   state.rollout = rollout;
   LiveRevision live;
   live.role = Role::kWarm;
@@ -61,6 +63,10 @@ EnvironmentState Full() {
   state.contracting = Contracting{41, 7, {{"shop", {6}}}, 2, WallTime(Milliseconds(9)), "it fails"};
   state.unmigrated = {5};
   state.released = Released{4, 2};
+  state.unserved = {6};
+  state.rules.roles["ops"] = {{"approve"}, {"group:ops"}};
+  state.rules.approval = "ops";
+  state.rules_before.freezes = {{WallTime(Milliseconds(1)), WallTime(Milliseconds(2)), "", {}, "why"}};
   return state;
 }
 
@@ -79,7 +85,8 @@ TEST(EnvironmentState, ADocumentWithoutAMemberIsInvalid) {
   for (const auto& member : whole.get_object()) {
     // A missing rollout or active revision is as none.
     if (member.key() == "rollout" || member.key() == "active") continue;
-    if (member.key() == "migrations" || member.key() == "released") continue;  // of before there were any
+    // Of before there were any.
+    if (member.key() == "migrations" || member.key() == "released" || member.key() == "rules") continue;
     Json part = whole;
     part.get_object().erase(member.key());
     auto parsed = StateFromJson(part);

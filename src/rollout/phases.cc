@@ -52,9 +52,14 @@ void MakeLive(EnvironmentState& state) {
 // An instance of the service in another fleet than this one is still there, or may be.
 bool OthersLeft(const Transition& t, const platform::FleetId& fleet) {
   if (!t.view.looked || t.view.stale) return true;
-  return std::any_of(t.view.observed.begin(), t.view.observed.end(), [&](const auto& entry) {
-    return entry.first.fleet().service() == fleet.service() && entry.first.fleet() != fleet;
+  // One that this very pass has asked for is not to be seen yet.
+  const bool asked_for = std::any_of(t.next.fleets.begin(), t.next.fleets.end(), [&](const auto& entry) {
+    return entry.first.service() == fleet.service() && entry.first != fleet &&
+           !entry.second.instances.empty();
   });
+  return asked_for || std::any_of(t.view.observed.begin(), t.view.observed.end(), [&](const auto& entry) {
+           return entry.first.fleet().service() == fleet.service() && entry.first.fleet() != fleet;
+         });
 }
 
 bool Planned(Transition& t) {
@@ -158,6 +163,18 @@ bool Starting(Transition& t) {
   return Late(t) && Fail(t, "its instances could not be started in time: " + verdict.waiting);
 }
 
+// What was asked for and not begun is not begun any more; the rest ends as its count does.
+void ForgetUnstarted(Transition& t, const platform::FleetId& id) {
+  const auto fleet = t.next.fleets.find(id);
+  if (fleet == t.next.fleets.end()) return;
+  std::erase_if(fleet->second.instances, [&](const DesiredInstance& instance) {
+    const platform::InstanceId name(id, instance.ordinal);
+    if (instance.seen || t.view.started.contains(name)) return false;
+    t.Record("instance.stopping", {{"instance", name.Render()}});
+    return true;
+  });
+}
+
 // Everything else is proven: from here on the services that stop first are not there until their new
 // instances are.
 bool StopOld(Transition& t) {
@@ -169,6 +186,7 @@ bool StopOld(Transition& t) {
       // A warm one ends as well; a rollback to it starts it again.
       live.limits[replacement.service] = 0;
       longest = std::max(longest, fleet->spec.drain + fleet->spec.grace);
+      ForgetUnstarted(t, fleet->spec.id);
     }
   }
   return Go(t, Phase::kStopping, longest + kStopSlack);

@@ -382,8 +382,8 @@ Result<EnvironmentState> StateFromJson(const Json& json) {
         return Error(Code::kInvalid, "unserved: expected numbers of revisions");
       state.unserved.insert(static_cast<uint64_t>(revision.get_int64()));
     }
-    state.rules = TRY(definition::RulesFromJson(object.at("rules")));
-    state.rules_before = TRY(definition::RulesFromJson(object.at("rules_before")));
+    state.rules = TRY(definition::RulesFromJson(*TRY(GetObject(object, "rules"))));
+    state.rules_before = TRY(definition::RulesFromJson(*TRY(GetObject(object, "rules_before"))));
   }
   state.destroying = TRY(GetBool(object, "destroying"));
   for (const Json& draft : *TRY(GetArray(object, "outbox")))

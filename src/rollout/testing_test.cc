@@ -276,7 +276,7 @@ void WatchedPlatform::CheckAged(const EnvironmentState& before, const Environmen
     if (former == before.fleets.end()) continue;
     const bool begins = (fleet.aging && fleet.aging != former->second.aging) ||
                         (fleet.leaving && fleet.leaving != former->second.leaving);
-    if (begins && before.Busy()) violations.push_back("aging: begun during a rollout: " + id.Render());
+    if (begins && before.Moving()) violations.push_back("aging: begun during a rollout: " + id.Render());
     if (begins && fleet.failures > 0) violations.push_back("aging: begun while it heals: " + id.Render());
     if (fleet.leaving && fleet.leaving != former->second.leaving) alone_.emplace(id, *fleet.leaving);
     if (!former->second.aging) continue;
