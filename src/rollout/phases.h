@@ -12,6 +12,10 @@ inline constexpr Milliseconds kHeldEach{10'000};
 // How long a shift that was interrupted waits for its candidates to show that they are still ready.
 inline constexpr Milliseconds kShiftPatience{1'000};
 
+// Beside the fleets' own readiness deadline: for the queue of starts and the router's former process.
+inline constexpr Milliseconds kStartSlack{30'000};
+inline constexpr Milliseconds kStartSlackEach{1'000};
+
 inline bool Fail(Transition& t, const std::string& reason) {
   BeginRevert(t.next, reason, t.now, t.events);
   t.Changed();
@@ -74,6 +78,15 @@ bool BeginStarting(Transition& t);
 
 // False while it waits; true when nobody has approved in time, and it reverts.
 bool AwaitApproval(Transition& t, const Gate& gate);
+
+// replacing.cc. Everything else is proven: from here on the services that stop first are not there until
+// their new instances are.
+bool StopOld(Transition& t);
+bool Stopping(Transition& t);
+bool Replacing(Transition& t);
+// Brings back the old instances of services that stopped first, once their new ones have gone: true when all
+// are there again, or are left to healing.
+bool Restored(Transition& t);
 
 bool Rolling(Transition& t);
 // A revert: old instances come back, their share with them, then the new ones may go. False while they are

@@ -196,9 +196,9 @@ def test_a_wrong_key_is_named_with_its_place(host, text, place, words):
 
 
 def test_what_is_not_built_yet_is_refused_by_name(served):
-    served.one_service("one", extra="max_age: 7d")
+    served.one_service("one", extra="keepalive_timeout: 5s")
     done = served.run("plan")
-    assert done.code == 2 and "not yet supported: services.web.max_age" in done.err, done
+    assert done.code == 2 and "not yet supported: services.web.keepalive_timeout" in done.err, done
 
 
 def test_a_failing_run_names_its_line_and_leaves_nothing(host):
