@@ -231,12 +231,8 @@ class Life {
     if (weather_ == 3 && Chance(2)) world_.fake.counters().clear();  // the router was started anew
   }
 
-  // No new faults; everything that goes on must come to its end.
-  void Calm() {
-    weather_ = 0;
-    world_.fake.settle_takes = Milliseconds(0);
-    (void)world_.Do(Resume{});
-    // Somebody decides what an analysis without requests cannot.
+  // Somebody decides what an analysis without requests cannot, and what goes on comes to its end.
+  void Decide() {
     for (int i = 0; i < 8; ++i) {
       (void)world_.Do(rollout::Advance{});
       Approve();
@@ -249,11 +245,21 @@ class Life {
           return !world_.Busy();
         },
         Milliseconds(60'000));
+  }
+
+  // No new faults; everything that goes on must come to its end.
+  void Calm() {
+    weather_ = 0;
+    world_.fake.settle_takes = Milliseconds(0);
+    (void)world_.Do(Resume{});
+    Decide();
     for (const auto& [id, status] : std::map(world_.fake.instances()))
       if (status.state == InstanceState::kUnknown) {
         world_.fake.SetState(id, InstanceState::kReady, "");
         disturbed_ = true;
       }
+    // A step may have been held by what nobody could see, and the next one waits for requests.
+    if (world_.Busy()) Decide();
     world_.Settle();
     // Instances scripted to die go on dying until all of them are of calm times.
     world_.CheckSettled();
