@@ -25,14 +25,19 @@ void HashAhead::Loop() {
     job.work();
     // What the work holds is let go of before anybody believes it done.
     job.work = nullptr;
-    const auto state = state_.lock();
+    auto state = state_.lock();
+    --state->unfinished;
     *job.done = true;
     ended_.notify_all();
   }
 }
 
 HashAhead::Task::Task(HashAhead& pool, std::function<void()> work) : pool_(pool) {
-  pool_.state_.lock()->jobs.push_back({std::move(work), &done_});
+  {
+    auto state = pool_.state_.lock();
+    state->jobs.push_back({std::move(work), &done_});
+    ++state->unfinished;
+  }
   pool_.queued_.notify_one();
 }
 

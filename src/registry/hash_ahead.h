@@ -34,6 +34,10 @@ class HashAhead {
     bool done_ = false;  // under the pool's mutex
   };
 
+  // Nothing is being done. Work given to a busy pool only changes threads: with several streams the
+  // processors have enough to do without it.
+  bool Idle() { return state_.lock()->unfinished == 0; }
+
  private:
   struct Job {
     std::function<void()> work;
@@ -41,6 +45,7 @@ class HashAhead {
   };
   struct State {
     std::deque<Job> jobs;
+    size_t unfinished = 0;
     bool stopping = false;
   };
   void Loop();

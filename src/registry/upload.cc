@@ -47,7 +47,7 @@ Result<void> Upload::Write(std::string_view bytes, std::shared_ptr<const void> k
   // At most one piece behind.
   Settle();
   TRY(share_.Grow(size_bytes_ + bytes.size()));
-  if (bytes.size() < kHashAheadWorth || !keep) {
+  if (bytes.size() < kHashAheadWorth || !keep || !hashing_.Idle()) {
     TRY(WriteAt(fd_.get(), bytes, size_bytes_));
     hash_.Update(bytes);
   } else {

@@ -42,8 +42,10 @@ Result<void> Store::PutBlobAs(const oci::Digest& digest, std::string_view bytes,
 
 Result<void> Store::AdoptBlob(const oci::Digest& digest, const fs::path& file, Lease& lease) {
   TRY(CheckLease(lease));
-  // Whatever is there is replaced: it has the same contents, or is damaged.
+  // Whatever is there is replaced: it has the same contents, or is damaged. It is held open, so that its
+  // blocks are not freed within the rename: 0.15 s for 512 MB.
   const fs::path path = BlobPath(digest);
+  Fd before(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   TRY(state_->claims->Claim(ClaimKind::kBlob, {ClaimBytes(digest)}, [&]() -> Result<void> {
     const uint64_t replaced = BlocksOf(path);
     if (::rename(file.c_str(), path.c_str()) == 0) {
@@ -52,6 +54,7 @@ Result<void> Store::AdoptBlob(const oci::Digest& digest, const fs::path& file, L
     }
     return ErrnoError(errno, "rename " + file.string() + " to " + path.string());
   }));
+  state_->replaced.Close(std::move(before));
   return digest.algorithm() == "sha256" ? state_->blob_names.Wait() : SyncDirectory(path.parent_path());
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/low_priority.h"
+#include "base/pace.h"
 #include "base/units.h"
 #include "store/claims.h"
 #include "store/lease.h"
@@ -28,7 +29,12 @@ struct File {
 class Collection {
  public:
   Collection(Store& store, const CollectOptions& options, const Clock& clock)
-      : store_(store), options_(options), clock_(clock), claims_(store.paths().claims), needed_(store) {}
+      : store_(store),
+        options_(options),
+        clock_(clock),
+        claims_(store.paths().claims),
+        needed_(store),
+        pace_(options.rests) {}
 
   Result<Collected> Run() {
     TRY(AtLowPriority([&] { return FindTemporary(); }));
@@ -37,7 +43,7 @@ class Collection {
     TRY(RemoveTemporary());
     // Outside any transaction: this reads every sealed layer.
     TRY(AtLowPriority([&]() -> Result<void> {
-      TRY(MarkRows());
+      TRY(MarkRows(true));
       return ListFiles();
     }));
     if (options_.dry_run) TRY(AttributeBytes());
@@ -164,11 +170,13 @@ class Collection {
     // Claims are not read here: a lease that a view still has may have ended, and its file with it.
     TRY(store_.catalog().Read([&](const CatalogRows& rows) { return FindGoing(rows); }));
     bool more = true;
-    while (more)
+    while (more) {
+      pace_.Rest();
       TRY(Exclusive([&](CatalogRows& rows) -> Result<void> {
         more = TRY(RemoveSomeRows(rows));
         return {};
       }));
+    }
     // Whatever comes after this is seen by the batches of files.
     return store_.catalog().Read([&](const CatalogRows& rows) { return ListRows(rows); });
   }
@@ -229,9 +237,16 @@ class Collection {
     return {};
   }
 
-  Result<void> MarkRows() {
-    for (const oci::Digest& image : images_) TRY(needed_.AddImage(image));
-    for (const LayerId& layer : layers_) TRY(needed_.AddLayer(layer));
+  // With rests in between, or none: while others are locked out.
+  Result<void> MarkRows(bool slowly) {
+    for (const oci::Digest& image : images_) {
+      TRY(needed_.AddImage(image));
+      if (slowly) pace_.Rest();
+    }
+    for (const LayerId& layer : layers_) {
+      TRY(needed_.AddLayer(layer));
+      if (slowly) pace_.Rest();
+    }
     return {};
   }
 
@@ -261,6 +276,7 @@ class Collection {
 
   Result<void> ListFiles() {
     const auto add = [&](File file) -> Result<void> {
+      pace_.Rest();
       if (!Needed(file)) {
         garbage_.push_back(std::move(file));
         return {};
@@ -295,6 +311,7 @@ class Collection {
         continue;
       }
       TRY(Refresh());
+      pace_.Rest();
       TRY(Exclusive([&](CatalogRows& rows) { return SweepBatch(rows, begin, end); }));
     }
     return {};
@@ -307,7 +324,7 @@ class Collection {
       changed = TRY(rows.Generation()) != generation_;
       return changed ? ListRows(rows) : Result<void>();
     }));
-    return changed ? AtLowPriority([&] { return MarkRows(); }) : Result<void>();
+    return changed ? AtLowPriority([&] { return MarkRows(true); }) : Result<void>();
   }
 
   Result<void> SweepBatch(const CatalogRows& rows, size_t begin, size_t end) {
@@ -315,7 +332,7 @@ class Collection {
     TRY(ReadClaims(rows, dead));
     if (TRY(rows.Generation()) != generation_) {
       TRY(ListRows(rows));
-      TRY(MarkRows());
+      TRY(MarkRows(false));
     }
     for (size_t i = begin; i < end; ++i) {
       const File& file = garbage_[i];
@@ -384,6 +401,7 @@ class Collection {
   const Clock& clock_;
   ClaimReader claims_;
   NeededFiles needed_;
+  Pace pace_;
   NeededRows rows_;
   std::vector<ImageRow> going_;
   std::vector<std::string> going_cache_;

@@ -24,6 +24,8 @@ struct CollectOptions {
   // How many files are unlinked in one transaction, and four times as many as rows that are removed: how long
   // importers may wait (some milliseconds).
   size_t batch = 256;
+  // How many times as long as it works it rests, between pieces of some milliseconds (base/pace.h).
+  int rests = 3;
   // The host's rules; those of projects are in the catalog.
   std::vector<RetentionRule> rules = {};
   // Of a dry run: what repositories would no longer have.

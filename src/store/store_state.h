@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/group_sync.h"
+#include "base/late_closer.h"
 #include "store/claims.h"
 #include "store/store.h"
 
@@ -19,6 +20,9 @@ struct Store::State {
   TagRules tag_rules = {};
   // Names in the folder of SHA-256 blobs, made durable for all who have just given some.
   GroupSync blob_names{[this] { return SyncDirectory(paths.blobs / "sha256"); }};
+
+  // Of blobs that others have replaced.
+  LateCloser replaced = {};
 
   ~State() {
     pool.SetGuard(nullptr);
