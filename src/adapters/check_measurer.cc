@@ -2,10 +2,11 @@
 
 #include <unistd.h>
 
+#include <charconv>
+#include <cmath>
 #include <map>
 
 #include "adapters/prometheus_answer.h"
-#include "base/subprocess.h"
 #include "base/units.h"
 #include "oci/base64.h"
 
@@ -58,6 +59,8 @@ std::map<std::string, std::string> EnvironmentOf(const CheckTarget& target,
   out["INGOT_PROJECT"] = target.environment.project();
   out["INGOT_ENVIRONMENT"] = target.environment.environment();
   out["INGOT_SERVICE"] = target.service;
+  // Not of a rollout: of what serves.
+  if (target.key.rollout == 0) return out;
   out["INGOT_REVISION"] = std::to_string(target.revision);
   out["INGOT_ROLLOUT"] = std::to_string(target.key.rollout);
   out["INGOT_STEP"] = std::to_string(target.key.step);
@@ -82,8 +85,11 @@ std::string AuthorizationOf(std::string_view secret) {
 Measurement CheckMeasurer::Measure(const CheckTarget& target, const definition::ResolvedCheck& check,
                                    const std::atomic<bool>& cancelled) {
   switch (check.kind) {
-    case CheckKind::kPrometheus:
-      return Prometheus(target, check, cancelled);
+    case CheckKind::kPrometheus: {
+      const auto number = Prometheus(target, check, cancelled);
+      if (!number) return Inconclusive(number.error().message());
+      return Judged(check.condition.Holds(*number), definition::RenderNumber(*number), "");
+    }
     case CheckKind::kHttp:
       return Http(target, check, cancelled);
     case CheckKind::kRun:
@@ -121,23 +127,37 @@ Result<CheckMeasurer::Answer> CheckMeasurer::Ask(const CheckTarget& target,
   return answer;
 }
 
-Measurement CheckMeasurer::Prometheus(const CheckTarget& target, const definition::ResolvedCheck& check,
-                                      const std::atomic<bool>& cancelled) {
+Result<double> CheckMeasurer::MeasureNumber(const CheckTarget& target, const definition::ResolvedCheck& check,
+                                            const std::atomic<bool>& cancelled) {
+  if (check.kind == CheckKind::kPrometheus) return Prometheus(target, check, cancelled);
+  if (check.kind == CheckKind::kHttp) return Error(Code::kUnsupported, "an HTTP answer is no number");
+  const auto ended = TRY(Execute(target, check, cancelled));
+  const std::string said = LineOf(ended.out, Which::kLast);
+  if (ended.exit_code != 0) {
+    const std::string why = said.empty() ? LineOf(ended.err, Which::kLast) : said;
+    return Error(Code::kUnavailable, "it ended with " + ended.Describe() + (why.empty() ? "" : ": " + why));
+  }
+  double number = 0;
+  const auto [end, wrong] = std::from_chars(said.data(), said.data() + said.size(), number);
+  if (wrong != std::errc() || end != said.data() + said.size() || !std::isfinite(number))
+    return Error(Code::kInvalid, "it printed no number but \"" + said + "\"");
+  return number;
+}
+
+Result<double> CheckMeasurer::Prometheus(const CheckTarget& target, const definition::ResolvedCheck& check,
+                                         const std::atomic<bool>& cancelled) {
   std::string base = check.url;
   while (base.ends_with('/')) base.pop_back();
-  const auto url = registry::ClientUrl::Parse(base + "/api/v1/query");
-  if (!url) return Inconclusive(url.error().message());
   registry::ClientRequest request;
-  request.url = *url;
+  request.url = TRY(registry::ClientUrl::Parse(base + "/api/v1/query"));
   // It, too, gives up in time.
   request.form = "query=" + registry::EncodeQueryValue(check.query) +
                  "&timeout=" + std::to_string(check.timeout.count()) + "ms";
   const auto answer = Ask(target, check, std::move(request), cancelled);
-  if (!answer) return Inconclusive("no answer: " + answer.error().Render());
-  if (!answer->whole) return Inconclusive("its answer is longer than 1 MiB, expected one number");
-  const auto number = ParsePrometheusAnswer(answer->status, answer->body);
-  if (!number) return Inconclusive(number.error().message());
-  return Judged(check.condition.Holds(*number), definition::RenderNumber(*number), "");
+  if (!answer) return Error(answer.error().code(), "no answer: " + answer.error().Render());
+  if (!answer->whole)
+    return Error(Code::kUnsupported, "its answer is longer than 1 MiB, expected one number");
+  return ParsePrometheusAnswer(answer->status, answer->body);
 }
 
 Measurement CheckMeasurer::Http(const CheckTarget& target, const definition::ResolvedCheck& check,
@@ -153,8 +173,9 @@ Measurement CheckMeasurer::Http(const CheckTarget& target, const definition::Res
   return Judged(good, "status " + std::to_string(answer->status), LineOf(answer->body, Which::kFirst));
 }
 
-Measurement CheckMeasurer::Run(const CheckTarget& target, const definition::ResolvedCheck& check,
-                               const std::atomic<bool>& cancelled) {
+Result<CommandResult> CheckMeasurer::Execute(const CheckTarget& target,
+                                             const definition::ResolvedCheck& check,
+                                             const std::atomic<bool>& cancelled) {
   Command command;
   command.argv = check.command;
   command.env = EnvironmentOf(target, check);
@@ -162,10 +183,17 @@ Measurement CheckMeasurer::Run(const CheckTarget& target, const definition::Reso
   command.new_session = true;
   command.die_with_parent = true;  // nobody would hear of it
   command.cancelled = &cancelled;
-  const auto ended = ingot::Run(std::move(command), check.timeout);
+  auto ended = ingot::Run(std::move(command), check.timeout);
   if (!ended && ended.error().code() == Code::kTimeout)
-    return Inconclusive("it did not end within " + RenderDuration(check.timeout));
-  if (!ended) return Inconclusive("it cannot be run: " + ended.error().Render());
+    return Error(Code::kTimeout, "it did not end within " + RenderDuration(check.timeout));
+  if (!ended) return Error(ended.error().code(), "it cannot be run: " + ended.error().Render());
+  return ended;
+}
+
+Measurement CheckMeasurer::Run(const CheckTarget& target, const definition::ResolvedCheck& check,
+                               const std::atomic<bool>& cancelled) {
+  const auto ended = Execute(target, check, cancelled);
+  if (!ended) return Inconclusive(ended.error().message());
   std::string said = LineOf(ended->out, Which::kLast);
   if (said.empty()) said = LineOf(ended->err, Which::kLast);
   if (ended->exit_code == 0 || ended->exit_code == 1)

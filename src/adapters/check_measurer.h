@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "base/subprocess.h"
 #include "platform/fleet.h"
 #include "registry/client_http.h"
 #include "rollout/check.h"
@@ -32,15 +33,21 @@ class CheckMeasurer {
   // INGOT_REVISION, INGOT_ROLLOUT, INGOT_STEP and INGOT_CHECK.
   rollout::Measurement Measure(const CheckTarget& target, const definition::ResolvedCheck& check,
                                const std::atomic<bool>& cancelled);
+  // The number itself, of a Prometheus or of the last line that a command prints; likewise, but without the
+  // variables of a rollout. The error names the cause.
+  Result<double> MeasureNumber(const CheckTarget& target, const definition::ResolvedCheck& check,
+                               const std::atomic<bool>& cancelled);
 
  private:
   struct Answer;
   Result<Answer> Ask(const CheckTarget& target, const definition::ResolvedCheck& check,
                      registry::ClientRequest request, const std::atomic<bool>& cancelled);
-  rollout::Measurement Prometheus(const CheckTarget& target, const definition::ResolvedCheck& check,
-                                  const std::atomic<bool>& cancelled);
+  Result<double> Prometheus(const CheckTarget& target, const definition::ResolvedCheck& check,
+                            const std::atomic<bool>& cancelled);
   rollout::Measurement Http(const CheckTarget& target, const definition::ResolvedCheck& check,
                             const std::atomic<bool>& cancelled);
+  static Result<CommandResult> Execute(const CheckTarget& target, const definition::ResolvedCheck& check,
+                                       const std::atomic<bool>& cancelled);
   static rollout::Measurement Run(const CheckTarget& target, const definition::ResolvedCheck& check,
                                   const std::atomic<bool>& cancelled);
 

@@ -139,6 +139,26 @@ TEST_F(CheckMeasurerTest, ACommandKnowsWhatItJudges) {
             "shop local web 9 7 2 judge /");
 }
 
+TEST_F(CheckMeasurerTest, ANumberIsThatOfAPrometheusOrOfTheLastLine) {
+  CheckMeasurer measurer(http_, [](const auto&, const auto&) { return Result<std::string>(""); });
+  const CheckTarget target{{"shop", "local"}, {}, 0, "web"};
+  const auto number = [&](const ResolvedCheck& check) {
+    return measurer.MeasureNumber(target, check, cancelled_);
+  };
+  answer_->body = R"({"status":"success","data":{"resultType":"scalar","result":[1,"190.5"]}})";
+  EXPECT_EQ(number(Query()).value(), 190.5);
+  answer_ = FakeAnswer{503, {}, "starting", {}};
+  EXPECT_EQ(number(Query()).error().message(), "it answered with status 503");
+  EXPECT_EQ(number(Shell("echo counting; echo 1e3")).value(), 1000);
+  EXPECT_EQ(number(Shell("echo ${INGOT_SERVICE}-${INGOT_ROLLOUT-none}")).error().message(),
+            "it printed no number but \"web-none\"");
+  EXPECT_FALSE(number(Shell("true")));
+  EXPECT_FALSE(number(Shell("echo 5 jobs")));
+  EXPECT_FALSE(number(Shell("echo nan")));
+  // A number of one that has failed is none.
+  EXPECT_EQ(number(Shell("echo 7; exit 1")).error().message(), "it ended with exit code 1: 7");
+}
+
 TEST_F(CheckMeasurerTest, ACommandThatHangsIsInconclusiveAndIsEnded) {
   ResolvedCheck check = Shell("sleep 1000");
   check.timeout = Milliseconds(200);

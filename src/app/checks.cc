@@ -26,6 +26,9 @@ Checks::Checks(const SecretFiles& secrets, Clock& clock, std::function<void()> o
                                   const platform::SecretRef& ref) { return secrets.Get(environment, ref); }),
       checker_([this](const auto& target, const auto& check,
                       const auto& cancelled) { return measurer_.Measure(target, check, cancelled); },
-               clock, std::move(on_change)) {}
+               clock, std::move(on_change)),
+      queues_([this](const auto& target, const auto& source,
+                     const auto& cancelled) { return measurer_.MeasureNumber(target, source, cancelled); },
+              clock) {}
 
 }  // namespace ingot::app

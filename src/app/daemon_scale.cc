@@ -13,6 +13,33 @@ constexpr Milliseconds kLookEvery{1'000};
 // While no service asks for it.
 constexpr Milliseconds kAskEvery{5'000};
 
+using QueueTroubles = std::map<adapters::QueueWatcher::Key, std::string>;
+
+// Fills in what the queues' sources say; what cannot be seen is said once.
+void SeeQueues(adapters::QueueWatcher& queues, std::vector<rollout::ScaledService>& services,
+               QueueTroubles& troubles) {
+  std::map<adapters::QueueWatcher::Key, definition::ResolvedCheck> sources;
+  for (const rollout::ScaledService& service : services)
+    if (service.scale.queue) sources[{service.environment, service.service}] = service.scale.queue->source;
+  queues.Watch(sources);
+  QueueTroubles present;
+  for (rollout::ScaledService& service : services) {
+    if (!service.scale.queue) continue;
+    const adapters::QueueWatcher::Key key{service.environment, service.service};
+    const auto number = queues.Last(key);
+    if (number) {
+      service.queue = *number;
+      continue;
+    }
+    if (number.error().code() == Code::kNotFound) continue;
+    const std::string& trouble = present[key] = number.error().message();
+    if (troubles[key] != trouble)
+      LogToStderr("cannot see the queue of " + key.first.Render() + " " + key.second +
+                  ", its count only rises: " + trouble);
+  }
+  troubles = std::move(present);
+}
+
 }  // namespace
 
 void Daemon::EndScaling() {
@@ -26,6 +53,7 @@ void Daemon::ScaleLoop() {
   std::map<std::pair<platform::EnvironmentId, std::string>, rollout::Autoscaler> scalers;
   Milliseconds pause = kAskEvery;
   std::string trouble;  // said already
+  QueueTroubles queue_troubles;
   while (true) {
     const auto due = clock_.Steady() + pause;
     {
@@ -34,8 +62,9 @@ void Daemon::ScaleLoop() {
         queue.WaitFor(queue_changed_, due - clock_.Steady());
       if (queue->scaling_ends) return;
     }
-    const auto services = Ask([](rollout::Controller& controller) { return controller.Scaled(); });
+    auto services = Ask([](rollout::Controller& controller) { return controller.Scaled(); });
     pause = services.empty() ? kAskEvery : kLookEvery;
+    SeeQueues(checks_->queues(), services, queue_troubles);
     if (services.empty()) {
       scalers.clear();
       continue;

@@ -14,6 +14,7 @@ Shape<Resources> ResourcesShape();
 Shape<Scratch> ScratchShape();
 Shape<Rollout> RolloutShape();
 Shape<Analysis> AnalysisShape();
+Shape<ScaleQueue> ScaleQueueShape();
 Shape<Scale> ScaleShape();
 Shape<Health> HealthShape();
 Shape<Environment> EnvironmentShape();

@@ -73,27 +73,39 @@ Position PlaceOf(const Node& node, std::string_view key) {
   return node.at;
 }
 
-bool CheckCheck(Reader& reader, const Node& node, AnalysisCheck& check) {
-  const auto only_beside = [&](bool written, const char* key, bool fits, const char* what) {
-    return !written || fits ||
-           reader.Fail(PlaceOf(node, key), std::string(key) + " stands beside " + what + " only");
-  };
+// A key that only means something beside another one.
+bool OnlyBeside(Reader& reader, const Node& node, bool written, const char* key, bool fits,
+                const char* what) {
+  return !written || fits ||
+         reader.Fail(PlaceOf(node, key), std::string(key) + " stands beside " + what + " only");
+}
+
+// Of what is measured, and how often.
+bool CheckSource(Reader& reader, const Node& node, const AnalysisCheck& check) {
   const bool prometheus = !check.prometheus.empty();
   const bool http = !check.http.empty();
-  bool good = only_beside(!check.query.empty(), "query", prometheus, "prometheus");
-  good &= only_beside(check.success_condition.has_value(), "success_condition", prometheus, "prometheus");
-  good &= only_beside(check.status.has_value(), "status", http, "http");
-  good &= only_beside(!check.secret.empty(), "secret", prometheus || http, "prometheus and http");
+  bool good = OnlyBeside(reader, node, !check.query.empty(), "query", prometheus, "prometheus");
+  good &=
+      OnlyBeside(reader, node, !check.secret.empty(), "secret", prometheus || http, "prometheus and http");
   if ((prometheus || http) && !check.secret.empty() && !IsSecure(prometheus ? check.prometheus : check.http))
     good = reader.Fail(PlaceOf(node, "secret"), "a secret is sent by https only, or to this host itself");
   if (prometheus && check.query.empty())
     good = reader.Fail("missing key \"query\": what the Prometheus is asked");
-  if (prometheus && !check.success_condition)
-    good = reader.Fail("missing key \"success_condition\": what the answer has to be, such as \"< 0.01\"");
   if (check.interval && *check.interval < kLeastInterval)
     good = reader.Fail(PlaceOf(node, "interval"), "expected an interval of at least 100ms");
   if (check.timeout && *check.timeout > kMostTimeout)
     good = reader.Fail(PlaceOf(node, "timeout"), "expected a timeout of at most 10m");
+  return good;
+}
+
+bool CheckCheck(Reader& reader, const Node& node, AnalysisCheck& check) {
+  const bool prometheus = !check.prometheus.empty();
+  bool good = CheckSource(reader, node, check);
+  good &= OnlyBeside(reader, node, check.success_condition.has_value(), "success_condition", prometheus,
+                     "prometheus");
+  good &= OnlyBeside(reader, node, check.status.has_value(), "status", !check.http.empty(), "http");
+  if (prometheus && !check.success_condition)
+    good = reader.Fail("missing key \"success_condition\": what the answer has to be, such as \"< 0.01\"");
   return good;
 }
 
@@ -129,6 +141,29 @@ Shape<AnalysisCheck> AnalysisCheckShape() {
 }
 
 }  // namespace
+
+Shape<ScaleQueue> ScaleQueueShape() {
+  Fields<ScaleQueue> fields(
+      "scale_queue", "A number that is not the instances' own: so many are needed that each has its part.");
+  fields
+      .Optional("prometheus", &ScaleQueue::prometheus,
+                CheckedText("the URL of a Prometheus", "^https?://[^?#]+$", CheckPrometheusUrl),
+                "The URL of a Prometheus, or of what speaks its API.")
+      .Optional("query", &ScaleQueue::query, CheckedText("a query in PromQL", "", CheckPromql),
+                "What it is asked: an instant query whose answer is one number.")
+      .Optional("run", &ScaleQueue::run, CommandLine(),
+                "A command on the daemon's host; the last line that it prints is the number.")
+      .Optional("secret", &ScaleQueue::secret, NameText("the name of a secret"),
+                "A bearer token, or USER:PASSWORD, that the request is authorised with.")
+      .Required("each", &ScaleQueue::each, Integer(1, 1'000'000'000), "How much of it one instance takes.")
+      .Optional("interval", &ScaleQueue::interval, Duration(), "From one measurement to the next.", "\"10s\"")
+      .Optional("timeout", &ScaleQueue::timeout, Duration(), "After it, a measurement has failed.", "\"10s\"")
+      .ExactlyOneOf({"prometheus", "run"})
+      .Check([](Reader& reader, const Node& node, ScaleQueue& queue) {
+        return CheckSource(reader, node, SourceOf(queue));
+      });
+  return fields.ToShape();
+}
 
 Shape<Analysis> AnalysisShape() {
   Fields<Analysis> fields("analysis", "What the new revision has to keep to; broken, the rollout reverts.");

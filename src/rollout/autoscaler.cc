@@ -74,8 +74,21 @@ Autoscaler::Load Autoscaler::LoadOf(const ScaledService& service) const {
     shares.push_back(share);
   }
   Load load;
-  load.measured = static_cast<uint32_t>(shares.size());
-  load.blind = shares.size() < service.ready.size();
+  // Who is scaled by a queue alone need not be measured himself.
+  const bool by_load = service.scale.HasLoadTarget() || !service.scale.queue;
+  load.known = by_load && !shares.empty();
+  load.blind = by_load && shares.size() < service.ready.size();
+  // `sum` of something of which `target` is one instance's.
+  const auto need = [&](double sum, uint32_t target, const std::string& reason) {
+    const double fair = sum / target;  // instances at the target exactly
+    // Many more are asked for only in several looks.
+    auto needed = static_cast<uint32_t>(std::ceil(std::clamp(fair, 0.0, 1e6) - 1e-9));
+    // As it is now, when that is near enough.
+    if (std::abs(fair / service.count - 1) <= kScaleTolerance) needed = service.count;
+    if (needed <= load.needed) return;
+    load.needed = needed;
+    load.reason = reason;
+  };
   const auto judge = [&](uint32_t target, std::optional<double> InstanceLoad::*member,
                          const std::string& name, const std::string& unit) {
     if (target == 0) return;
@@ -88,18 +101,21 @@ Autoscaler::Load Autoscaler::LoadOf(const ScaledService& service) const {
       }
     load.blind = load.blind || known < shares.size();
     if (known == 0) return;
-    const double fair = sum / target;  // instances at the target exactly
-    auto needed = static_cast<uint32_t>(std::ceil(fair - 1e-9));
-    // As it is now, when that is near enough.
-    if (std::abs(fair / service.count - 1) <= kScaleTolerance) needed = service.count;
-    if (needed <= load.needed) return;
-    load.needed = needed;
-    load.reason = name + " " + WholeNumber(sum / static_cast<double>(known)) + unit + " where " +
-                  std::to_string(target) + unit + " are wanted, over " + SoManyInstances(known);
+    need(sum, target,
+         name + " " + WholeNumber(sum / static_cast<double>(known)) + unit + " where " +
+             std::to_string(target) + unit + " are wanted, over " + SoManyInstances(known));
   };
   judge(service.scale.cpu, &InstanceLoad::cpu, "cpu", " %");
   judge(service.scale.memory, &InstanceLoad::memory, "memory", " %");
   judge(service.scale.requests, &InstanceLoad::requests, "requests", "/s");
+  if (const auto& queue = service.scale.queue) {
+    load.known = load.known || service.queue;
+    load.blind = load.blind || !service.queue;
+    if (service.queue)
+      need(*service.queue, queue->each,
+           "queue " + WholeNumber(*service.queue) + ", of which " + std::to_string(queue->each) +
+               " are one instance's");
+  }
   if (load.reason.empty()) load.reason = "no load";
   return load;
 }
@@ -123,7 +139,7 @@ std::optional<ScaleVerdict> Autoscaler::Look(
   looked_ = now;
   Remember(service, usage, now);
   const Load load = LoadOf(service);
-  if (load.measured == 0 || load.blind || service.ready.size() < service.count) {
+  if (!load.known || load.blind || service.ready.size() < service.count) {
     // Nobody knows that fewer would be enough: the cooldown begins anew.
     since_.reset();
     needs_.clear();
@@ -132,7 +148,7 @@ std::optional<ScaleVerdict> Autoscaler::Look(
     while (!needs_.empty() && now - needs_.front().at > scale.cooldown) needs_.pop_front();
     needs_.push_back({now, load.needed});
   }
-  if (load.measured == 0) return std::nullopt;
+  if (!load.known) return std::nullopt;
   // At most twice as many at once, and four: what the first of them take off is not known yet.
   const uint32_t most = std::max(2 * service.count, service.count + 4);
   const uint32_t up = std::min({load.needed, most, scale.max});

@@ -28,6 +28,7 @@ struct ScaledService {
   uint32_t count = 0;                    // in effect
   std::set<platform::InstanceId> ready;  // carry traffic
   std::string schedule;                  // by which the bounds are; empty: none
+  std::optional<double> queue = {};      // what its queue's source says now; unset: not known
 };
 
 struct ScaleVerdict {
@@ -53,10 +54,10 @@ class Autoscaler {
     uint32_t count;
   };
   struct Load {
-    uint32_t needed = 0;    // instances
-    std::string reason;     // of the target that needs most
-    bool blind = false;     // something could not be measured
-    uint32_t measured = 0;  // instances
+    uint32_t needed = 0;  // instances
+    std::string reason;   // of the target that needs most
+    bool known = false;   // something could be measured
+    bool blind = false;   // something could not
   };
   void Remember(const ScaledService& service,
                 const std::map<platform::InstanceId, platform::InstanceUsage>& usage, SteadyTime now);

@@ -113,6 +113,42 @@ TEST_F(AutoscalerTest, MemoryIsOfTheLimit) {
   EXPECT_THAT(verdict->reason, HasSubstr("memory 70 %"));
 }
 
+TEST_F(AutoscalerTest, AQueueNeedsNoMeasuredInstance) {
+  service_.scale = {.min = 1, .max = 10, .cooldown = Milliseconds(60'000)};
+  service_.scale.queue.emplace().each = 50;
+  const auto look = [&](std::optional<double> queue) {
+    now_ += Milliseconds(1'000);
+    service_.queue = queue;
+    const auto verdict = scaler_.Look(service_, {}, now_);
+    if (verdict) SetCount(verdict->count);
+    return verdict;
+  };
+  const auto verdict = look(190);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->count, 4u);
+  EXPECT_THAT(verdict->reason, HasSubstr("queue 190, of which 50 are one instance's"));
+  EXPECT_FALSE(look(215));   // near enough
+  EXPECT_TRUE(look(1e300));  // in steps, to the most
+  EXPECT_TRUE(look(1e300));
+  EXPECT_EQ(service_.count, 10u);
+  // Not known: nothing goes, however long.
+  for (int i = 0; i < 200; ++i) EXPECT_FALSE(look(std::nullopt));
+  for (int i = 0; i < 60; ++i) EXPECT_FALSE(look(-1));
+  for (int i = 0; i < 5; ++i) look(0);
+  EXPECT_EQ(service_.count, 1u);
+}
+
+TEST_F(AutoscalerTest, BesideAQueueTheLoadCountsToo) {
+  service_.scale.queue.emplace().each = 50;
+  service_.queue = 10;
+  ASSERT_TRUE(Seconds(12, 350));
+  EXPECT_EQ(service_.count, 4u);
+  // A queue that nobody can see keeps what there is.
+  service_.queue.reset();
+  Seconds(100, 0);
+  EXPECT_EQ(service_.count, 4u);
+}
+
 TEST_F(AutoscalerTest, WhatCannotBeMeasuredTakesNothingAway) {
   service_.scale.cpu = 50;
   SetCount(4);

@@ -75,6 +75,23 @@ def test_without_it_the_declared_count_holds_again(served):
     assert served.status()["active"] == 1
 
 
+def test_a_count_follows_a_queue(host):
+    length = host.base / "length"
+    length.write_text("190\n")
+    host.one_service(replicas=1, extra="scale: { min: 1, max: 6, cooldown: 3s, target: { queue: { run: [cat, %s], "
+                                       "each: 50, interval: 200ms } } }" % length)
+    host.start()
+    host.apply()
+    wait_for("four instances", lambda: count(host) == 4, seconds=30)
+    assert "queue 190, of which 50 are one instance's" in scalings(host)[-1]["detail"]["reason"], scalings(host)
+    # What nobody can see takes nothing away, and the log says why.
+    length.write_text("many\n")
+    wait_for("a word in the log", lambda: 'it printed no number but "many"' in host.log(), seconds=30)
+    stays(host, 4, seconds=5)
+    length.write_text("0\n")
+    wait_for("one instance", lambda: len(host.instances("web")) == 1, seconds=30)
+
+
 def test_a_restarted_daemon_goes_on(served):
     with served.load(rate=140) as load:
         wait_for("three instances", lambda: count(served) == 3, seconds=30)
@@ -90,6 +107,9 @@ def test_a_restarted_daemon_goes_on(served):
     ("{ min: 1, target: { cpu: 50% } }", "missing key \"max\""),
     ("{ min: 1, max: 2 }", "nothing to scale by"),
     ("{ min: 1, max: 2, target: { memory: 50% } }", "resources: with memory"),
+    ("{ min: 1, max: 2, target: { queue: { run: [cat, /x] } } }", "missing key \"each\""),
+    ("{ min: 1, max: 2, target: { queue: { each: 5 } } }", "prometheus"),
+    ("{ min: 1, max: 2, target: { queue: { each: 5, run: x, query: up } } }", "query stands beside prometheus only"),
 ])
 def test_what_cannot_be_is_refused_with_its_place(host, scale, words):
     host.one_service(replicas=1, extra="scale: " + scale)
