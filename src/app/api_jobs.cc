@@ -97,7 +97,9 @@ Result<Json> Api::Jobs(const Environment& environment) {
                                {"revision", active->revision.number},
                                {"image", job.spec.image.Render()},
                                {"schedule", job.schedule},
-                               {"on", job.on_release ? Json("release") : Json(nullptr)},
+                               {"on", job.on_release ? Json("release")
+                                      : job.migrates ? Json("migration")
+                                                     : Json(nullptr)},
                                {"next", std::move(next)},
                                {"concurrency", definition::NameOf(job.concurrency)},
                                {"timeout_ms", job.timeout.count()},

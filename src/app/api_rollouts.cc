@@ -1,5 +1,6 @@
 // The part of the API that changes what runs.
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "app/api.h"
@@ -28,10 +29,14 @@ uint64_t MemoryForInstances() {
   return name == "MemTotal:" ? kib * 1024 / 16 * 15 : 0;
 }
 
-// What is taken besides the active fleets of `environment`, which its plan counts itself: instances of other
-// environments, warm ones (they stay until the switch), and runs of jobs. By their limits.
+// What is taken besides the fleets that the plan of `resolved` counts itself (the active ones of its
+// environment, and those it has, which may be warm): instances of other environments, other warm ones (they
+// stay until the switch), and runs of jobs. By their limits.
 void AddTaken(const rollout::Controller& controller, const jobs::Controller& jobs,
-              const platform::EnvironmentId& environment, plan::HostCapacity& capacity) {
+              const definition::Resolved& resolved, plan::HostCapacity& capacity) {
+  const platform::EnvironmentId environment = plan::EnvironmentOf(resolved);
+  std::set<platform::FleetId> planned;
+  for (const plan::Fleet& fleet : plan::Fleets(resolved)) planned.insert(fleet.spec.id);
   const auto add = [&](const platform::Limits& limits, size_t count) {
     capacity.memory_used_bytes += count * limits.memory_bytes;
     capacity.millicpus_used += static_cast<uint32_t>(count) * limits.millicpus;
@@ -43,7 +48,8 @@ void AddTaken(const rollout::Controller& controller, const jobs::Controller& job
     for (const auto& [fleet, desired] : state->fleets) {
       const auto owner = rollout::OwnerOf(*state, fleet);
       const bool counted =
-          id == environment && state->active && state->RevisionOf(*state->active).Find(fleet) != nullptr;
+          id == environment && (planned.contains(fleet) ||
+                                (state->active && state->RevisionOf(*state->active).Find(fleet) != nullptr));
       if (owner && !counted)
         add(state->RevisionOf(*owner).Find(fleet)->spec.limits, desired.instances.size());
     }
@@ -82,11 +88,18 @@ Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Env
         capacity.millicpus = std::thread::hardware_concurrency() * 1000;
         capacity.edge = daemon_.edge();
         capacity.claims = controller.ClaimsOfOthers(environment);
-        AddTaken(controller, jobs, environment, capacity);
+        AddTaken(controller, jobs, resolved, capacity);
         return plan::MakePlan(controller.Active(environment), resolved, capacity, SystemClock().Now());
       }));
   // A count, or how long old ones are kept, may change while a database is away.
-  if (planned.new_revision) planned.migrations = PlanMigrations(environment, resolved.migrations);
+  if (!planned.new_revision) return planned;
+  planned.migrations = PlanMigrations(environment, resolved.migrations);
+  for (const definition::ResolvedJob& job : resolved.jobs) {
+    if (!job.migrates) continue;
+    plan::MigrationPlan& migration = planned.migrations.emplace_back();
+    migration.name = job.instance.name.substr(definition::MigrationJob("").size());
+    migration.command = job.instance.command;
+  }
   return planned;
 }
 

@@ -116,7 +116,8 @@ Result<void> Daemon::Wire() {
   auto opened = adapters::LocalPlatform::Open(std::move(platform), *runtime_, *network_, *router_, *ids_);
   SetExitTarget(opened ? opened->get() : nullptr);
   platform_ = TRY(std::move(opened));
-  migrator_ = std::make_unique<DatabaseMigrator>(*secrets_, *scripts_, clock_, [this] { Poke(); });
+  migrator_ = std::make_unique<DatabaseMigrator>(*secrets_, *scripts_, clock_, CommandsOfMigrations(),
+                                                 [this] { Poke(); });
   checks_ = std::make_unique<Checks>(*secrets_, clock_, [this] { Poke(); });
   controller_ = TRY(rollout::Controller::Open(*platform_, *journal_, *events_, clock_, edge(),
                                               migrator_.get(), &checks_->checker()));
@@ -132,6 +133,7 @@ Result<void> Daemon::Wire() {
 
 Daemon::~Daemon() {
   EndScaling();
+  if (migrator_) migrator_->EndCommands();
   queue_.lock()->closing = true;
   queue_changed_.notify_all();
   changed_.notify_all();
@@ -308,6 +310,7 @@ Result<void> Daemon::Teardown() {
   if (!empty)
     return Error(Code::kRefused, "there are environments that still run; `ingot destroy` them first");
   EndScaling();
+  if (migrator_) migrator_->EndCommands();
   queue_.lock()->closing = true;
   queue_changed_.notify_all();
   control_.join();

@@ -126,7 +126,9 @@ class Daemon {
   void EndScaling();
   void Collect();
   void WatchDisk();
-  // daemon_jobs.cc: on the control thread, after the controller of rollouts.
+  // daemon_jobs.cc: runs of jobs that migrations of a rollout consist of.
+  MigrationCommands CommandsOfMigrations();
+  // On the control thread, after the controller of rollouts.
   Milliseconds TickJobs();
   // Removes logs, and puts artifacts where SweepForgotten, on the housekeeping thread, finds them.
   Result<void> ForgetRuns(const std::vector<platform::InstanceId>& instances);

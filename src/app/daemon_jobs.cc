@@ -10,15 +10,37 @@
 
 namespace ingot::app {
 
+MigrationCommands Daemon::CommandsOfMigrations() {
+  MigrationCommands commands;
+  commands.begin = [this](const platform::EnvironmentId& environment, const plan::Revision& revision,
+                          const std::string& job, uint64_t rollout) {
+    jobs::StartRequest request;
+    request.job = job;
+    request.actor = "ingot";
+    request.rollout = rollout;
+    return ActOnJobs([&](jobs::Controller& controller, rollout::Controller&) {
+      return controller.StartOnce(environment, revision, request);
+    });
+  };
+  commands.find = [this](const platform::EnvironmentId& environment, uint64_t run) {
+    return AskJobs([&](jobs::Controller& controller, rollout::Controller&) {
+      return controller.Find(environment, run);
+    });
+  };
+  return commands;
+}
+
 Milliseconds Daemon::TickJobs() {
   std::map<platform::EnvironmentId, jobs::Serving> serving;
   for (const platform::EnvironmentId& environment : controller_->Environments()) {
     const rollout::EnvironmentState* state = controller_->State(environment);
     if (state == nullptr) continue;
+    const bool migrating = state->rollout && state->rollout->phase == rollout::Phase::kMigrating;
     const rollout::Released released = state->released.value_or(rollout::Released{});
     serving[environment] = {state->active ? &state->RevisionOf(*state->active) : nullptr,
                             state->destroying,
-                            {released.rollout, released.revision}};
+                            {released.rollout, released.revision},
+                            migrating ? state->rollout->id : 0};
   }
   return jobs_->Tick(serving);
 }

@@ -15,6 +15,8 @@ namespace {
 // A connection that was lost is made anew: the ledger says where to go on.
 constexpr int kTries = 4;
 constexpr Milliseconds kPause{1'000};
+// Between two looks at a command's run.
+constexpr Milliseconds kPoll{50};
 constexpr Milliseconds kDefaultLockWait{60'000};
 
 // INGOT_MIGRATION_LOCK_WAIT: how long another migration of the same database is waited for.
@@ -30,19 +32,18 @@ Milliseconds LockWait() {
 
 struct DatabaseMigrator::Work {
   platform::EnvironmentId environment;
-  std::string revision;
-  std::string who;
-  std::vector<definition::ResolvedMigration> migrations;
+  plan::Revision revision;
   Sync<rollout::MigrationRun> run;
   std::atomic<bool> cancelled = false;
   std::thread thread;
 };
 
 DatabaseMigrator::DatabaseMigrator(const SecretFiles& secrets, const ScriptFiles& scripts, Clock& clock,
-                                   std::function<void()> on_change)
+                                   MigrationCommands commands, std::function<void()> on_change)
     : secrets_(secrets),
       scripts_(scripts),
       clock_(clock),
+      commands_(std::move(commands)),
       on_change_(std::move(on_change)),
       lock_wait_(LockWait()) {}
 
@@ -66,9 +67,7 @@ Result<void> DatabaseMigrator::Begin(const platform::EnvironmentId& environment,
   }
   slot = std::make_unique<Work>();
   slot->environment = environment;
-  slot->revision = revision.Name();
-  slot->who = revision.actor;
-  slot->migrations = revision.resolved.migrations;
+  slot->revision = revision;
   {
     auto run = slot->run.lock();
     run->key = key;
@@ -123,41 +122,86 @@ Result<std::vector<migrate::Script>> DatabaseMigrator::RunOne(const platform::En
   }
 }
 
+void DatabaseMigrator::Note(Work& work, const std::function<void(rollout::MigrationRun&)>& change) {
+  change(*work.run.lock());
+  on_change_();
+}
+
+Result<void> DatabaseMigrator::RunScripts(Work& work, const definition::ResolvedMigration& migration) {
+  const rollout::MigrationRun begun = *work.run.lock();
+  migrate::RunOptions options;
+  options.revision = work.revision.Name();
+  options.who = work.revision.actor;
+  options.expand = begun.key.stage == migrate::Stage::kExpand;
+  if (const auto may = begun.contracts.find(migration.name); may != begun.contracts.end())
+    options.contracts = may->second;
+  migrate::RunHooks hooks;
+  hooks.cancelled = [&] { return work.cancelled || closing_; };
+  hooks.progress = [&](const migrate::RunProgress& progress) {
+    Note(work, [&](rollout::MigrationRun& run) {
+      run.message = migration.name + ": " + migrate::Render(progress.script) + ", statement " +
+                    std::to_string(progress.statement) + " of " + std::to_string(progress.statements);
+    });
+  };
+  hooks.ended = [&](const migrate::Script& script) {
+    Note(work, [&](rollout::MigrationRun& run) {
+      run.applied.push_back(migration.name + ": " + migrate::Render(script));
+    });
+  };
+  TRY(RunOne(work.environment, migration, options, hooks));
+  return {};
+}
+
+// It goes on without this process, and is found again by the next one.
+Result<void> DatabaseMigrator::RunCommand(Work& work, const std::string& job) {
+  const uint64_t rollout = work.run.lock()->key.number;
+  std::optional<uint64_t> number;
+  while (true) {
+    Result<jobs::Run> run = Error(Code::kCancelled, "the daemon ends");
+    {
+      const auto asks = asks_.lock();
+      if (*asks)
+        run = number ? commands_.find(work.environment, *number)
+                     : commands_.begin(work.environment, work.revision, job, rollout);
+    }
+    // Somebody runs it by hand: it is waited for.
+    if (!run && (number || run.error().code() != Code::kConflict)) return std::move(run).error();
+    if (run) {
+      const std::string name = "run " + std::to_string(run->id);
+      if (!run->open()) {
+        if (run->outcome == jobs::Outcome::kSucceeded) return {};
+        return Error(Code::kRefused, name + " " + std::string(jobs::NameOf(run->outcome)) +
+                                         (run->reason.empty() ? "" : ": " + run->reason) +
+                                         "; `ingot job logs " + std::to_string(run->id) +
+                                         "` shows what it said");
+      }
+      if (!number) Note(work, [&](rollout::MigrationRun& noted) { noted.message = job + ": " + name; });
+      number = run->id;
+    }
+    // A run that is under way is ended by the controller of jobs, once its rollout wants it no more.
+    if (work.cancelled && !number) return Error(Code::kCancelled, "it was cancelled before it began");
+    clock_.Sleep(kPoll);
+  }
+}
+
 void DatabaseMigrator::RunAll(Work& work) {
   ::prctl(PR_SET_NAME, "migration");
   using State = rollout::MigrationRun::State;
-  const rollout::MigrationRun begun = *work.run.lock();
-  const auto note = [&](const std::function<void(rollout::MigrationRun&)>& change) {
-    change(*work.run.lock());
-    on_change_();
+  const auto failed = [&](const std::string& name, const Error& error) {
+    Note(work, [&](rollout::MigrationRun& run) {
+      run.state = State::kFailed;
+      run.message = name + ": " + error.Render();
+    });
   };
-  for (const definition::ResolvedMigration& migration : work.migrations) {
-    migrate::RunOptions options;
-    options.revision = work.revision;
-    options.who = work.who;
-    options.expand = begun.key.stage == migrate::Stage::kExpand;
-    if (const auto may = begun.contracts.find(migration.name); may != begun.contracts.end())
-      options.contracts = may->second;
-    migrate::RunHooks hooks;
-    hooks.cancelled = [&] { return work.cancelled || closing_; };
-    hooks.progress = [&](const migrate::RunProgress& progress) {
-      note([&](rollout::MigrationRun& run) {
-        run.message = migration.name + ": " + migrate::Render(progress.script) + ", statement " +
-                      std::to_string(progress.statement) + " of " + std::to_string(progress.statements);
-      });
-    };
-    hooks.ended = [&](const migrate::Script& script) {
-      note([&](rollout::MigrationRun& run) {
-        run.applied.push_back(migration.name + ": " + migrate::Render(script));
-      });
-    };
-    if (auto done = RunOne(work.environment, migration, options, hooks); !done)
-      return note([&](rollout::MigrationRun& run) {
-        run.state = State::kFailed;
-        run.message = migration.name + ": " + done.error().Render();
-      });
-  }
-  note([](rollout::MigrationRun& run) {
+  for (const definition::ResolvedMigration& migration : work.revision.resolved.migrations)
+    if (auto done = RunScripts(work, migration); !done) return failed(migration.name, done.error());
+  if (work.run.lock()->key.stage == migrate::Stage::kExpand)
+    for (const plan::Job& job : work.revision.jobs) {
+      if (!job.migrates) continue;
+      const std::string& name = job.spec.id.service();
+      if (auto done = RunCommand(work, name); !done) return failed(name, done.error());
+    }
+  Note(work, [](rollout::MigrationRun& run) {
     run.state = State::kDone;
     run.message.clear();
   });

@@ -55,8 +55,10 @@ void ShowEnvironment(const JsonObject& status) {
       std::printf("%s %s\n", Paint(Colour::kRed, "problem:").c_str(), problem.get_string().c_str());
   if (const Json* rollout = status.if_contains("rollout"); rollout != nullptr && rollout->is_object()) {
     const JsonObject& fields = rollout->get_object();
-    std::printf("rollout %lld to r%lld: %s\n", static_cast<long long>(IntOr(fields, "id", 0)),
-                static_cast<long long>(IntOr(fields, "to", 0)), StringOr(fields, "phase", "").c_str());
+    const std::string waits = StringOr(status, "waits_for", "");
+    std::printf("rollout %lld to r%lld: %s%s\n", static_cast<long long>(IntOr(fields, "id", 0)),
+                static_cast<long long>(IntOr(fields, "to", 0)), StringOr(fields, "phase", "").c_str(),
+                waits.empty() ? "" : (", waits for " + waits).c_str());
   }
   for (const Json& item : List(status, "revisions")) {
     if (!item.is_object() || StringOr(item.get_object(), "role", "") != "warm") continue;

@@ -6,6 +6,7 @@
 #include "definition/endpoint_url.h"
 #include "definition/overlay.h"
 #include "definition/place.h"
+#include "definition/scalars.h"
 #include "definition/shape.h"
 
 namespace ingot::definition {
@@ -95,6 +96,7 @@ class Checker {
       Need("migrations." + name + ".image", migration.image, definition_.images, "image");
       Need("migrations." + name + ".secret", migration.secret, definition_.secrets, "secret");
       Database("migrations." + name + ".endpoint", migration);
+      if (!migration.run.empty()) CommandName("migrations." + name, MigrationJob(name));
     }
     for (const auto& [name, job] : definition_.jobs) {
       const std::string path = "jobs." + name;
@@ -146,11 +148,27 @@ class Checker {
   // Scripts are SQL of a database that is spoken to here; a command speaks for itself.
   void Database(const std::string& path, const Migration& migration) {
     const auto endpoint = definition_.endpoints.find(migration.endpoint);
-    if (migration.scripts.empty() || endpoint == definition_.endpoints.end()) return;
+    if (endpoint == definition_.endpoints.end()) return;
     const std::string scheme = SchemeOf(endpoint->second);
+    if (!migration.run.empty() && scheme == "sqlite")
+      place_.Fail(
+          path,
+          "a command runs in an instance, which has no file of the host; expected scripts in place of "
+          "run, or an endpoint that is reached by the network");
+    if (migration.scripts.empty()) return;
     if (scheme != "postgres" && scheme != "postgresql" && scheme != "sqlite")
       place_.Fail(path,
                   "scripts run on PostgreSQL and SQLite; expected an endpoint of postgres:// or sqlite://");
+  }
+
+  // Its runs are those of a job.
+  void CommandName(const std::string& path, const std::string& job) {
+    if (!IsName(job))
+      place_.Fail(path,
+                  "the name is too long: its runs are those of job " + job + ", of at most 40 characters");
+    if (definition_.jobs.contains(job) || definition_.services.contains(job))
+      place_.Fail(path, "its runs are those of job " + job + ", and there is a " +
+                            (definition_.jobs.contains(job) ? "job" : "service") + " of this name");
   }
 
   static void Missing(const Place& place, const std::string& path, const std::string& name,
@@ -208,6 +226,9 @@ class Checker {
       for (const auto& [check_name, check] : service.rollout->analysis->checks)
         Need(path + ".rollout.analysis.checks." + check_name + ".secret", check.secret, definition_.secrets,
              "secret");
+    if (service.scale && service.scale->target && service.scale->target->queue)
+      Need(path + ".scale.target.queue.secret", service.scale->target->queue->secret, definition_.secrets,
+           "secret");
     if (service.rollout && service.rollout->steps) {
       for (size_t i = 0; i < service.rollout->steps->size(); ++i)
         Need(path + ".rollout.steps[" + std::to_string(i) + "].approve", (*service.rollout->steps)[i].approve,

@@ -160,7 +160,7 @@ class ServiceRules {
   void Scale(const Service& service, const definition::Scale& scale) {
     const std::string path = path_ + ".scale";
     const int min = scale.min.value_or(1);
-    const bool target = scale.target && (scale.target->cpu || scale.target->memory || scale.target->requests);
+    const bool target = scale.target && scale.target->Any();
     if (scale.schedules) Schedules(scale, *scale.schedules, min, target);
     if (scale.schedules && !target) return;
     if (!scale.max) {
@@ -175,7 +175,7 @@ class ServiceRules {
                                            " replicas are outside scale, which says " + std::to_string(min) +
                                            " to " + std::to_string(*scale.max));
     if (!target)
-      place_.Fail(path, "nothing to scale by; expected target: with cpu, memory or requests");
+      place_.Fail(path, "nothing to scale by; expected target: with cpu, memory, requests or queue");
     else if (scale.target->memory && !(service.resources && service.resources->memory_bytes))
       place_.Fail(path + ".target.memory",
                   "a share of nothing; expected resources: with memory beside scale");

@@ -216,10 +216,37 @@ struct Rollout {
   bool operator==(const Rollout&) const = default;
 };
 
+// A number that is not the instances' own, such as the length of a queue.
+// Exactly one of `prometheus` and `run` is set.
+struct ScaleQueue {
+  std::string prometheus;        // URL of its API
+  std::string query;             // beside prometheus
+  std::vector<std::string> run;  // prints the number
+  std::string secret;            // of `secrets`, as a check has it; empty: none
+  int each = 0;                  // how much of it is one instance's
+  std::optional<Milliseconds> interval;
+  std::optional<Milliseconds> timeout;
+  bool operator==(const ScaleQueue&) const = default;
+};
+
+// As a measurement that nothing is judged by.
+inline AnalysisCheck SourceOf(const ScaleQueue& queue) {
+  AnalysisCheck source;
+  source.prometheus = queue.prometheus;
+  source.query = queue.query;
+  source.run = queue.run;
+  source.secret = queue.secret;
+  source.interval = queue.interval;
+  source.timeout = queue.timeout;
+  return source;
+}
+
 struct ScaleTarget {
   std::optional<int> cpu;       // percent
   std::optional<int> memory;    // percent
   std::optional<int> requests;  // per second and instance
+  std::optional<ScaleQueue> queue;
+  bool Any() const { return cpu || memory || requests || queue; }
   bool operator==(const ScaleTarget&) const = default;
 };
 
@@ -308,6 +335,11 @@ struct Migration {
   std::string secret;            // of `secrets`: the password, or a whole postgres:// URL; empty: none
   bool operator==(const Migration&) const = default;
 };
+
+// The job that runs a migration's command.
+inline std::string MigrationJob(const std::string& migration) {
+  return "migrate-" + migration;
+}
 
 // What happens to a run of a job that comes while another one goes on.
 enum class Concurrency { kForbid, kAllow, kReplace };

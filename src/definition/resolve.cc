@@ -71,6 +71,24 @@ Result<ResolvedEndpoint> ResolveEndpoint(const std::string& name, const Endpoint
   return ResolvedEndpoint{name, endpoint.url, url.host, url.port, url.tls, endpoint.check_tcp};
 }
 
+ResolvedCheck ResolveCheck(const std::string& name, const AnalysisCheck& check) {
+  ResolvedCheck out;
+  out.name = name;
+  out.kind = !check.prometheus.empty() ? ResolvedCheck::Kind::kPrometheus
+             : !check.http.empty()     ? ResolvedCheck::Kind::kHttp
+                                       : ResolvedCheck::Kind::kRun;
+  out.url = check.prometheus.empty() ? check.http : check.prometheus;
+  out.query = check.query;
+  out.condition = check.success_condition.value_or(Condition{});
+  out.status = check.status.value_or(0);
+  out.command = check.run;
+  out.secret = check.secret;
+  out.interval = check.interval.value_or(kDefaultCheckInterval);
+  out.timeout = check.timeout.value_or(kDefaultCheckTimeout);
+  out.fails = check.fails.value_or(kDefaultCheckFails);
+  return out;
+}
+
 ResolvedScale ResolveScale(const Scale& scale) {
   const auto number = [](const std::optional<int>& value, uint32_t otherwise) {
     return value ? static_cast<uint32_t>(*value) : otherwise;
@@ -90,24 +108,8 @@ ResolvedScale ResolveScale(const Scale& scale) {
   // The most that a schedule says, where nothing else does.
   if (!scale.max)
     for (const ResolvedSchedule& schedule : out.schedules) out.max = std::max(out.max, schedule.min);
-  return out;
-}
-
-ResolvedCheck ResolveCheck(const std::string& name, const AnalysisCheck& check) {
-  ResolvedCheck out;
-  out.name = name;
-  out.kind = !check.prometheus.empty() ? ResolvedCheck::Kind::kPrometheus
-             : !check.http.empty()     ? ResolvedCheck::Kind::kHttp
-                                       : ResolvedCheck::Kind::kRun;
-  out.url = check.prometheus.empty() ? check.http : check.prometheus;
-  out.query = check.query;
-  out.condition = check.success_condition.value_or(Condition{});
-  out.status = check.status.value_or(0);
-  out.command = check.run;
-  out.secret = check.secret;
-  out.interval = check.interval.value_or(kDefaultCheckInterval);
-  out.timeout = check.timeout.value_or(kDefaultCheckTimeout);
-  out.fails = check.fails.value_or(kDefaultCheckFails);
+  if (target.queue)
+    out.queue = ResolvedQueue{ResolveCheck("queue", SourceOf(*target.queue)), number(target.queue->each, 1)};
   return out;
 }
 
@@ -203,6 +205,7 @@ class Resolver {
     ResolveStrategy(rollout, out.rollout);
     if (out.rollout.analysis) TRY(SetVersions(out.rollout.analysis->checks));
     if (service.scale) out.scale = ResolveScale(*service.scale);
+    if (out.scale && out.scale->queue) TRY(SetVersion(out.scale->queue->source));
     out.max_age = service.max_age.value_or(Milliseconds(0));
     const auto least = static_cast<int>(kDefaultReplicas);
     out.replicas = static_cast<uint32_t>(
@@ -226,6 +229,18 @@ class Resolver {
     return out;
   }
 
+  // The run of a migration's command, as a job.
+  Result<ResolvedJob> Resolve(const std::string& name, const Migration& migration) const {
+    Job job;
+    job.image = migration.image;
+    job.command = migration.run;
+    job.uses = {migration.endpoint};
+    if (!migration.secret.empty()) job.secrets = {migration.secret};
+    ResolvedJob out = TRY(Resolve(MigrationJob(name), job));
+    out.migrates = true;
+    return out;
+  }
+
   ResolvedRoute Resolve(const Route& route) const {
     ResolvedRoute out;
     if (const Result<Listener> listener = Listener::Parse(route.listen); listener) {
@@ -246,14 +261,17 @@ class Resolver {
 
  private:
   Result<void> SetVersions(std::vector<ResolvedCheck>& checks) const {
-    for (ResolvedCheck& check : checks) {
-      if (check.secret.empty()) continue;
-      const auto version = input_.secret_versions.find(check.secret);
-      if (version == input_.secret_versions.end())
-        return Error(Code::kNotFound,
-                     "check " + check.name + " needs secret " + check.secret + ", which has no version");
-      check.secret_version = version->second;
-    }
+    for (ResolvedCheck& check : checks) TRY(SetVersion(check));
+    return {};
+  }
+
+  Result<void> SetVersion(ResolvedCheck& check) const {
+    if (check.secret.empty()) return {};
+    const auto version = input_.secret_versions.find(check.secret);
+    if (version == input_.secret_versions.end())
+      return Error(Code::kNotFound,
+                   "check " + check.name + " needs secret " + check.secret + ", which has no version");
+    check.secret_version = version->second;
     return {};
   }
 
@@ -324,6 +342,8 @@ Result<std::set<std::string>> ImagesNeeded(const Definition& definition, const s
   std::set<std::string> images;
   for (const auto& service : TRY(ServicesOf(definition, environment))) images.insert(service.second.image);
   for (const auto& job : definition.jobs) images.insert(job.second.image);
+  for (const auto& [name, migration] : definition.migrations)
+    if (!migration.run.empty()) images.insert(migration.image);
   return images;
 }
 
@@ -335,6 +355,9 @@ Result<std::set<std::string>> SecretsNeeded(const Definition& definition, const 
     if (service.second.rollout && service.second.rollout->analysis)
       for (const auto& check : service.second.rollout->analysis->checks)
         if (!check.second.secret.empty()) secrets.insert(check.second.secret);
+    const auto& scale = service.second.scale;
+    if (scale && scale->target && scale->target->queue && !scale->target->queue->secret.empty())
+      secrets.insert(scale->target->queue->secret);
   }
   for (const auto& [name, migration] : definition.migrations)
     if (!migration.secret.empty()) secrets.insert(migration.secret);
@@ -407,6 +430,10 @@ Result<Resolved> Resolve(const Definition& definition, const ResolveInput& input
   const Resolver resolver(definition, input, services);
   for (const auto& [name, service] : services) out.services.push_back(TRY(resolver.Resolve(name, service)));
   for (const auto& [name, job] : definition.jobs) out.jobs.push_back(TRY(resolver.Resolve(name, job)));
+  for (const auto& [name, migration] : definition.migrations)
+    if (!migration.run.empty()) out.jobs.push_back(TRY(resolver.Resolve(name, migration)));
+  std::sort(out.jobs.begin(), out.jobs.end(),
+            [](const ResolvedJob& a, const ResolvedJob& b) { return a.instance.name < b.instance.name; });
   for (const Route& route : definition.routes) out.routes.push_back(resolver.Resolve(route));
   // The order in the file means nothing, so it is no difference.
   std::sort(out.routes.begin(), out.routes.end(), [](const ResolvedRoute& a, const ResolvedRoute& b) {

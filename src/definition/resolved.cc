@@ -217,6 +217,8 @@ Json ToJson(const ResolvedScale& scale) {
     out["schedules"] = Array<ResolvedSchedule>(scale.schedules, [](const ResolvedSchedule& one) {
       return JsonObject{{"at", one.at}, {"min", one.min}, {"max", one.max}};
     });
+  if (scale.queue)
+    out["queue"] = JsonObject{{"source", ToJson(scale.queue->source)}, {"each", scale.queue->each}};
   return out;
 }
 
@@ -233,6 +235,7 @@ Json ToJson(const ResolvedJob& job) {
   JsonObject out = Identity(job.instance);
   out["schedule"] = job.schedule;
   if (job.on_release) out["on"] = "release";
+  if (job.migrates) out["on"] = "migration";
   out["concurrency"] = NameOf(job.concurrency);
   out["timeout_ms"] = job.timeout.count();
   out["retries"] = job.retries;

@@ -114,6 +114,13 @@ struct ResolvedRollout {
   bool operator==(const ResolvedRollout&) const = default;
 };
 
+// A number that says how many instances are needed: so many that `each` of it is one's.
+struct ResolvedQueue {
+  ResolvedCheck source;  // kPrometheus or kRun; its condition and `fails` mean nothing
+  uint32_t each = 1;
+  bool operator==(const ResolvedQueue&) const = default;
+};
+
 // Bounds from a time on.
 struct ResolvedSchedule {
   std::string at;  // five cron fields, UTC
@@ -132,8 +139,11 @@ struct ResolvedScale {
   uint32_t requests = 0;     // per second and instance; 0: no target
   Milliseconds cooldown{0};  // fewer have to be enough for so long
   std::vector<ResolvedSchedule> schedules{};
+  std::optional<ResolvedQueue> queue{};
+  // Of what the instances themselves take.
+  bool HasLoadTarget() const { return cpu > 0 || memory > 0 || requests > 0; }
   // Without a target the count is `min`.
-  bool HasTarget() const { return cpu > 0 || memory > 0 || requests > 0; }
+  bool HasTarget() const { return HasLoadTarget() || queue.has_value(); }
   bool operator==(const ResolvedScale&) const = default;
 };
 
@@ -170,6 +180,8 @@ struct ResolvedJob {
   ResolvedService instance;
   std::string schedule;  // five cron fields, UTC; empty: only when asked for
   bool on_release = false;
+  bool migrates =
+      false;  // a command of `migrations`: each apply of a new revision runs it before any instance
   Concurrency concurrency = Concurrency::kForbid;
   Milliseconds timeout{0};             // from its first instruction
   uint32_t retries = 0;                // after the first attempt

@@ -233,6 +233,12 @@ Result<ResolvedScale> ReadScale(const Reading& json) {
   scale.requests = static_cast<uint32_t>(TRY(json.Int("requests", 0, 1'000'000)));
   scale.cooldown = TRY(json.Ms("cooldown_ms"));
   if (json.Has("schedules")) scale.schedules = TRY(json.List<ResolvedSchedule>("schedules", ReadSchedule));
+  if (json.Has("queue")) {
+    const Reading queue = TRY(json.Object("queue"));
+    scale.queue = ResolvedQueue{TRY(ReadCheck(TRY(queue.Object("source")))),
+                                static_cast<uint32_t>(TRY(queue.Int("each", 1, 1'000'000'000)))};
+    if (scale.queue->source.kind == ResolvedCheck::Kind::kHttp) return queue.Bad("source", "a number");
+  }
   if (!scale.HasTarget() && scale.schedules.empty()) return json.Bad("cpu", "a target");
   return scale;
 }
@@ -283,7 +289,10 @@ Result<ResolvedJob> ReadJob(const Reading& json) {
   if (job.instance.kind != Kind::kWorker || !job.instance.ports.empty())
     return json.Bad("kind", "a worker without a port");
   job.schedule = TRY(json.Text("schedule", OrEmpty<IsCron>));
-  if (json.Has("on")) job.on_release = TRY(json.OneOf<bool>("on", {{"release", true}}));
+  if (json.Has("on")) {
+    job.migrates = TRY(json.OneOf<bool>("on", {{"release", false}, {"migration", true}}));
+    job.on_release = !job.migrates;
+  }
   job.concurrency = TRY(json.OneOf<Concurrency>("concurrency", {{"forbid", Concurrency::kForbid},
                                                                 {"allow", Concurrency::kAllow},
                                                                 {"replace", Concurrency::kReplace}}));

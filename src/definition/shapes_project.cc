@@ -107,7 +107,8 @@ Shape<Migration> MigrationShape() {
   fields.Required("endpoint", &Migration::endpoint, NameText("the name of an endpoint"), "The database.")
       .Optional("scripts", &Migration::scripts, FilePath("a directory"),
                 "A directory of NNN_name.sql and NNN_name.contract.sql files.")
-      .Optional("run", &Migration::run, CommandLine(), "A command that does the work.")
+      .Optional("run", &Migration::run, CommandLine(),
+                "A command that does the work, with each apply that makes a revision.")
       .Optional("image", &Migration::image, NameText("the name of an image"),
                 "The image that the command runs in.")
       .Optional("secret", &Migration::secret, NameText("the name of a secret"),
@@ -116,6 +117,8 @@ Shape<Migration> MigrationShape() {
       .Check([](Reader& reader, const Node&, Migration& migration) {
         if (!migration.run.empty() && migration.image.empty())
           return reader.Fail("a command needs an image to run in; expected image beside run");
+        if (migration.run.empty() && !migration.image.empty())
+          return reader.Fail("scripts run in no image; expected image beside run only");
         return true;
       });
   return fields.ToShape();

@@ -46,7 +46,6 @@ constexpr std::array kNotYet = {
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},
     Block{"volumes.*", nullptr, "volumes"},
     Block{"secrets.*.from", nullptr, "the encrypted secret store"},
-    Block{"migrations.*.run", nullptr, "schema migrations by a command"},
     Block{"flags", nullptr, "feature flags"},
     Block{"environment.host", nullptr, "deploying to another host"},
     Block{"environment.platform", IsNotLocal, "Kubernetes"},

@@ -78,6 +78,15 @@ Result<Run> Controller::Start(const platform::EnvironmentId& environment, const 
   return of.state.runs.at(run);
 }
 
+Result<Run> Controller::StartOnce(const platform::EnvironmentId& environment, const plan::Revision& revision,
+                                  const StartRequest& request) {
+  for (Run& run : OpenRuns(environment))
+    if (run.job == request.job && run.rollout == request.rollout) return std::move(run);
+  for (Run& run : TRY(List(environment, request.job, kRunsKept)))
+    if (run.rollout == request.rollout) return std::move(run);
+  return Start(environment, revision, request);
+}
+
 Result<Run> Controller::Cancel(const platform::EnvironmentId& environment, uint64_t run,
                                const std::string& actor) {
   Environment& of = Of(environment);
@@ -125,7 +134,8 @@ bool Controller::Advance(Environment& environment, const Serving& serving, const
   View view = seen;
   view.active = serving.active;
   view.release = serving.release;
-  view.destroying = serving.destroying || serving.active == nullptr;
+  view.migrating = serving.migrating;
+  view.destroying = serving.destroying || (serving.active == nullptr && serving.migrating == 0);
   view.unasked = unasked_;
   view.now = Now();
   view.wall = clock_.Now();

@@ -25,6 +25,7 @@ struct Serving {
   const plan::Revision* active = nullptr;  // null: nothing; open runs are cancelled
   bool destroying = false;
   Release release{};
+  uint64_t migrating = 0;  // the rollout whose migrations run, also of a first one; 0: none
 };
 
 class Controller {
@@ -38,6 +39,10 @@ class Controller {
   // Journals a run and answers with it; Tick begins it. The codes of Accept, or of the journal.
   Result<Run> Start(const platform::EnvironmentId& environment, const plan::Revision& active,
                     const StartRequest& request);
+  // The run of the request's job for its rollout, which may be an open or ended one that was begun before: a
+  // rollout has one, however often it is asked for.
+  Result<Run> StartOnce(const platform::EnvironmentId& environment, const plan::Revision& revision,
+                        const StartRequest& request);
   // The codes of jobs::Cancel, or of the journal.
   Result<Run> Cancel(const platform::EnvironmentId& environment, uint64_t run, const std::string& actor);
 

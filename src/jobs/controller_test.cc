@@ -291,6 +291,56 @@ TEST(Release, BeginsOneRunOfEachJobThatIsForIt) {
   EXPECT_THAT(ReleaseRuns(world, "report"), ElementsAre(4, 6));
 }
 
+// A command of migrations, also of a first release: nothing serves yet.
+TEST(Migration, HasOneRunHoweverOftenItIsAskedFor) {
+  World world;
+  world.serves = false;
+  world.Add("migrate-shop").migrates = true;
+  world.Open();
+  Scripts(world, {Exits(Milliseconds(500), 0)});
+  StartRequest request;
+  request.job = "migrate-shop";
+  request.actor = "ingot";
+  request.rollout = 4;
+  world.migrating = 4;
+  EXPECT_EQ(world.controller->StartOnce(World::Local(), world.revision, request)->id, 1u);
+  world.Pass(Milliseconds(200));
+  EXPECT_EQ(world.controller->StartOnce(World::Local(), world.revision, request)->id, 1u);
+  // Neither a process that came after it makes another, nor one that finds it ended.
+  world.Open();
+  EXPECT_EQ(world.controller->StartOnce(World::Local(), world.revision, request)->id, 1u);
+  world.Pass(Milliseconds(800));
+  const auto ended = world.controller->StartOnce(World::Local(), world.revision, request);
+  EXPECT_EQ(ended->id, 1u);
+  EXPECT_EQ(ended->outcome, Outcome::kSucceeded);
+  EXPECT_THAT(world.Kinds(), ElementsAre("job.queued", "job.started", "job.succeeded"));
+  request.rollout = 5;
+  world.migrating = 5;
+  EXPECT_EQ(world.controller->StartOnce(World::Local(), world.revision, request)->id, 2u);
+}
+
+TEST(Migration, EndsWithTheRolloutThatWantedIt) {
+  World world;
+  world.Add("migrate-shop").migrates = true;
+  world.Open();
+  Scripts(world, {Exits(Milliseconds(60'000), 0)});
+  StartRequest request;
+  request.job = "migrate-shop";
+  request.rollout = 4;
+  world.migrating = 4;
+  ASSERT_TRUE(world.controller->StartOnce(World::Local(), world.revision, request));
+  world.Pass(Milliseconds(200));
+  EXPECT_EQ(world.Find(1).phase, Phase::kRunning);
+  world.migrating = 0;
+  world.Pass(Milliseconds(500));
+  EXPECT_EQ(world.Find(1).outcome, Outcome::kCancelled);
+  EXPECT_EQ(world.Find(1).reason, "rollout 4 goes on without it");
+  // One by hand belongs to no rollout.
+  ASSERT_TRUE(world.Start("migrate-shop"));
+  world.Pass(Milliseconds(500));
+  EXPECT_EQ(world.Find(2).phase, Phase::kRunning);
+}
+
 TEST(Release, WaitsForTheFormerRunAndIsNotLost) {
   World world;
   world.Add("report").on_release = true;

@@ -87,6 +87,7 @@ uint64_t Queue(State& state, const plan::Revision& revision, const plan::Job& jo
   run.timeout = job.timeout;
   run.retries = job.retries;
   run.beside_others = job.concurrency == definition::Concurrency::kAllow;
+  run.migrates = job.migrates;
   run.created = run.not_before = now;
   Enter(run, Phase::kQueued, now);
   if (job.concurrency == definition::Concurrency::kReplace)
@@ -111,7 +112,13 @@ class Decider {
       for (auto& [id, run] : state().runs)
         AskToEnd(state(), run, "ingot", "the environment is destroyed", now_);
       state().cursors.clear();
-    } else if (view_.active != nullptr) {
+    }
+    // A rollout that was aborted, or goes another way, needs its migrations no longer.
+    for (auto& [id, run] : state().runs)
+      if (run.open() && run.migrates && run.rollout && *run.rollout != view_.migrating)
+        AskToEnd(state(), run, "ingot", "rollout " + std::to_string(*run.rollout) + " goes on without it",
+                 now_);
+    if (!view_.destroying && view_.active != nullptr) {
       Released();
       for (const plan::Job& job : view_.active->jobs) Schedule(job);
       std::erase_if(state().cursors, [&](const auto& entry) {
@@ -343,6 +350,7 @@ Result<State> Accept(State state, const plan::Revision& revision, const StartReq
   fresh.actor = request.actor;
   fresh.spec.arguments = request.arguments;
   fresh.spec.environment = request.environment;
+  fresh.rollout = request.rollout;
   *run = Queue(state, revision, *job, std::move(fresh), now);
   return state;
 }

@@ -31,6 +31,7 @@ struct StartRequest {
   std::string actor;
   std::vector<std::string> arguments;
   std::map<std::string, std::string> environment;  // on top of the job's
+  std::optional<uint64_t> rollout = {};            // the one that it migrates for
 };
 
 // A new run, queued. kNotFound when the revision has no such job, kConflict when another run of it goes on
@@ -52,6 +53,7 @@ struct View {
   std::optional<std::map<platform::InstanceId, platform::InstanceStatus>> observed;
   std::set<platform::InstanceId> unasked;  // whose Start this process has yet to repeat
   Release release;
+  uint64_t migrating = 0;   // the rollout that runs its migrations; 0: none
   bool destroying = false;  // the environment is being ended, and everything in it
   WallTime now{};           // moved on by the monotonic clock: for limits and delays
   WallTime wall{};          // the time of day, for schedules

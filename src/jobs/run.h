@@ -53,6 +53,7 @@ struct Run {
   Milliseconds timeout{0};          // of each attempt, from its first instruction
   uint32_t retries = 0;             // attempts after the first
   bool beside_others = false;       // other runs of the job may go on
+  bool migrates = false;            // with a `rollout`: it ends with that rollout's migrations
   WallTime created{};
   Phase phase = Phase::kQueued;
   WallTime since{};                 // when it entered the phase

@@ -102,6 +102,7 @@ Json ToJson(const Run& run) {
                     {"retries", run.retries},
                     {"timeout_ms", run.timeout.count()},
                     {"beside_others", run.beside_others},
+                    {"migrates", run.migrates},
                     {"instances", std::move(instances)},
                     {"spec", platform::ToJson(run.spec)}};
 }
@@ -136,6 +137,7 @@ Result<Run> RunFromJson(const Json& json) {
   run.retries = static_cast<uint32_t>(TRY(Count(object, "retries")));
   run.timeout = Milliseconds(TRY(Count(object, "timeout_ms")));
   run.beside_others = TRY(GetBool(object, "beside_others"));
+  run.migrates = BoolOr(object, "migrates", false);  // older runs have none
   run.spec = TRY(platform::FleetFromJson(*TRY(GetObject(object, "spec"))));
   for (const Json& item : *TRY(GetArray(object, "instances"))) {
     if (!item.is_string()) return Error(Code::kInvalid, "instances: expected strings");

@@ -71,7 +71,7 @@ class World {
                           });
   }
 
-  void Tick() { controller->Tick({{Local(), {serves ? &revision : nullptr, destroying, release}}}); }
+  void Tick() { controller->Tick({{Local(), {serves ? &revision : nullptr, destroying, release, migrating}}}); }
   void Pass(Milliseconds time, Milliseconds step = Milliseconds(10)) {
     for (Milliseconds done{0}; done < time; done += step) {
       clock.Advance(step);
@@ -98,6 +98,7 @@ class World {
   bool serves = true;
   bool destroying = false;
   Release release{};
+  uint64_t migrating = 0;
   std::vector<platform::InstanceId> forgotten;
   std::unique_ptr<Controller> controller;
 };

@@ -96,7 +96,8 @@ std::vector<Job> Jobs(const definition::Resolved& resolved) {
              job.concurrency,
              job.timeout,
              job.retries,
-             job.on_release};
+             job.on_release,
+             job.migrates};
     made.spec.job = true;
     for (platform::Scratch& scratch : made.spec.scratch)
       scratch.kept = std::binary_search(job.artifacts.begin(), job.artifacts.end(), scratch.path);

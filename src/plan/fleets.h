@@ -41,6 +41,7 @@ struct Job {
   Milliseconds timeout{0};
   uint32_t retries = 0;
   bool on_release = false;
+  bool migrates = false;  // runs before the first instance of its revision
   bool operator==(const Job&) const = default;
 };
 

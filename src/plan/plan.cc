@@ -253,8 +253,14 @@ Json ToJson(const MigrationPlan& migration) {
                                {"late", step.late}});
   JsonArray problems;
   for (const std::string& problem : migration.problems) problems.emplace_back(problem);
+  Json command(nullptr);
+  if (!migration.command.empty()) {
+    command = JsonArray();
+    for (const std::string& word : migration.command) command.get_array().emplace_back(word);
+  }
   return JsonObject{{"name", migration.name},
                     {"steps", std::move(steps)},
+                    {"command", std::move(command)},
                     {"problems", std::move(problems)},
                     {"code", migration.problems.empty() ? Json(nullptr) : Json(CodeName(migration.code))}};
 }

@@ -73,6 +73,7 @@ struct MigrationPlan {
   std::string name;
   std::vector<migrate::Step> steps;   // every script, by version
   std::vector<std::string> problems;  // why it is refused; any one is enough
+  std::vector<std::string> command;   // in place of scripts; it runs with each apply
   Code code = Code::kRefused;         // of the problems; kUnavailable and the like: it could not be looked at
   bool operator==(const MigrationPlan&) const = default;
 };

@@ -67,6 +67,11 @@ std::string RouteLines(const Plan& plan) {
 
 std::string MigrationLines(const MigrationPlan& migration) {
   std::string out;
+  if (!migration.command.empty()) {
+    std::string words;
+    for (const std::string& word : migration.command) words += " " + word;
+    out += Line('>', "migrate " + migration.name + ": runs" + words);
+  }
   for (const migrate::Step& step : migration.steps) {
     const std::string what = migration.name + ": " + step.script.file;
     switch (step.state) {

@@ -175,9 +175,14 @@ Desired DesiredOf(const EnvironmentState& state) {
     }
     // A run begins with the active revision, at any time, and goes on with the neighbours of its own one as
     // long as these are kept.
-    if (live.role == Role::kCandidate && Leading(state) != number) continue;
-    for (const plan::Job& job : revision.jobs)
+    const bool comes = live.role == Role::kCandidate && Leading(state) != number;
+    // The commands of a candidate's migrations run before it.
+    const bool migrating =
+        state.rollout && state.rollout->to == number && state.rollout->phase == Phase::kMigrating;
+    for (const plan::Job& job : revision.jobs) {
+      if (comes && !(migrating && job.migrates)) continue;
       if (done.insert(job.spec.id).second) AddInside(state, revision, job.spec, desired.routes);
+    }
   }
   if (state.rollout && !state.rollout->weights.empty() && Leading(state) != state.rollout->to) {
     desired.routes.rollout = state.rollout->id;

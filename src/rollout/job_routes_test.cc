@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "rollout/desired.h"
 #include "rollout/testing.h"
 
@@ -57,6 +59,26 @@ TEST(JobRoutes, ARunAsksTheServicesOfItsOwnRevision) {
   for (const auto& endpoint : desired.routes.endpoints)
     endpoints += endpoint.asker.service() == "report" && endpoint.name == "db" ? 1 : 0;
   EXPECT_EQ(endpoints, 2u);
+}
+
+TEST(JobRoutes, AMigrationOfACandidateAsksItsEndpointBeforeAnythingStarts) {
+  EnvironmentState state = Two(Role::kCandidate);
+  plan::Revision comes = *state.revisions.at(2);
+  comes.jobs[0].migrates = true;
+  state.revisions[2] = std::make_shared<const plan::Revision>(comes);
+  const auto asks = [&] {
+    const Desired desired = DesiredOf(state);
+    return std::count_if(
+        desired.routes.endpoints.begin(), desired.routes.endpoints.end(),
+        [&](const auto& one) { return one.asker == comes.jobs[0].spec.id && one.name == "db"; });
+  };
+  EXPECT_EQ(asks(), 0);
+  state.rollout.emplace();
+  state.rollout->to = 2;
+  state.rollout->phase = Phase::kMigrating;
+  EXPECT_EQ(asks(), 1);
+  state.rollout->phase = Phase::kReverting;
+  EXPECT_EQ(asks(), 0);
 }
 
 }  // namespace

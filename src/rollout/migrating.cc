@@ -82,6 +82,11 @@ const MigrationRun* Ended(const Transition& t, const MigrationKey& key) {
   return run && run->key == key && run->state != MigrationRun::State::kRunning ? &*run : nullptr;
 }
 
+bool HasMigrationJob(const plan::Revision& revision) {
+  return std::any_of(revision.jobs.begin(), revision.jobs.end(),
+                     [](const auto& job) { return job.migrates; });
+}
+
 }  // namespace
 
 ContractScripts MayContract(const EnvironmentState* state,
@@ -95,7 +100,7 @@ ContractScripts MayContract(const EnvironmentState* state,
 
 bool NeedsMigration(const EnvironmentState& state) {
   const Rollout& rollout = *state.rollout;
-  if (Target(state).resolved.migrations.empty()) return false;
+  if (Target(state).resolved.migrations.empty() && !HasMigrationJob(Target(state))) return false;
   // A revision to which one goes back was brought up to date as it came, if it came.
   return rollout.kind == RolloutKind::kApply || state.unmigrated.contains(rollout.to);
 }
@@ -164,11 +169,14 @@ void Contract(Transition& t) {
 void AddMigrations(Transition& t, std::vector<Action>& actions) {
   const EnvironmentState& state = t.next;
   std::optional<RunMigrations> wanted;
-  if (state.rollout && state.rollout->phase == Phase::kMigrating)
-    wanted = RunMigrations{
-        {migrate::Stage::kExpand, state.rollout->id}, state.rollout->to, Known(state, state.contracted)};
-  else if (state.contracting && !state.contracting->again && state.active &&
-           state.revisions.contains(*state.active))
+  // A command asks its endpoint as an instance does.
+  const auto reaches = [&] { return t.TopologyInEffect() && t.RoutesInEffect(); };
+  if (state.rollout && state.rollout->phase == Phase::kMigrating) {
+    if (!HasMigrationJob(Target(state)) || reaches())
+      wanted = RunMigrations{
+          {migrate::Stage::kExpand, state.rollout->id}, state.rollout->to, Known(state, state.contracted)};
+  } else if (state.contracting && !state.contracting->again && state.active &&
+             state.revisions.contains(*state.active))
     wanted = RunMigrations{KeyOf(*state.contracting), *state.active, state.contracting->scripts};
   const auto& run = t.view.migration;
   const bool running = run && run->state == MigrationRun::State::kRunning;

@@ -184,6 +184,7 @@ Json StatusOf(const EnvironmentState& state, const Desired& desired, const View&
                     {"active", Number(state.active)},
                     {"destroying", state.destroying},
                     {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
+                    {"waits_for", state.rollout ? Json(WaitsFor(state, view)) : Json("")},
                     {"services", Services(state, view, time_of_day)},
                     {"fleets", OtherFleets(state, view)},
                     {"revisions", std::move(revisions)},

@@ -87,6 +87,7 @@ def test_a_release_waits_for_somebody_of_the_role_and_for_nobody_else(gated):
     begin(gated, version=2)
     waiting = rollout(gated)
     assert waiting["rollout"]["phase"] == "planned" and "somebody of ops" in waiting["waits_for"]
+    assert "planned, waits for somebody of ops" in gated.ok("status").out
     # Not in the socket's group: not heard. In it, but of no role: named. Of another role: may look.
     assert "may not ask the daemon" in as_user(gated, "rollout", "approve", groups=[OPS]).err
     stranger = as_user(gated, "rollout", "approve", groups=[GROUP])

@@ -64,7 +64,7 @@ def test_its_parts_are_well_formed(package, tmp_path):
     assert len(sums) == sum(len(files) for folder, _, files in os.walk(tmp_path / "x") if "DEBIAN" not in folder)
     # Stripped, and the same program.
     ingot = tmp_path / "x/usr/bin/ingot"
-    assert run(ingot, "version") == run(BUILD / "src/app/ingot", "version")
+    assert run(ingot, "version") == run(BUILD / "src/app/ingot", "version") == run(ingot, "--version")
     assert ingot.stat().st_size < (BUILD / "src/app/ingot").stat().st_size
     # groff has no complaint about the manual page, and it has every verb.
     page = tmp_path / "x/usr/share/man/man1/ingot.1.gz"

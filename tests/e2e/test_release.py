@@ -271,3 +271,19 @@ def test_workers_of_the_old_revision_end_at_the_switch(served):
         return not [i for f in served.status()["fleets"] if f["service"] == "mailer" for i in f["instances"]]
 
     wait_for("the old worker has ended", old_is_gone)
+
+
+def test_an_apply_of_what_is_warm_needs_no_room_twice(host):
+    total = int(open("/proc/meminfo").readline().split()[1]) * 1024
+    # Two of them fit on the host, three do not.
+    most = f"resources: {{ memory: {total // 10 * 4 >> 20}MiB }}"
+    host.start()
+    for revision in ["one", "two"]:
+        host.one_service(revision, replicas=1, extra=most)
+        host.apply()
+    host.one_service("three", replicas=1, extra=most)
+    third = host.run("plan")
+    assert third.code == 1 and "memory" in third.out + third.err, third
+    host.one_service("one", replicas=1, extra=most)
+    host.apply()
+    assert host.get()[1] == "one"
