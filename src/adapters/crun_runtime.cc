@@ -58,8 +58,8 @@ std::string ProgramOf(pid_t pid) {
 }
 
 std::string HostsFile(const InstanceSpec& spec) {
-  std::string out =
-      "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t" + spec.id.Short() + "\n";
+  std::string out = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t" +
+                    (spec.hostname.empty() ? spec.id.Short() : spec.hostname) + "\n";
   for (const auto& [name, address] : spec.hosts) out += address + "\t" + name + "\n";
   return out;
 }
@@ -80,6 +80,10 @@ Result<void> Validate(const InstanceSpec& spec) {
     if (scratch.path.size() < 2 || scratch.path[0] != '/' ||
         fs::path(scratch.path).lexically_normal().string() != scratch.path)
       return Error(Code::kInvalid, "the scratch path \"" + scratch.path + "\" is not a plain absolute path");
+  for (const platform::VolumeBind& volume : spec.volumes)
+    if (volume.path.size() < 2 || volume.path[0] != '/' ||
+        fs::path(volume.path).lexically_normal().string() != volume.path)
+      return Error(Code::kInvalid, "the volume path \"" + volume.path + "\" is not a plain absolute path");
   for (const auto& [name, address] : spec.hosts)
     if (name.find_first_of(" \t\r\n#") != std::string::npos ||
         address.find_first_of(" \t\r\n#") != std::string::npos)
@@ -325,7 +329,7 @@ class CrunRuntime::Impl {
     TRY(MakeDirectories(bundle / "rootfs", 0711));
     CrunConfig config;
     config.root = bundle / "rootfs";
-    config.hostname = spec.id.Short();
+    config.hostname = spec.hostname.empty() ? spec.id.Short() : spec.hostname;
     config.process = spec.process;
     for (std::string& capability : config.process.capabilities) capability = TRY(ParseCapability(capability));
     config.ids = spec.ids;
@@ -343,6 +347,7 @@ class CrunRuntime::Impl {
     if (!spec.secrets.empty()) options.directories.push_back("/run/secrets");
     for (const platform::Scratch& scratch : spec.scratch)
       if (scratch.kept) options.directories.push_back(scratch.path);
+    for (const platform::VolumeBind& volume : spec.volumes) options.directories.push_back(volume.path);
     const std::string contents[] = {HostsFile(spec),
                                     "# No name service: what this instance uses stands in /etc/hosts.\n",
                                     config.hostname + "\n"};
@@ -357,6 +362,7 @@ class CrunRuntime::Impl {
       config.binds.push_back({bundle / "secrets", "/run/secrets", false, true});
     }
     TRY(MakeKept(spec, bundle, config));
+    TRY(MakeVolumes(spec, root.user, bundle, config));
     if (!spec.network_namespace.empty()) {
       // A new sysfs shows the devices of a network namespace, and only its owner may make one: not the
       // instance.
@@ -418,6 +424,28 @@ class CrunRuntime::Impl {
       TRY(MakeDirectories(target, 0711));
       TRY(AttachMount(tmpfs.get(), target));
       config.binds.push_back({target, scratch.path, false, !scratch.exec, true});
+    }
+    return {};
+  }
+
+  // Owners are shifted by the mount: on the disk everything belongs to whom it belongs to inside, and the
+  // next instance, with another range, finds it as this one left it.
+  static Result<void> MakeVolumes(const InstanceSpec& spec, const RootUser& user, const fs::path& bundle,
+                                  CrunConfig& config) {
+    if (spec.volumes.empty()) return {};
+    Fd users;
+    if (spec.ids) users = TRY(MakeUserNamespace(*spec.ids));
+    for (size_t i = 0; i < spec.volumes.size(); ++i) {
+      const platform::VolumeBind& volume = spec.volumes[i];
+      if (TRY(ListDirectory(volume.source)).empty() &&
+          ::lchown(volume.source.c_str(), user.uid, user.gid) < 0)
+        return ErrnoError(errno, "own " + volume.source.string());
+      const fs::path target = bundle / "volumes" / std::to_string(i);
+      Fd mount = TRY(CloneMount(volume.source, users.valid() ? users.get() : -1,
+                                {.read_only = volume.read_only, .no_exec = true}));
+      TRY(MakeDirectories(target, 0711));
+      TRY(AttachMount(mount.get(), target));
+      config.binds.push_back({target, volume.path, false, true, !volume.read_only});
     }
     return {};
   }
@@ -549,10 +577,12 @@ class CrunRuntime::Impl {
     if (::access(bundle.c_str(), F_OK) == 0)
       TRY(doing(mounts_->Run([&]() -> Result<void> {
         for (const char* mount : {"rootfs", "secrets", "sys"}) TRY(Unmount(bundle / mount));
-        auto kept = ListDirectory(bundle / "kept");
-        if (!kept && kept.error().code() != Code::kNotFound) return std::move(kept).error();
-        if (kept)
-          for (const std::string& mount : *kept) TRY(Unmount(bundle / "kept" / mount));
+        for (const char* several : {"kept", "volumes"}) {
+          auto mounts = ListDirectory(bundle / several);
+          if (!mounts && mounts.error().code() != Code::kNotFound) return std::move(mounts).error();
+          if (mounts)
+            for (const std::string& mount : *mounts) TRY(Unmount(bundle / several / mount));
+        }
         // What crun took for a cgroup there.
         if (cgroups_.mode == CgroupMode::kHybrid) return RemoveTree(kSecondCgroupTree + group);
         return {};

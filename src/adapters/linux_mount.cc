@@ -182,6 +182,27 @@ Result<Fd> MakeUserNamespace(const platform::IdRange& ids) {
   return result;
 }
 
+Result<Fd> CloneMount(const fs::path& directory, int user_namespace, const MountFlags& flags) {
+  const int raw = ::open_tree(AT_FDCWD, directory.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (raw < 0) return ErrnoError(errno, "mount " + directory.string());
+  Fd mount(raw);
+  struct mount_attr attributes {};
+  attributes.attr_set = Attributes(flags);
+  if (user_namespace >= 0) {
+    attributes.attr_set |= MOUNT_ATTR_IDMAP;
+    attributes.userns_fd = static_cast<uint64_t>(user_namespace);
+  }
+  if (::mount_setattr(mount.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0) return mount;
+  if (user_namespace >= 0 && (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS))
+    return Error(
+        Code::kUnsupported,
+        "the file system of " + directory.string() +
+            " cannot shift the owners of files (idmapped mounts), so an instance could not own what it "
+            "writes; mount one that can (ext4, xfs, btrfs; Linux 5.12) above it, before the daemon "
+            "starts, and bring the data over with: cp -a");
+  return ErrnoError(errno, "shift the owners of " + directory.string());
+}
+
 Result<Fd> MountSealedLayer(const fs::path& layer, int user_namespace, LayerWay way) {
   Fd mount;
   Error error(Code::kInternal, "");

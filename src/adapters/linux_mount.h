@@ -41,6 +41,9 @@ Result<Fd> MountSealedLayer(const fs::path& layer, int user_namespace = -1, Laye
 Result<Fd> MountTmpfs(uint64_t size_bytes, mode_t mode, const MountFlags& flags = {});
 // A new sysfs of the calling thread's network namespace as a detached read-only mount.
 Result<Fd> MountSysfs();
+// A directory as a detached mount of its own, its owners shifted by the mapping of `user_namespace` (≥ 0).
+// kUnsupported where its file system cannot shift them.
+Result<Fd> CloneMount(const fs::path& directory, int user_namespace, const MountFlags& flags);
 // Changes what a detached mount forbids.
 Result<void> Restrict(int mount, const MountFlags& flags);
 

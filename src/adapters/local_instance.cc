@@ -61,6 +61,12 @@ std::string InstanceStarter::StopSignal(const platform::FleetSpec& fleet) const 
   return "SIGTERM";
 }
 
+Result<void> InstanceStarter::TakeVolumes(const LocalInstance& instance) const {
+  if (instance.fleet.volumes.empty()) return {};
+  if (volumes == nullptr) return Error(Code::kUnsupported, "this platform has no volumes");
+  return volumes->Attach(instance.fleet, instance.id);
+}
+
 Result<platform::Slot> InstanceStarter::Acquire(const LocalInstance& instance) const {
   return network.Acquire(instance.id);
 }
@@ -78,6 +84,11 @@ Result<void> InstanceStarter::Start(const LocalInstance& instance, const platfor
   spec.ids = TRY(ids.Acquire(instance.id.FileName()));
   spec.limits = fleet.limits;
   spec.scratch = fleet.scratch;
+  for (const platform::VolumeMount& mount : fleet.volumes)
+    spec.volumes.push_back(
+        {volumes->DataOf(fleet.id.environment(), platform::VolumeName(mount.name, fleet.member.value_or(0))),
+         mount.path, mount.read_only});
+  if (fleet.member) spec.hostname = fleet.id.service() + "-" + std::to_string(*fleet.member);
   for (const platform::SecretRef& ref : fleet.secrets)
     spec.secrets[ref.name] = TRY(secret(fleet.id.environment(), ref));
   for (const platform::Use& use : fleet.uses) {
@@ -94,6 +105,8 @@ Result<void> InstanceStarter::Start(const LocalInstance& instance, const platfor
 
 Result<void> InstanceStarter::Release(const platform::InstanceId& id) const {
   TRY(runtime.Remove(id));
+  // Nothing of it is left that could write: the volumes are free.
+  if (volumes != nullptr) TRY(volumes->Detach(id));
   TRY(network.Release(id));
   return ids.Release(id.FileName());
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "adapters/id_ranges.h"
+#include "adapters/volumes.h"
 #include "base/file.h"
 #include "oci/image_config.h"
 #include "platform/network.h"
@@ -45,7 +46,10 @@ struct InstanceStarter {
   platform::Network& network;
   platform::Router& router;
   const IdRanges& ids;
+  Volumes* volumes = nullptr;
 
+  // What its fleet's member has; copied first where the fleet says so, which takes as long as there are data.
+  Result<void> TakeVolumes(const LocalInstance& instance) const;
   Result<platform::Slot> Acquire(const LocalInstance& instance) const;
   // Root, scratch, secrets, hosts, process: returns when it runs.
   Result<void> Start(const LocalInstance& instance, const platform::Slot& slot) const;

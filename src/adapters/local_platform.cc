@@ -74,7 +74,7 @@ class LocalPlatform::Impl {
         runtime_(runtime),
         network_(network),
         router_(router),
-        starter_{options_.image, options_.secret, runtime, network, router, ids},
+        starter_{options_.image, options_.secret, runtime, network, router, ids, options_.volumes},
         fleets_dir_(options_.run_dir / "fleets") {}
 
   ~Impl() {
@@ -117,6 +117,8 @@ class LocalPlatform::Impl {
       record.instance.id = id;
       record.status.id = id;
       record.status.state = InstanceState::kStarting;
+      record.status.volumes = platform::VolumesOf(fleet);
+      record.status.copying = !fleet.snapshot.volumes.empty();
       state->to_start.push_back(id);
     }
     start_wanted_.notify_one();
@@ -241,6 +243,7 @@ class LocalPlatform::Impl {
       Record& record = state->records[id];
       record.instance = std::move(*remembered);
       record.status.id = id;
+      record.status.volumes = platform::VolumesOf(record.instance.fleet);
       const auto slot = slots.find(id);
       const auto process = running.find(id);
       if (slot != slots.end()) record.status.address = slot->second.address;
@@ -266,6 +269,7 @@ class LocalPlatform::Impl {
       if (!state->records.contains(id)) TRY(runtime_.Remove(id));
     for (const auto& [id, slot] : slots)
       if (!state->records.contains(id)) TRY(network_.Release(id));
+    if (starter_.volumes != nullptr) TRY(starter_.volumes->KeepOnly(names));
     return starter_.ids.KeepOnly(names);
   }
 
@@ -372,6 +376,9 @@ class LocalPlatform::Impl {
 
   Result<void> StartOne(LocalInstance instance) {
     TRY(instance.Save(FileOf(instance.id)));
+    auto taken = starter_.TakeVolumes(instance);
+    state_.lock()->records.at(instance.id).status.copying = false;
+    TRY(std::move(taken));
     const platform::Slot slot = TRY(starter_.Acquire(instance));
     bool asks = false;
     {

@@ -14,6 +14,7 @@
 
 #include "adapters/id_ranges.h"
 #include "adapters/local_instance.h"
+#include "adapters/volumes.h"
 #include "base/file.h"
 #include "platform/network.h"
 #include "platform/platform.h"
@@ -33,6 +34,8 @@ class LocalPlatform final : public platform::Platform {
     fs::path artifacts_dir;
     // The bytes of a secret's version. Called on worker threads.
     std::function<Result<std::string>(const platform::EnvironmentId&, const platform::SecretRef&)> secret;
+    // Where members' data are; not owned, outlives the platform. Null: fleets with volumes cannot be started.
+    Volumes* volumes = nullptr;
     // Something Observe reports has changed. Called on any thread of the platform, without a lock held.
     std::function<void()> on_change;
   };

@@ -174,6 +174,7 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
     TRY(StreamRunLogs(request, reply, environment, TRY(QueryNumber(request, "run", 0)), streamed));
     return Json(nullptr);
   }
+  if (what == "volumes") return VolumeVerbs(request, environment, name);
   if (method == "GET" && what == "jobs" && name.empty()) return Jobs(environment);
   if (method == "POST" && what == "jobs" && !name.empty()) return StartRun(request, environment, name);
   if (method == "GET" && what == "runs" && name.empty()) return Runs(request, environment);

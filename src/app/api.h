@@ -59,6 +59,9 @@ class Api {
   Result<Json> MigrationStatus(const Request& request, const Environment& environment);
   Result<Json> RunMigrations(const Request& request, const Environment& environment);
 
+  // api_volumes.cc
+  Result<Json> VolumeVerbs(const Request& request, const Environment& environment, const std::string& name);
+
   // api_jobs.cc
   Result<Json> Jobs(const Environment& environment);
   Result<Json> StartRun(const Request& request, const Environment& environment, const std::string& job);

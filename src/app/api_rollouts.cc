@@ -88,6 +88,7 @@ Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Env
         capacity.millicpus = std::thread::hardware_concurrency() * 1000;
         capacity.edge = daemon_.edge();
         capacity.claims = controller.ClaimsOfOthers(environment);
+        capacity.sizes_not_kept = daemon_.volumes().SizesNotKept();
         AddTaken(controller, jobs, resolved, capacity);
         return plan::MakePlan(controller.Active(environment), resolved, capacity, SystemClock().Now());
       }));

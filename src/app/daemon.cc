@@ -93,6 +93,7 @@ Result<void> Daemon::Wire() {
   ids.root_key = layout_.key();
   ids.root = layout_.root;
   ids_ = std::make_unique<adapters::IdRanges>(ids);
+  volumes_ = TRY(adapters::Volumes::Open(layout_.volumes()));
 
   adapters::CrunRuntime::Options runtime;
   runtime.run_dir = layout_.run();
@@ -112,6 +113,7 @@ Result<void> Daemon::Wire() {
   platform.secret = [this](const platform::EnvironmentId& environment, const platform::SecretRef& ref) {
     return secrets_->Get(environment, ref);
   };
+  platform.volumes = volumes_.get();
   platform.on_change = [this] { Poke(); };
   auto opened = adapters::LocalPlatform::Open(std::move(platform), *runtime_, *network_, *router_, *ids_);
   SetExitTarget(opened ? opened->get() : nullptr);
@@ -269,7 +271,8 @@ void Daemon::RefreshCertificates() {
     LogToStderr("cannot record a change of certificates: " + put.error().Render());
 }
 
-Result<void> Daemon::Pin(const platform::EnvironmentId& environment, const definition::Resolved* next) {
+Result<std::vector<rollout::RevisionPtr>> Daemon::KeptRevisions(rollout::Controller& controller,
+                                                                const platform::EnvironmentId& environment) {
   // What the project's last build said of retention.
   size_t keep = kRevisionsKept;
   std::optional<WallTime> young;
@@ -281,22 +284,41 @@ Result<void> Daemon::Pin(const platform::EnvironmentId& environment, const defin
     }
     return {};
   }));
+  std::vector<rollout::RevisionPtr> kept;
+  const size_t looked_at = young ? kRevisionsLookedAt : keep;
+  size_t newer = 0;
+  for (plan::Revision& revision : TRY(journal_->ReadRevisions(environment, looked_at))) {
+    if (newer++ >= keep && !(young && revision.created >= *young)) continue;
+    kept.push_back(std::make_shared<const plan::Revision>(std::move(revision)));
+  }
+  if (const rollout::EnvironmentState* state = controller.State(environment); state != nullptr)
+    for (const auto& [number, revision] : state->revisions) kept.push_back(revision);
+  return kept;
+}
+
+Result<void> Daemon::Pin(const platform::EnvironmentId& environment, const definition::Resolved* next) {
   std::set<oci::Digest> images =
       TRY(Ask([&](rollout::Controller& controller) -> Result<std::set<oci::Digest>> {
         std::set<oci::Digest> kept;
-        const size_t looked_at = young ? kRevisionsLookedAt : keep;
-        size_t newer = 0;
-        for (const plan::Revision& revision : TRY(journal_->ReadRevisions(environment, looked_at))) {
-          if (newer++ >= keep && !(young && revision.created >= *young)) continue;
-          AddImages(revision.resolved, kept);
-        }
-        if (const rollout::EnvironmentState* state = controller.State(environment); state != nullptr)
-          for (const auto& [number, revision] : state->revisions) AddImages(revision->resolved, kept);
+        for (const rollout::RevisionPtr& revision : TRY(KeptRevisions(controller, environment)))
+          AddImages(revision->resolved, kept);
         for (const jobs::Run& run : jobs_->OpenRuns(environment)) kept.insert(run.spec.image);
         return kept;
       }));
   if (next != nullptr) AddImages(*next, images);
   return opened_.store->Pin(environment.Render(), images);
+}
+
+Result<std::optional<uint64_t>> Daemon::RevisionWithVolume(const platform::EnvironmentId& environment,
+                                                           const std::string& volume) {
+  return Ask([&](rollout::Controller& controller) -> Result<std::optional<uint64_t>> {
+    std::optional<uint64_t> newest;
+    for (const rollout::RevisionPtr& revision : TRY(KeptRevisions(controller, environment)))
+      for (const definition::ResolvedService& service : revision->resolved.services)
+        for (const definition::ResolvedVolume& one : service.volumes)
+          if (one.name == volume) newest = std::max(newest.value_or(0), revision->number);
+    return newest;
+  });
 }
 
 Result<void> Daemon::Teardown() {

@@ -21,6 +21,7 @@
 #include "adapters/sqlite_events.h"
 #include "adapters/sqlite_jobs.h"
 #include "adapters/sqlite_journal.h"
+#include "adapters/volumes.h"
 #include "app/checks.h"
 #include "app/database_migrator.h"
 #include "app/host_edge.h"
@@ -76,6 +77,10 @@ class Daemon {
   observe::Notifier& notifier() { return notices_->notifier(); }
   const SecretFiles& secrets() const { return *secrets_; }
   const ScriptFiles& scripts() const { return *scripts_; }
+  adapters::Volumes& volumes() { return *volumes_; }
+  // The newest kept revision of which a service has the volume (as the definition names it); unset: none.
+  Result<std::optional<uint64_t>> RevisionWithVolume(const platform::EnvironmentId& environment,
+                                                     const std::string& volume);
   DatabaseMigrator& migrator() { return *migrator_; }
   // Images that may be started again: kept from collection until Pin is called anew for the environment.
   Result<void> Pin(const platform::EnvironmentId& environment, const definition::Resolved* next);
@@ -111,6 +116,9 @@ class Daemon {
 
   Daemon(Layout layout, const definition::Host& host) : layout_(std::move(layout)), edge_files_(host) {}
   Result<void> Wire();
+  // Those that a rollback may lead to, and those that live. On the control thread.
+  Result<std::vector<rollout::RevisionPtr>> KeptRevisions(rollout::Controller& controller,
+                                                          const platform::EnvironmentId& environment);
   void Enqueue(Task task);
   void Poke();
   void ControlLoop();
@@ -150,6 +158,7 @@ class Daemon {
   std::unique_ptr<adapters::LinuxNetwork> network_;
   std::unique_ptr<adapters::HaproxyRouter> router_;
   std::unique_ptr<adapters::IdRanges> ids_;
+  std::unique_ptr<adapters::Volumes> volumes_;
   // Where the runtime's watch reports an exit: it waits until the platform exists, and drops it once it is
   // gone.
   struct ExitTarget {

@@ -50,6 +50,7 @@ int main(int argc, char** argv) {
   AddMigrate(app, invocation);
   AddScale(app, invocation);
   AddJob(app, invocation);
+  AddVolume(app, invocation);
   AddRun(app, invocation);
   AddDestroy(app, invocation);
   AddLogs(app, invocation);

@@ -60,6 +60,33 @@ class ServiceRules {
     if (service.kind == Kind::kStateful && service.max_age)
       place_.Fail(path_ + ".max_age",
                   "a stateful service keeps its instances; expected no max_age beside it");
+    Volumes(service);
+  }
+
+  void Volumes(const Service& service) {
+    const bool has = service.volumes && !service.volumes->empty();
+    if (service.kind != Kind::kStateful) {
+      if (has)
+        place_.Fail(path_ + ".volumes",
+                    "instances of " + path_.substr(path_.find('.') + 1) +
+                        " are alike and would share one volume; expected kind: stateful beside volumes, "
+                        "whose members each have their own");
+      return;
+    }
+    if (!has)
+      place_.Fail(path_ + ".kind",
+                  "a stateful service without data; expected volumes: with a volume's name and a path");
+    if (service.rollout && service.rollout->strategy)
+      place_.Fail(path_ + ".rollout.strategy",
+                  "members of a stateful service are replaced one by one; expected no strategy");
+    for (size_t i = 0; has && i < service.volumes->size(); ++i) {
+      const std::string& name = (*service.volumes)[i].name;
+      const std::string place = path_ + ".volumes[" + std::to_string(i) + "]";
+      const auto [first, is_new] = volumes_.emplace(name, place);
+      if (!is_new)
+        place_.Fail(place + ".name",
+                    "volume " + name + " is that of " + first->second + " already; expected one of its own");
+    }
   }
 
   void Ports(const Service& service) {
@@ -206,6 +233,7 @@ class ServiceRules {
   const std::map<std::string, Service>& services_;
   const Place& place_;
   std::string path_;
+  std::map<std::string, std::string> volumes_;  // by name: where it is mounted
 };
 
 }  // namespace

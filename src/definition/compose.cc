@@ -211,8 +211,10 @@ class ComposeImporter {
         {{service.name + ": " + service.image, service.path + ".image", service.line}, {}});
     std::vector<ComposeBlock::Item> first{{"image: " + service.name, service.path + ".image", service.line}};
     const std::string path = service.path + ".ports";
+    if (!service.volumes.empty())
+      first.push_back({"kind: stateful", service.path + ".volumes", service.line});
     if (service.ports.empty()) {
-      if (!used) first.push_back({"kind: worker", path, service.line});
+      if (!used && service.volumes.empty()) first.push_back({"kind: worker", path, service.line});
       reading_.notes.push_back(
           {path, service.line, "no port is named: it is a worker, which takes work and not requests"});
     } else if (service.ports.size() == 1 && service.ports[0].http) {

@@ -89,6 +89,7 @@ secrets: { key: { file: ./key.txt } }
   EXPECT_EQ(definition.services.at("db").ports->at("p5432").protocol, Protocol::kTcp);
   EXPECT_EQ(definition.services.at("db").volumes,
             (std::vector<Mount>{{"data", "/var/lib/postgresql/data", false}}));
+  EXPECT_EQ(definition.services.at("db").kind, Kind::kStateful);
   const Service& mailer = definition.services.at("mailer");
   EXPECT_EQ(mailer.kind, Kind::kWorker);
   EXPECT_EQ(mailer.environment.at("A"), "1 $x");

@@ -74,6 +74,11 @@ const std::vector<std::string>& EventNames() {
       "store.lost",
       "store.repaired",
       "store.unknown",
+      "volume.created",
+      "volume.kept",
+      "volume.removed",
+      "volume.restored",
+      "volume.snapshot",
   };
   return names;
 }

@@ -28,6 +28,11 @@ std::string WithService(const std::string& fields) {
          " } }\n";
 }
 
+// The same with a volume `data` to mount.
+std::string WithVolume(const std::string& fields) {
+  return WithService(fields) + "volumes: { data: }\n";
+}
+
 Definition Good(std::string_view yaml, const Variables& variables = {}) {
   Result<Definition> definition = Parse(yaml, "ingot.yaml", variables);
   EXPECT_TRUE(definition.has_value()) << definition.error().Render();
@@ -203,9 +208,26 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"ShortAge", WithService("max_age: 9s"),
              "ingot.yaml:4:32: services.app.max_age: an instance that is replaced so soon is hardly started; "
              "expected 10s or more"},
-        Case{"AgeOfStateful", WithService("kind: stateful, max_age: 7d"),
-             "ingot.yaml:4:48: services.app.max_age: a stateful service keeps its instances; expected no "
+        Case{"AgeOfStateful",
+             WithVolume("kind: stateful, volumes: [{ name: data, path: /data }], max_age: 7d"),
+             "ingot.yaml:4:88: services.app.max_age: a stateful service keeps its instances; expected no "
              "max_age beside it"},
+        Case{"StatefulWithoutData", WithService("kind: stateful"),
+             "ingot.yaml:4:32: services.app.kind: a stateful service without data; expected volumes: with a "
+             "volume's name and a path"},
+        Case{"VolumeOfManyAlike", WithVolume("volumes: [{ name: data, path: /data }]"),
+             "ingot.yaml:4:32: services.app.volumes: instances of app are alike and would share one volume; "
+             "expected kind: stateful beside volumes, whose members each have their own"},
+        Case{"StrategyOfStateful",
+             WithVolume(
+                 "kind: stateful, volumes: [{ name: data, path: /data }], rollout: { strategy: recreate }"),
+             "ingot.yaml:4:99: services.app.rollout.strategy: members of a stateful service are replaced one "
+             "by one; expected no strategy"},
+        Case{
+            "VolumeTwice",
+            WithVolume("kind: stateful, volumes: [{ name: data, path: /data }, { name: data, path: /more }]"),
+            "ingot.yaml:4:89: services.app.volumes[1].name: volume data is that of services.app.volumes[0] "
+            "already; expected one of its own"},
         Case{"NoSchedule", WithService("scale: { schedules: [] }"),
              "ingot.yaml:4:52: services.app.scale.schedules: an empty list; expected at least one item"},
         Case{

@@ -203,6 +203,7 @@ class Resolver {
     out.rollout.strategy = rollout.strategy.value_or(Strategy::kBlueGreen);
     out.rollout.keep_old = rollout.keep_old.value_or(kDefaultKeepOld);
     ResolveStrategy(rollout, out.rollout);
+    ResolveVolumes(service, out);
     if (out.rollout.analysis) TRY(SetVersions(out.rollout.analysis->checks));
     if (service.scale) out.scale = ResolveScale(*service.scale);
     if (out.scale && out.scale->queue) TRY(SetVersion(out.scale->queue->source));
@@ -309,9 +310,22 @@ class Resolver {
     std::sort(out.capabilities.begin(), out.capabilities.end());
     out.capabilities.erase(std::unique(out.capabilities.begin(), out.capabilities.end()),
                            out.capabilities.end());
-    out.volumes = service.volumes.value_or(std::vector<Mount>{});
+  }
+
+  // Every member has volumes of its own, so there are never two in one place: they are replaced one by one.
+  void ResolveVolumes(const Service& service, ResolvedService& out) const {
+    if (out.kind != Kind::kStateful) return;
+    for (const Mount& mount : service.volumes.value_or(std::vector<Mount>{})) {
+      const Volume& volume = definition_.volumes.at(mount.name);
+      out.volumes.push_back({mount.name, mount.path, mount.read_only, volume.size_bytes.value_or(0)});
+      if (volume.snapshot == Snapshot::kBeforeRollout) out.rollout.snapshot.push_back(mount.name);
+    }
     std::sort(out.volumes.begin(), out.volumes.end(),
               [](const auto& a, const auto& b) { return a.path < b.path; });
+    std::sort(out.rollout.snapshot.begin(), out.rollout.snapshot.end());
+    out.rollout.strategy = Strategy::kRolling;
+    out.rollout.batch = 1;
+    out.rollout.surge = 0;
   }
 
   const Definition& definition_;

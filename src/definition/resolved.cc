@@ -86,8 +86,11 @@ Json ToJson(const ResolvedScratch& scratch) {
   return JsonObject{{"path", scratch.path}, {"size_bytes", scratch.size_bytes}, {"exec", scratch.exec}};
 }
 
-Json ToJson(const Mount& mount) {
-  return JsonObject{{"name", mount.name}, {"path", mount.path}, {"read_only", mount.read_only}};
+Json ToJson(const ResolvedVolume& volume) {
+  return JsonObject{{"name", volume.name},
+                    {"path", volume.path},
+                    {"read_only", volume.read_only},
+                    {"size_bytes", volume.size_bytes}};
 }
 
 Json ToJson(const ResolvedRoute& route) {
@@ -178,6 +181,7 @@ Json ToJson(const ResolvedRollout& rollout) {
   if (rollout.strategy == Strategy::kRolling) {
     out["batch"] = rollout.batch;
     out["surge"] = rollout.surge;
+    if (!rollout.snapshot.empty()) out["snapshot"] = Texts(rollout.snapshot);
   }
   return out;
 }
@@ -201,7 +205,7 @@ JsonObject Identity(const ResolvedService& service) {
                                 {"pids", service.limits.pids}}},
           {"scratch", Array<ResolvedScratch>(service.scratch, [](const auto& s) { return ToJson(s); })},
           {"capabilities", Texts(service.capabilities)},
-          {"volumes", Array<Mount>(service.volumes, [](const auto& mount) { return ToJson(mount); })},
+          {"volumes", Array<ResolvedVolume>(service.volumes, [](const auto& v) { return ToJson(v); })},
           {"stop_signal", service.stop_signal},
           {"grace_ms", service.grace.count()},
           {"drain_ms", service.drain.count()}};

@@ -100,6 +100,15 @@ struct ResolvedAnalysis {
   bool operator==(const ResolvedAnalysis&) const = default;
 };
 
+// A volume in an instance. Each member of its service has one of its own.
+struct ResolvedVolume {
+  std::string name;  // of `volumes`
+  std::string path;
+  bool read_only = false;
+  uint64_t size_bytes = 0;  // the most it holds; 0: no limit
+  bool operator==(const ResolvedVolume&) const = default;
+};
+
 struct ResolvedRollout {
   Strategy strategy = Strategy::kBlueGreen;
   Milliseconds keep_old{0};
@@ -111,6 +120,8 @@ struct ResolvedRollout {
   // Rolling only.
   uint32_t batch = 0;
   uint32_t surge = 0;
+  // A stateful service, which rolls by one: volumes that are copied before a member is replaced, sorted.
+  std::vector<std::string> snapshot{};
   bool operator==(const ResolvedRollout&) const = default;
 };
 
@@ -163,7 +174,7 @@ struct ResolvedService {
   ResolvedLimits limits;
   std::vector<ResolvedScratch> scratch;   // sorted by path
   std::vector<std::string> capabilities;  // sorted, without CAP_
-  std::vector<Mount> volumes;             // sorted by path
+  std::vector<ResolvedVolume> volumes;    // sorted by path; a stateful service only, which has some
   std::string stop_signal;                // "SIGQUIT"; empty: the image's, else SIGTERM
   Milliseconds grace{0};                  // from the stop signal to SIGKILL
   Milliseconds drain{0};                  // longest wait for requests in flight

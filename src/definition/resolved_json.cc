@@ -91,12 +91,13 @@ Result<ResolvedScratch> ReadScratch(const Reading& json) {
   return scratch;
 }
 
-Result<Mount> ReadMount(const Reading& json) {
-  Mount mount;
-  mount.name = TRY(json.Text("name", IsName));
-  mount.path = TRY(json.Text("path", IsAbsolutePath));
-  mount.read_only = TRY(json.Bool("read_only"));
-  return mount;
+Result<ResolvedVolume> ReadVolume(const Reading& json) {
+  ResolvedVolume volume;
+  volume.name = TRY(json.Text("name", IsName));
+  volume.path = TRY(json.Text("path", IsAbsolutePath));
+  volume.read_only = TRY(json.Bool("read_only"));
+  volume.size_bytes = static_cast<uint64_t>(TRY(json.Int("size_bytes", 0, INT64_MAX)));
+  return volume;
 }
 
 Result<ResolvedLimits> ReadLimits(const Reading& json) {
@@ -208,6 +209,7 @@ Result<ResolvedRollout> ReadRollout(const Reading& json) {
   if (rollout.strategy == Strategy::kRolling) {
     rollout.batch = static_cast<uint32_t>(TRY(json.Int("batch", 1, 1000)));
     rollout.surge = static_cast<uint32_t>(TRY(json.Int("surge", 0, 1000)));
+    if (json.Has("snapshot")) rollout.snapshot = TRY(json.Texts("snapshot", IsName));
   }
   return rollout;
 }
@@ -264,7 +266,9 @@ Result<ResolvedService> ReadIdentity(const Reading& json) {
   out.limits = TRY(ReadLimits(TRY(json.Object("limits"))));
   out.scratch = TRY(json.List<ResolvedScratch>("scratch", ReadScratch));
   out.capabilities = TRY(json.Texts("capabilities", IsCapability));
-  out.volumes = TRY(json.List<Mount>("volumes", ReadMount));
+  out.volumes = TRY(json.List<ResolvedVolume>("volumes", ReadVolume));
+  if ((out.kind == Kind::kStateful) == out.volumes.empty())
+    return json.Bad("volumes", "volumes of a stateful service, and of no other");
   out.stop_signal = TRY(json.Text("stop_signal", OrEmpty<IsSignal>));
   out.grace = TRY(json.Ms("grace_ms"));
   out.drain = TRY(json.Ms("drain_ms"));
@@ -275,6 +279,15 @@ Result<ResolvedService> ReadService(const Reading& json) {
   ResolvedService out = TRY(ReadIdentity(json));
   out.replicas = static_cast<uint32_t>(TRY(json.Int("replicas", 0, 1000)));
   out.rollout = TRY(ReadRollout(TRY(json.Object("rollout"))));
+  // Two at once would have one volume.
+  const ResolvedRollout& rollout = out.rollout;
+  const bool by_one = rollout.strategy == Strategy::kRolling && rollout.batch == 1 && rollout.surge == 0;
+  if (out.kind == Kind::kStateful && !by_one)
+    return json.Bad("rollout", "a stateful service to roll by one, without a surge");
+  for (const std::string& name : rollout.snapshot)
+    if (std::none_of(out.volumes.begin(), out.volumes.end(),
+                     [&](const ResolvedVolume& volume) { return volume.name == name; }))
+      return json.Bad("rollout", "snapshots of its own volumes");
   if (json.IsObject("scale")) out.scale = TRY(ReadScale(TRY(json.Object("scale"))));
   if (!json.Has("max_age_ms")) return out;
   out.max_age = TRY(json.Ms("max_age_ms"));
@@ -417,6 +430,13 @@ Result<void> CheckReferences(const Resolved& resolved) {
     return {};
   };
   for (const ResolvedService& service : resolved.services) TRY(check_uses("services.", service));
+  std::set<std::string_view> volumes;
+  for (const ResolvedService& service : resolved.services)
+    for (const ResolvedVolume& volume : service.volumes)
+      if (!volumes.insert(volume.name).second)
+        return Error(Code::kInvalid, "services." + service.name +
+                                         ".volumes: expected each volume once, not a second " +
+                                         Quoted(volume.name));
   std::set<std::string_view> jobs;
   for (const ResolvedJob& job : resolved.jobs) {
     TRY(check_uses("jobs.", job.instance));

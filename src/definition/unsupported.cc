@@ -16,9 +16,6 @@ struct Block {
 bool IsNotNone(std::string_view text) {
   return text != "none";
 }
-bool IsStateful(std::string_view text) {
-  return text == "stateful";
-}
 bool IsNotDebian(std::string_view text) {
   return !text.starts_with("debian:");
 }
@@ -39,12 +36,9 @@ constexpr std::array kNotYet = {
     Block{"images.*.compression", IsNotNone, "compressed layers"},
     Block{"images.*.build.secrets", nullptr, "build secrets"},
     Block{"images.*.build.platforms", nullptr, "building for other platforms"},
-    Block{"services.*.kind", IsStateful, "stateful services"},
-    Block{"services.*.volumes", nullptr, "volumes"},
     Block{"services.*.keepalive_timeout", nullptr, "reuse of connections to instances"},
     Block{"routes[].listen", IsIpv6, "IPv6 listeners"},
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},
-    Block{"volumes.*", nullptr, "volumes"},
     Block{"secrets.*.from", nullptr, "the encrypted secret store"},
     Block{"flags", nullptr, "feature flags"},
     Block{"environment.host", nullptr, "deploying to another host"},

@@ -60,6 +60,8 @@ platform::FleetSpec SpecOf(platform::FleetId id, const definition::ResolvedServi
   spec.limits = {service.limits.millicpus, service.limits.memory_bytes, service.limits.pids};
   for (const auto& scratch : service.scratch)
     spec.scratch.push_back({scratch.path, scratch.size_bytes, scratch.exec});
+  for (const auto& volume : service.volumes)
+    spec.volumes.push_back({volume.name, volume.path, volume.read_only, volume.size_bytes});
   for (const auto& [name, version] : service.secrets) spec.secrets.push_back({name, version});
   spec.capabilities = service.capabilities;
   spec.stop_signal = service.stop_signal;

@@ -22,6 +22,8 @@ struct Fleet {
   Milliseconds max_age{0};                           // 0: instances are of any age
   // Whether a replacement waits until what it replaces is gone.
   bool Alone() const { return rollout.strategy == definition::Strategy::kRecreate; }
+  // Whether its instances are members with volumes of their own.
+  bool Stateful() const { return kind == definition::Kind::kStateful; }
   // The most instances that there are at a time beyond the count, while none of its rollouts is under way.
   uint32_t Beyond() const { return max_age > Milliseconds(0) && !Alone() ? 1 : 0; }
   // Where the count follows the load or the time: the nearest to `count` that may be.

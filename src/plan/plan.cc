@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/units.h"
+#include "plan/volumes.h"
 
 namespace ingot::plan {
 
@@ -102,6 +103,22 @@ std::string_view ActionName(FleetChange::Action action) {
   return "start";
 }
 
+void AddVolumes(Plan& plan, const std::optional<Active>& active, const definition::Resolved& next,
+                const HostCapacity& capacity) {
+  std::map<std::string, uint32_t> before;
+  std::map<std::string, uint32_t> after;
+  if (active)
+    for (const Fleet& fleet : active->revision.fleets)
+      before[fleet.spec.id.service()] = InEffect(active->replicas, fleet);
+  for (const FleetChange& change : plan.fleets)
+    if (change.action != FleetChange::Action::kRetire) after[change.fleet.service()] = change.replicas;
+  plan.warnings = VolumeWarnings(active ? &active->revision.resolved : nullptr, next, before, after,
+                                 capacity.sizes_not_kept);
+  if (!active) return;
+  if (auto checked = CheckVolumes(active->revision.resolved, next); !checked)
+    plan.moved_volume = checked.error().message();
+}
+
 // The count that an apply leads to: one set by `scale` stays unless the definition's own count changed.
 uint32_t NextCount(const std::optional<Active>& active, const Fleet& fleet) {
   if (!active) return fleet.replicas;
@@ -144,6 +161,7 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
       FleetChange change{FleetChange::Action::kStart, fleet.spec.id,      count, {}, fleet.rollout.strategy,
                          fleet.rollout.batch,         fleet.rollout.surge};
       const Fleet* former = active ? active->revision.FleetOf(service) : nullptr;
+      change.by_member = fleet.Stateful() && former != nullptr && former->Stateful();
       if (former != nullptr && StopsFirst(*former, fleet)) change.strategy = definition::Strategy::kRecreate;
       if (active) change.differences = DifferencesOf(active->revision.resolved, next, service);
       // The old instances of a service that stops first have left before the new ones come.
@@ -194,6 +212,7 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
   const platform::Topology topology = TopologyOf({&next});
   plan.conflicts = ConflictsOf(topology, capacity.edge, capacity.claims);
   plan.unreachable = Unreachable(topology, capacity.edge);
+  AddVolumes(plan, active, next, capacity);
   if (capacity.memory_bytes > 0)
     plan.memory_free_bytes =
         capacity.memory_bytes - std::min(capacity.memory_bytes, capacity.memory_used_bytes);
@@ -204,6 +223,7 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
 
 Result<void> Check(const Plan& plan) {
   if (!plan.conflicts.empty()) return RefusalOf(plan.conflicts.front());
+  if (!plan.moved_volume.empty()) return Error(Code::kConflict, plan.moved_volume);
   if (!plan.unreachable.empty()) return Error(Code::kRefused, plan.unreachable.front());
   for (const MigrationPlan& migration : plan.migrations)
     if (!migration.problems.empty()) {
@@ -279,6 +299,7 @@ Json ToJson(const Plan& plan) {
                                                                   : Json(nullptr)},
         {"batch", change.batch},
         {"surge", change.surge},
+        {"by_member", change.by_member},
         {"differences", std::move(differences)}});
   }
   JsonArray migrations;
@@ -306,6 +327,8 @@ Json ToJson(const Plan& plan) {
     approval.push_back(JsonObject{{"role", role}, {"within_ms", within.count()}});
   JsonArray unreachable;
   for (const std::string& why : plan.unreachable) unreachable.emplace_back(why);
+  JsonArray warnings;
+  for (const std::string& warning : plan.warnings) warnings.emplace_back(warning);
   const auto routes = [](const platform::RouteTable& table) {
     JsonArray out;
     for (const auto& route : table.outside) {
@@ -345,7 +368,8 @@ Json ToJson(const Plan& plan) {
                                                {"until", RenderTime(plan.frozen->until)}})
                              : Json(nullptr)},
       {"conflicts", std::move(conflicts)},
-      {"unreachable", std::move(unreachable)}};
+      {"unreachable", std::move(unreachable)},
+      {"warnings", std::move(warnings)}};
 }
 
 }  // namespace ingot::plan

@@ -23,6 +23,7 @@ struct HostCapacity {
   // What may be taken by all instances and runs but those of the active revision.
   uint64_t memory_used_bytes = 0;
   uint32_t millicpus_used = 0;
+  std::string sizes_not_kept;  // why the size of a volume is no limit here; empty: it is one, or not known
   HostEdge edge;
   Claims claims;  // of the other environments
 };
@@ -48,8 +49,9 @@ struct FleetChange {
   std::vector<std::string> differences;
   // How a fleet of the service that is there already is replaced; kStart only.
   definition::Strategy strategy = definition::Strategy::kBlueGreen;
-  uint32_t batch = 0;  // rolling: how many at a time
-  uint32_t surge = 0;  // rolling: how many beyond the count
+  uint32_t batch = 0;      // rolling: how many at a time
+  uint32_t surge = 0;      // rolling: how many beyond the count
+  bool by_member = false;  // stateful: each gives its volumes to its successor
   bool operator==(const FleetChange&) const = default;
 };
 
@@ -102,6 +104,8 @@ struct Plan {
   std::optional<uint32_t> millicpus_free;     // the same; CPU time is shared, so a larger peak is no refusal
   std::vector<Conflict> conflicts;
   std::vector<std::string> unreachable;  // routes that this host cannot carry, and why
+  std::string moved_volume;              // why the volumes forbid it; empty: they do not
+  std::vector<std::string> warnings;     // what is not as it is written, a sentence each
 
   bool NothingToDo() const { return !new_revision && scales.empty() && !options_changed; }
   bool operator==(const Plan&) const = default;
@@ -111,7 +115,8 @@ struct Plan {
 Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& next,
               const HostCapacity& capacity, std::optional<WallTime> time_of_day = {});
 
-// Why the plan cannot be carried out: kConflict for a listener or host name that another environment holds,
+// Why the plan cannot be carried out: kConflict for a listener or host name that another environment holds
+// and for a volume that another service has,
 // kRefused for a migration whose ledger does not fit, or what kept it from being looked at; kRefused for a
 // route that needs what host.yaml does not give (a certificate, a listener), kNoSpace when the peak exceeds
 // the host's memory.

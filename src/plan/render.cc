@@ -25,6 +25,7 @@ std::string FleetLine(const FleetChange& change) {
           Line('+', "start  " + name + ", " + Instances(change.replicas) +
                         (change.strategy == definition::Strategy::kRecreate
                              ? std::string(" (recreate: after the old ones have ended)")
+                         : change.by_member ? std::string(" (member by member: each takes over its volumes)")
                          : change.strategy == definition::Strategy::kRolling
                              ? " (rolling: " + std::to_string(change.batch) + " at a time, at most " +
                                    std::to_string(change.surge) + " beyond the count)"
@@ -115,6 +116,8 @@ std::string RenderPlan(const Plan& plan) {
   for (const MigrationPlan& migration : plan.migrations)
     for (const std::string& why : migration.problems)
       out += Line('!', "migration " + migration.name + ": " + why);
+  if (!plan.moved_volume.empty()) out += Line('!', plan.moved_volume);
+  for (const std::string& warning : plan.warnings) out += Line('!', "warning: " + warning);
   const std::string active = plan.active ? "r" + std::to_string(*plan.active) : "";
   if (plan.NothingToDo())
     return out + "Nothing to do: " + plan.environment.Render() + " is as declared (" + active + ").\n";

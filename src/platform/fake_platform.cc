@@ -78,6 +78,7 @@ Result<void> FakePlatform::Start(const FleetSpec& fleet, const InstanceId& insta
     entry.script = script ? script(fleet, instance) : Script{};
     entry.asked = clock_.Steady();
     entry.status.id = instance;
+    entry.status.volumes = VolumesOf(fleet);
     entry.status.state = InstanceState::kStarting;
     entry.status.started = clock_.Now();
     ever_started_.insert(instance);

@@ -17,6 +17,17 @@ constexpr std::array<std::pair<InstanceState, std::string_view>, 8> kNames = {
      {InstanceState::kUnknown, "unknown"}}};
 }  // namespace
 
+std::string VolumeName(const std::string& volume, uint32_t member) {
+  return volume + "-" + std::to_string(member);
+}
+
+std::vector<std::string> VolumesOf(const FleetSpec& fleet) {
+  std::vector<std::string> out;
+  if (!fleet.member) return out;
+  for (const VolumeMount& volume : fleet.volumes) out.push_back(VolumeName(volume.name, *fleet.member));
+  return out;
+}
+
 std::string_view StateName(InstanceState state) {
   for (const auto& [value, name] : kNames)
     if (value == state) return name;

@@ -54,6 +54,23 @@ struct Scratch {
   bool operator==(const Scratch&) const = default;
 };
 
+// Data that outlives instances. Of a fleet with volumes every instance is a member, 0, 1, …, and each member
+// has its own of each.
+struct VolumeMount {
+  std::string name;  // of the volume; with the member's number it is the one that is mounted
+  std::string path;
+  bool read_only = false;
+  uint64_t size_bytes = 0;  // the most it holds, where the file system can limit it; 0: no limit
+  bool operator==(const VolumeMount&) const = default;
+};
+
+// A copy of a member's volumes, made before its instance starts. One that is there already stays as it is.
+struct VolumeSnapshot {
+  std::string name;
+  std::vector<std::string> volumes;  // as in VolumeMount; empty: none is made
+  bool operator==(const VolumeSnapshot&) const = default;
+};
+
 struct Limits {
   uint32_t millicpus = 0;     // 0: no limit
   uint64_t memory_bytes = 0;  // 0: no limit
@@ -68,7 +85,8 @@ struct SecretRef {
 };
 
 // Everything an instance of the fleet can see. Two FleetSpecs with equal ids are equal; those of a job's runs
-// but for `arguments` and `environment`, which each run may be given.
+// but for `arguments` and `environment`, which each run may be given, and those of members but for `member`
+// and `snapshot`.
 struct FleetSpec {
   FleetId id;
   oci::Digest image;                               // manifest
@@ -84,6 +102,9 @@ struct FleetSpec {
   Probe live;
   Limits limits;
   std::vector<Scratch> scratch;
+  std::vector<VolumeMount> volumes;
+  std::optional<uint32_t> member;  // set for an instance of a fleet with volumes
+  VolumeSnapshot snapshot;
   std::vector<SecretRef> secrets;
   std::vector<std::string> capabilities;  // "NET_BIND_SERVICE"; nothing else is granted
   std::string stop_signal;                // empty: the image's, else SIGTERM
@@ -115,7 +136,14 @@ struct InstanceStatus {
   int64_t pid = 0;                          // on the host; 0 when it does not run
   WallTime started{};                       // when its process was started
   std::optional<Milliseconds> ready_after;  // from start to ready
+  std::vector<std::string> volumes;         // that it has, or is about to have: VolumesOf
+  bool copying = false;                     // kStarting: a snapshot is being made, which takes its time
 };
+
+// The volumes of the member that `fleet` describes, as "cache-0"; none when it describes no member.
+std::vector<std::string> VolumesOf(const FleetSpec& fleet);
+// "cache-0" of ("cache", 0).
+std::string VolumeName(const std::string& volume, uint32_t member);
 
 // The part of what goes to one fleet that goes to another instead.
 struct Share {

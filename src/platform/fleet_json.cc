@@ -93,6 +93,23 @@ Result<Probe> ProbeFrom(const JsonObject& parent, std::string_view key) {
   return probe;
 }
 
+Result<void> ReadVolumes(const JsonObject& object, FleetSpec& fleet) {
+  for (const Json& item : *TRY(GetArray(object, "volumes"))) {
+    const JsonObject& entry = *TRY(Object(item, "volumes"));
+    VolumeMount& made = fleet.volumes.emplace_back();
+    made.name = TRY(GetString(entry, "name"));
+    made.path = TRY(GetString(entry, "path"));
+    made.read_only = TRY(GetBool(entry, "read_only"));
+    made.size_bytes = TRY(Number<uint64_t>(entry, "size_bytes"));
+  }
+  if (const Json* member = object.if_contains("member"); member != nullptr && !member->is_null())
+    fleet.member = TRY(Number<uint32_t>(object, "member"));
+  const JsonObject& snapshot = *TRY(GetObject(object, "snapshot"));
+  fleet.snapshot.name = TRY(GetString(snapshot, "name"));
+  fleet.snapshot.volumes = TRY(StringsFrom(snapshot, "volumes"));
+  return {};
+}
+
 }  // namespace
 
 Json ToJson(const FleetSpec& fleet) {
@@ -106,30 +123,40 @@ Json ToJson(const FleetSpec& fleet) {
   for (const Scratch& entry : fleet.scratch)
     scratch.push_back(JsonObject{
         {"path", entry.path}, {"size_bytes", entry.size_bytes}, {"exec", entry.exec}, {"kept", entry.kept}});
+  JsonArray volumes;
+  for (const VolumeMount& volume : fleet.volumes)
+    volumes.push_back(JsonObject{{"name", volume.name},
+                                 {"path", volume.path},
+                                 {"read_only", volume.read_only},
+                                 {"size_bytes", volume.size_bytes}});
   JsonArray secrets;
   for (const SecretRef& secret : fleet.secrets)
     secrets.push_back(JsonObject{{"name", secret.name}, {"version", secret.version}});
-  return JsonObject{{"id", fleet.id.Render()},
-                    {"image", fleet.image.Render()},
-                    {"job", fleet.job},
-                    {"args", Strings(fleet.args)},
-                    {"arguments", Strings(fleet.arguments)},
-                    {"environment", std::move(environment)},
-                    {"user", fleet.user},
-                    {"workdir", fleet.workdir},
-                    {"ports", ToJson(fleet.ports)},
-                    {"uses", std::move(uses)},
-                    {"ready", ToJson(fleet.ready)},
-                    {"live", ToJson(fleet.live)},
-                    {"millicpus", fleet.limits.millicpus},
-                    {"memory_bytes", fleet.limits.memory_bytes},
-                    {"pids", fleet.limits.pids},
-                    {"scratch", std::move(scratch)},
-                    {"secrets", std::move(secrets)},
-                    {"capabilities", Strings(fleet.capabilities)},
-                    {"stop_signal", fleet.stop_signal},
-                    {"grace_ms", fleet.grace.count()},
-                    {"drain_ms", fleet.drain.count()}};
+  return JsonObject{
+      {"id", fleet.id.Render()},
+      {"image", fleet.image.Render()},
+      {"job", fleet.job},
+      {"args", Strings(fleet.args)},
+      {"arguments", Strings(fleet.arguments)},
+      {"environment", std::move(environment)},
+      {"user", fleet.user},
+      {"workdir", fleet.workdir},
+      {"ports", ToJson(fleet.ports)},
+      {"uses", std::move(uses)},
+      {"ready", ToJson(fleet.ready)},
+      {"live", ToJson(fleet.live)},
+      {"millicpus", fleet.limits.millicpus},
+      {"memory_bytes", fleet.limits.memory_bytes},
+      {"pids", fleet.limits.pids},
+      {"scratch", std::move(scratch)},
+      {"volumes", std::move(volumes)},
+      {"member", fleet.member ? Json(*fleet.member) : Json(nullptr)},
+      {"snapshot", JsonObject{{"name", fleet.snapshot.name}, {"volumes", Strings(fleet.snapshot.volumes)}}},
+      {"secrets", std::move(secrets)},
+      {"capabilities", Strings(fleet.capabilities)},
+      {"stop_signal", fleet.stop_signal},
+      {"grace_ms", fleet.grace.count()},
+      {"drain_ms", fleet.drain.count()}};
 }
 
 Result<FleetSpec> FleetFromJson(const Json& json) {
@@ -169,6 +196,8 @@ Result<FleetSpec> FleetFromJson(const Json& json) {
     made.exec = TRY(GetBool(entry, "exec"));
     made.kept = BoolOr(entry, "kept", false);
   }
+  // Not known to what was written by an earlier version.
+  if (object.contains("volumes")) TRY(ReadVolumes(object, fleet));
   for (const Json& item : *TRY(GetArray(object, "secrets"))) {
     const JsonObject& secret = *TRY(Object(item, "secrets"));
     SecretRef& made = fleet.secrets.emplace_back();
@@ -190,6 +219,7 @@ Json ToJson(const InstanceStatus& status) {
   if (status.pid != 0) out["pid"] = status.pid;
   if (status.started != WallTime{}) out["started"] = RenderTime(status.started);
   if (status.ready_after) out["ready_after_ms"] = status.ready_after->count();
+  if (!status.volumes.empty()) out["volumes"] = Strings(status.volumes);
   return out;
 }
 

@@ -34,13 +34,24 @@ struct RootFs {
   fs::path objects;
 };
 
+// A directory of the host in an instance, owners shifted as those of its root are: what is written in it as
+// user n belongs to user n on the host, whatever range the instance has. An empty one is given to the user of
+// the process.
+struct VolumeBind {
+  fs::path source;
+  std::string path;
+  bool read_only = false;
+};
+
 struct InstanceSpec {
   InstanceId id;
+  std::string hostname;  // empty: the short name of `id`
   RootFs root;
   Process process;
   std::optional<IdRange> ids;  // unset: the host's ids (never for a serving instance)
   Limits limits;
   std::vector<Scratch> scratch;
+  std::vector<VolumeBind> volumes;
   std::map<std::string, std::string> secrets;  // file name under /run/secrets → bytes
   std::map<std::string, std::string> hosts;    // name → address, for /etc/hosts
   fs::path network_namespace;                  // empty: a private namespace with loopback only

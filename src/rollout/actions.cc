@@ -1,6 +1,6 @@
 // The difference between what shall be and what is, as actions in a safe order: first what makes room
 // (topology), then routes, then starts, and stops last, when nothing leads there any more.
-#include "rollout/transition.h"
+#include "rollout/members.h"
 
 namespace ingot::rollout {
 
@@ -27,7 +27,9 @@ void AddStarts(Transition& t, std::vector<Action>& actions) {
       const bool may = fleet.proven ? t.TopologyInEffect() || t.view.topology_trouble
                                     : t.TopologyInEffect() && t.RoutesInEffect();
       const auto owner = OwnerOf(t.next, id);
-      if (may && owner) actions.push_back(StartInstance{t.next.RevisionOf(*owner).Find(id)->spec, name});
+      if (!may || !owner) continue;
+      platform::FleetSpec spec = SpecOf(t, *t.next.RevisionOf(*owner).Find(id), instance);
+      if (!VolumesTaken(t, spec, name)) actions.push_back(StartInstance{std::move(spec), name});
     }
   }
 }

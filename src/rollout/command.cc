@@ -4,6 +4,7 @@
 
 #include "base/units.h"
 #include "plan/plan.h"
+#include "plan/volumes.h"
 #include "rollout/approval.h"
 #include "rollout/transition.h"
 
@@ -165,6 +166,7 @@ Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, Wal
   auto revision = std::make_shared<const plan::Revision>(
       plan::MakeRevision(state.next_revision++, state.active, apply.resolved, command.actor, now));
   TRY(CheckContracting(state, *revision));
+  if (state.active) TRY(plan::CheckVolumes(state.RevisionOf(*state.active).resolved, revision->resolved));
   if (state.active)
     DropOverrides(state, *revision);
   else
@@ -193,6 +195,7 @@ Result<void> Do(const Rollback& rollback, const Command& command, Acceptance& ou
   if (!target || target->number != number)
     return Error(Code::kInternal, "rollback was given another revision than " + Name(number));
   TRY(CheckContracted(state, *target));
+  if (state.active) TRY(plan::CheckVolumes(state.RevisionOf(*state.active).resolved, target->resolved));
   // What waits for approval has done nothing: it gives way to who has to go back.
   if (waits) {
     state.rollout->reason = "superseded by a rollback";

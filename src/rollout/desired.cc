@@ -116,7 +116,9 @@ std::optional<uint64_t> OwnerOf(const EnvironmentState& state, const platform::F
   return std::nullopt;
 }
 
-uint32_t CountOf(const EnvironmentState& state, const platform::FleetId& fleet) {
+namespace {
+
+uint32_t Counted(const EnvironmentState& state, const platform::FleetId& fleet, bool limited) {
   uint32_t serving = 0;
   uint32_t warm = 0;
   bool has_serving = false;
@@ -126,7 +128,7 @@ uint32_t CountOf(const EnvironmentState& state, const platform::FleetId& fleet) 
     if (found == nullptr) continue;
     const auto count = live.replicas.find(fleet.service());
     uint32_t wanted = count == live.replicas.end() ? found->replicas : count->second;
-    if (const auto limit = live.limits.find(fleet.service()); limit != live.limits.end())
+    if (const auto limit = live.limits.find(fleet.service()); limited && limit != live.limits.end())
       wanted = std::min(wanted, limit->second);
     if (CountsHold(state, live.role)) {
       has_serving = true;
@@ -134,12 +136,23 @@ uint32_t CountOf(const EnvironmentState& state, const platform::FleetId& fleet) 
     } else if (live.role == Role::kCandidate && state.fleets.contains(fleet)) {
       // It was warm a moment ago, and stays as it is until then.
       warm = std::max(warm, static_cast<uint32_t>(state.fleets.at(fleet).instances.size()));
-    } else if (found->kind != definition::Kind::kWorker) {
-      // A worker takes work for as long as it runs: of a revision that no longer serves none may.
+    } else if (found->kind == definition::Kind::kService) {
+      // A worker takes work for as long as it runs, and a member holds its volumes: of a revision that no
+      // longer serves none may.
       warm = std::max(warm, wanted);
     }
   }
   return has_serving ? serving : warm;
+}
+
+}  // namespace
+
+uint32_t CountOf(const EnvironmentState& state, const platform::FleetId& fleet) {
+  return Counted(state, fleet, /*limited=*/true);
+}
+
+uint32_t UnlimitedCountOf(const EnvironmentState& state, const platform::FleetId& fleet) {
+  return Counted(state, fleet, /*limited=*/false);
 }
 
 Desired DesiredOf(const EnvironmentState& state) {

@@ -109,10 +109,11 @@ struct LiveRevision {
 // One instance that shall exist.
 struct DesiredInstance {
   uint64_t ordinal = 0;
-  bool seen = false;   // a platform has listed it; if it no longer does, the instance is lost
-  bool ready = false;  // has passed its health gate
-  WallTime asked{};    // when it was decided that it shall exist
-  WallTime since{};    // of the newest of these facts
+  bool seen = false;                 // a platform has listed it; if it no longer does, the instance is lost
+  bool ready = false;                // has passed its health gate
+  WallTime asked{};                  // when it was decided that it shall exist
+  WallTime since{};                  // of the newest of these facts
+  std::optional<uint32_t> member{};  // of a stateful service: which of them it is
   bool operator==(const DesiredInstance&) const = default;
 };
 

@@ -2,7 +2,7 @@
 // replacements die too.
 #include <algorithm>
 
-#include "rollout/transition.h"
+#include "rollout/members.h"
 
 namespace ingot::rollout {
 
@@ -74,12 +74,7 @@ void Watch(Transition& t, const platform::FleetId& id, FleetState& fleet) {
 
 void Grow(Transition& t, const platform::FleetId& id, FleetState& fleet, uint32_t count) {
   if (fleet.failures > 0 && t.now < fleet.not_before) return t.Wake(fleet.not_before);
-  while (fleet.instances.size() < count) {
-    const uint64_t ordinal = t.next.next_ordinal++;
-    fleet.instances.push_back({.ordinal = ordinal, .asked = t.now, .since = t.now});
-    t.Record("instance.starting", {{"instance", platform::InstanceId(id, ordinal).Render()}});
-  }
-  t.changed = true;
+  while (fleet.instances.size() < count && AddInstance(t, id)) t.changed = true;
 }
 
 // Those that are not ready go first, of the others the newest.
@@ -155,7 +150,10 @@ void Heal(Transition& t) {
     if (!fleet.proven) continue;
     const uint32_t count = WantedOf(t.next, id);
     if (fleet.instances.size() < count && !fleet.leaving && !Awaits(t, id)) Grow(t, id, fleet, count);
-    if (fleet.instances.size() > count) Shrink(t, id, fleet, count);
+    if (IsStateful(t.next, id))
+      DropMembers(t, id, fleet, count);
+    else if (fleet.instances.size() > count)
+      Shrink(t, id, fleet, count);
     if (fleet.failures > 0 && fleet.instances.size() == count) Calm(t, id, fleet);
   }
 }

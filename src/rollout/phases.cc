@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "rollout/members.h"
+
 namespace ingot::rollout {
 
 namespace {
@@ -311,12 +313,9 @@ Milliseconds StartLimit(const plan::Fleet& fleet, uint32_t count) {
 }
 
 uint32_t AddInstances(Transition& t, const platform::FleetId& id) {
-  FleetState& state = t.next.fleets[id];
+  const FleetState& state = t.next.fleets[id];
   const uint32_t count = CountOf(t.next, id);
-  for (uint32_t i = static_cast<uint32_t>(state.instances.size()); i < count; ++i) {
-    const uint64_t ordinal = t.next.next_ordinal++;
-    state.instances.push_back({.ordinal = ordinal, .asked = t.now, .since = t.now});
-    t.Record("instance.starting", {{"instance", platform::InstanceId(id, ordinal).Render()}});
+  while (state.instances.size() < count && AddInstance(t, id)) {
   }
   return count;
 }

@@ -139,6 +139,8 @@ class Life {
     shop.api_canary = !shop.api_recreate && Chance(30);
     shop.web_rolling = !shop.web_canary && Chance(40);
     shop.api_rolling = !shop.api_recreate && !shop.api_canary && Chance(40);
+    if (Chance(60)) shop.members = 1 + random_() % 3;
+    shop.cache = std::to_string(random_() % 3);
     shop.batch = 1 + random_() % 3;
     shop.surge = random_() % 3;
     if (Chance(25)) shop.max_age = Milliseconds(10'000 + random_() % 50'000);
@@ -164,7 +166,10 @@ class Life {
       if (state != nullptr && Chance(30)) rollback.to = 1 + random_() % state->next_revision;
       (void)world_.Do(rollback);
     } else if (luck < 97) {
-      (void)world_.Do(Scale{Chance(50) ? "web" : "api", static_cast<uint32_t>(random_() % 4)});
+      (void)world_.Do(Scale{Chance(40)   ? "web"
+                            : Chance(50) ? "api"
+                                         : "cache",
+                            static_cast<uint32_t>(random_() % 4)});
     } else {
       (void)world_.Do(Destroy{});
       was_destroy_ = true;

@@ -2,6 +2,7 @@
 // the requests follows from how many instances it has, and moves before the old instances of a batch end.
 #include <algorithm>
 
+#include "rollout/members.h"
 #include "rollout/phases.h"
 
 namespace ingot::rollout {
@@ -68,10 +69,12 @@ class Roll {
   // How many old instances stay once the present new ones are ready, before there are `next`.
   uint32_t Kept(uint32_t next) const {
     if (Finished()) return 0;
+    const auto less = [](uint32_t a, uint32_t b) { return a > b ? a - b : 0; };
+    // The old ones keep the lowest members, and leave to the new ones as many as these are to be.
+    if (service_.stateful) return std::min(has_old_, less(all_new_, next));
     const uint32_t count = std::max(all_new_, all_old_);
     // Without a surge the old ones make room first; of a service that is scaled to a batch none would serve.
     const uint32_t most = count + std::max(service_.surge, service_.batch >= count ? 1u : 0u);
-    const auto less = [](uint32_t a, uint32_t b) { return a > b ? a - b : 0; };
     return std::min({has_old_, less(count, has_new_), less(most, next)});
   }
 
@@ -119,6 +122,11 @@ class Roll {
   uint32_t has_old_ = 0;
 };
 
+bool Copies(const Transition& t) {
+  return std::any_of(t.view.observed.begin(), t.view.observed.end(),
+                     [](const auto& entry) { return entry.second.copying; });
+}
+
 }  // namespace
 
 bool Rolling(Transition& t) {
@@ -143,6 +151,8 @@ bool Rolling(Transition& t) {
   }
   if (done && verdict.ready && !paused) return AfterRolling(t);
   if (paused) return false;
+  // A snapshot takes as long as there are data.
+  if (Copies(t)) t.next.rollout->deadline = std::max(t.next.rollout->deadline, t.now + kBatchSlack);
   return Late(t) && Fail(t, "a batch was not replaced in time" +
                                 (verdict.waiting.empty() ? std::string() : ": " + verdict.waiting));
 }
@@ -154,15 +164,18 @@ bool Unroll(Transition& t) {
   for (const RollingService& service : RollingOf(t.next)) {
     const auto weight = rollout.weights.find(service.service);
     if (weight == rollout.weights.end()) continue;
+    bool back = service.stateful && PutBack(t, service);
     const size_t old_ready = CountReady(t, service.before);
     const size_t new_ready = CountReady(t, service.after);
-    const bool back = old_ready >= CountOf(t.next, service.before) || (old_ready > 0 && Late(t));
-    if (back || new_ready == 0) {
+    if (!service.stateful)
+      back = old_ready >= CountOf(t.next, service.before) || (old_ready > 0 && Late(t)) || new_ready == 0;
+    if (back) {
       rollout.weights.erase(weight);
       t.Changed();
       continue;
     }
-    const auto share = static_cast<uint32_t>(1000 * new_ready / (new_ready + old_ready));
+    const auto share =
+        new_ready == 0 ? 0u : static_cast<uint32_t>(1000 * new_ready / (new_ready + old_ready));
     if (share == weight->second) continue;
     weight->second = share;
     t.Changed();

@@ -101,12 +101,15 @@ Result<LiveRevision> LiveFromJson(const Json& json) {
 
 Json FleetToJson(const FleetState& fleet) {
   JsonArray instances;
-  for (const DesiredInstance& instance : fleet.instances)
-    instances.push_back(JsonObject{{"ordinal", instance.ordinal},
-                                   {"seen", instance.seen},
-                                   {"ready", instance.ready},
-                                   {"asked", RenderTime(instance.asked)},
-                                   {"since", RenderTime(instance.since)}});
+  for (const DesiredInstance& instance : fleet.instances) {
+    JsonObject item{{"ordinal", instance.ordinal},
+                    {"seen", instance.seen},
+                    {"ready", instance.ready},
+                    {"asked", RenderTime(instance.asked)},
+                    {"since", RenderTime(instance.since)}};
+    if (instance.member) item["member"] = *instance.member;
+    instances.push_back(std::move(item));
+  }
   return JsonObject{{"proven", fleet.proven},
                     {"instances", std::move(instances)},
                     {"failures", fleet.failures},
@@ -125,7 +128,9 @@ Result<FleetState> FleetFromJson(const Json& json) {
     const JsonObject& instance = *TRY(Object(item, "instances"));
     fleet.instances.push_back({TRY(Unsigned<uint64_t>(instance, "ordinal")), TRY(GetBool(instance, "seen")),
                                TRY(GetBool(instance, "ready")), TRY(Time(instance, "asked")),
-                               TRY(Time(instance, "since"))});
+                               TRY(Time(instance, "since")), std::nullopt});
+    if (instance.contains("member"))
+      fleet.instances.back().member = TRY(Unsigned<uint32_t>(instance, "member"));
   }
   fleet.failures = TRY(Unsigned<uint32_t>(object, "failures"));
   fleet.last_failure = TRY(Time(object, "last_failure"));

@@ -35,6 +35,8 @@ struct Shop {
   bool web_rolling = false;
   uint32_t batch = 1;
   uint32_t surge = 1;
+  uint32_t members = 0;     // of the stateful service cache, which web uses; 0: there is none
+  std::string cache = "1";  // version of its image
   bool web_canary = false;
   bool api_canary = false;
   std::optional<definition::ResolvedAnalysis> analysis;  // of canaries
@@ -115,6 +117,7 @@ class WatchedPlatform final : public platform::Platform {
  private:
   void CheckMigrated(const platform::InstanceId& id);
   void CheckAlone(const platform::InstanceId& id);
+  void CheckVolumes(const platform::FleetSpec& fleet, const platform::InstanceId& id);
   void CheckAged(const EnvironmentState& before, const EnvironmentState& next);
   void CheckBatch(const EnvironmentState& before, const EnvironmentState& next, const RollingService& rolls,
                   uint32_t limit);

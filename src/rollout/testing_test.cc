@@ -67,6 +67,18 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   if (shop.web_canary) make_canary(web);
   if (shop.web_rolling) make_rolling(web);
   out.services = {api};
+  if (shop.members > 0) {
+    definition::ResolvedService cache = Service("cache", shop.cache, shop.members, 6379, shop);
+    cache.kind = definition::Kind::kStateful;
+    cache.max_age = Milliseconds(0);
+    cache.volumes = {{"data", "/data", false, 0}};
+    cache.rollout.strategy = definition::Strategy::kRolling;
+    cache.rollout.batch = 1;
+    cache.rollout.surge = 0;
+    cache.rollout.snapshot = {"data"};
+    web.uses.push_back({"cache", false, cache.ports, "", false});
+    out.services.push_back(cache);
+  }
   if (shop.worker) {
     definition::ResolvedService worker = Service("mailer", shop.api, 1, 0, shop);
     worker.kind = definition::Kind::kWorker;
@@ -115,11 +127,28 @@ Result<void> WatchedPlatform::Start(const platform::FleetSpec& fleet, const Inst
                   [&](const DesiredInstance& instance) { return instance.ordinal == id.ordinal(); });
   if (!journalled) violations.push_back("started before it was journalled: " + id.Render());
   CheckAlone(id);
+  CheckVolumes(fleet, id);
   for (const InstanceId& old : alone_)
     if (old.fleet() == id.fleet() && fake_.instances().contains(old))
       violations.push_back("aging: " + id.Render() + " was started beside " + old.Render());
   CheckMigrated(id);
   return fake_.Start(fleet, id);
+}
+
+// A volume is never with two instances.
+void WatchedPlatform::CheckVolumes(const platform::FleetSpec& fleet, const InstanceId& id) {
+  if (fleet.volumes.empty()) return;
+  if (!fleet.member) violations.push_back("volumes: " + id.Render() + " is started as no member");
+  for (const std::string& volume : platform::VolumesOf(fleet))
+    for (const auto& [other, status] : fake_.instances())
+      if (other != id && std::count(status.volumes.begin(), status.volumes.end(), volume) > 0)
+        violations.push_back("volumes: " + id.Render() + " is given " + volume + ", which " + other.Render() +
+                             " has");
+  const auto found = journal_.last.fleets.find(id.fleet());
+  if (found == journal_.last.fleets.end()) return;
+  for (const DesiredInstance& instance : found->second.instances)
+    if (instance.ordinal == id.ordinal() && instance.member != fleet.member)
+      violations.push_back("volumes: " + id.Render() + " is started as another member");
 }
 
 // No new instance of an apply starts before its expand scripts have been run.
@@ -202,7 +231,9 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
       const auto status = seen.find(name);
       // Of a service that stops first one at a time gives its place to a younger one.
       const bool aged = fleet.leaving == instance.ordinal && next.RevisionOf(*next.active).Find(id)->Alone();
-      if (!kept && !aged && !hurt.contains(name) && status != seen.end() &&
+      // A member that the service has no longer goes, also while a lower one heals.
+      const bool beyond = instance.member && *instance.member >= UnlimitedCountOf(next, id);
+      if (!kept && !aged && !beyond && !hurt.contains(name) && status != seen.end() &&
           status->second.state == InstanceState::kReady)
         violations.push_back("I2: gave up " + name.Render());
     }
@@ -549,6 +580,15 @@ void World::CheckSettled() {
     if (wanted.erase(id) == 0) violations_.push_back("leaked: " + id.Render());
   }
   for (const InstanceId& id : wanted) violations_.push_back("missing: " + id.Render());
+  // The members of a stateful service are 0, 1, …, each once.
+  for (const auto& [id, fleet] : now->fleets) {
+    std::set<uint32_t> members;
+    for (const DesiredInstance& instance : fleet.instances)
+      if (instance.member &&
+          (!members.insert(*instance.member).second || *instance.member >= fleet.instances.size()))
+        violations_.push_back("volumes: " + id.Render() + " has member " + std::to_string(*instance.member) +
+                              " of " + std::to_string(fleet.instances.size()));
+  }
 }
 
 std::vector<std::string> World::violations() {

@@ -76,12 +76,21 @@ void BeginRevert(EnvironmentState& state, const std::string& reason, WallTime no
   // Of a service that rolls the old instances have to be back before the new ones go: until then those keep
   // their share.
   std::set<std::string> rolling;
+  std::set<std::string> put_back;
   for (const RollingService& service : RollingOf(state)) {
     rolling.insert(service.service);
+    const auto after = state.fleets.find(service.after);
+    // Members come back one by one, as their volumes do.
+    if (service.stateful && after != state.fleets.end() && !after->second.instances.empty()) {
+      rollout.weights.try_emplace(service.service, 0);
+      put_back.insert(service.service);
+      continue;
+    }
     state.live.at(*rollout.from).limits.erase(service.service);
   }
-  std::erase_if(rollout.weights,
-                [&](const auto& entry) { return entry.second == 0 || !rolling.contains(entry.first); });
+  std::erase_if(rollout.weights, [&](const auto& entry) {
+    return !rolling.contains(entry.first) || (entry.second == 0 && !put_back.contains(entry.first));
+  });
   Enter(state, Phase::kReverting, now, Milliseconds(60'000), events);
   if (rollout.weights.empty()) LetGo(state, now, events);
 }
@@ -119,7 +128,8 @@ std::vector<RollingService> RollingOf(const EnvironmentState& state) {
     const plan::Fleet& newer = state.rollout->kind == RolloutKind::kApply ? after : *before;
     if (plan::Rolls(*before, after, newer))
       out.push_back({after.spec.id.service(), before->spec.id, after.spec.id,
-                     std::max(newer.rollout.batch, 1u), newer.rollout.surge});
+                     std::max(newer.rollout.batch, 1u), newer.rollout.surge,
+                     before->Stateful() && after.Stateful()});
   }
   return out;
 }

@@ -44,6 +44,7 @@ struct RollingService {
   platform::FleetId after;
   uint32_t batch = 1;
   uint32_t surge = 0;
+  bool stateful = false;  // both: a new instance takes over the volumes of an old one
 };
 // Of the rollout in progress; `before` is the fleet of `from`, which is live.
 std::vector<RollingService> RollingOf(const EnvironmentState& state);
