@@ -214,6 +214,7 @@ Result<void> HaproxyRouter::Impl::SetTopology(const EnvironmentId& environment,
       ::unlinkat(directory_.get(), EgressSocketName(inner->state.numbers.at(key)).c_str(), 0);
   inner->state = std::move(next);
   inner->sockets = std::move(sockets);
+  TellMirror(*inner);
   if (inner->state.numbers.empty()) return {};
   inner->dirty = true;
   return Follow(*inner, nullptr, true);
@@ -242,6 +243,7 @@ Result<void> HaproxyRouter::Impl::Destroy() {
   router_->Kill();
   egress_->Kill();
   inner->state = {};
+  inner->mirror.reset();
   inner->sockets.clear();
   inner->meters.clear();
   for (const std::string& name : TRY(ListDirectory(options_.directory)))

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "adapters/mirror_rules.h"
 #include "base/sha256.h"
 
 namespace ingot::adapters {
@@ -104,6 +105,7 @@ std::string ToPreview(const platform::Topology::Preview& preview, const std::str
 struct SharedRules {
   std::string deals;
   std::string previews;
+  std::string copies;
 };
 SharedRules SharedRulesOf(const RouterState& state) {
   SharedRules out;
@@ -113,15 +115,18 @@ SharedRules SharedRulesOf(const RouterState& state) {
       const std::string suffix = std::to_string(++number);
       const std::string deal = Deal(service.sticky, true, "split of" + suffix, suffix);
       const std::string preview = ToPreview(service.preview, "of" + suffix + " ");
+      const std::string copies = MirrorChoice(service.shadow, "of" + suffix + " ");
       const auto& hosts = environment.topology.hosts;
-      if ((deal.empty() && preview.empty()) ||
+      if ((deal.empty() && preview.empty() && copies.empty()) ||
           std::none_of(hosts.begin(), hosts.end(),
                        [&](const auto& host) { return host.service == service.name; }))
         continue;
       out.deals += "  acl of" + suffix + " var(txn.b) -m beg " + id.project() + "." + id.environment() + "." +
                    service.name + ".\n" + deal;
       out.previews += preview;
+      out.copies += copies;
     }
+  if (!out.copies.empty()) out.copies += MirrorRules(true);
   return out;
 }
 
@@ -156,6 +161,7 @@ struct Front {
   bool tls = false;
   platform::Topology::Sticky sticky{};
   platform::Topology::Preview preview{};
+  platform::Topology::Shadow shadow{};
 };
 
 // Of every HTTP frontend.
@@ -188,7 +194,8 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
       " if !{ var(txn.r) -m found }\n";
   return out + "  http-request" + lookup +
          ChooseBackend("http-request", nothing, Deal(front.sticky, front.outside), ToPreview(front.preview)) +
-         CountLatency();
+         CountLatency() + MirrorChoice(front.shadow, "") +
+         (front.shadow.methods.empty() ? "" : MirrorRules(front.outside));
 }
 
 std::string ServiceBackends(const EnvironmentId& id, const platform::Topology::Service& service,
@@ -234,8 +241,9 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
   // A page whose text has changed is read by a new process.
   if (!limits.edge.maintenance.empty()) out += "# maintenance " + Sha256Hex(limits.edge.maintenance) + "\n";
   const SharedRules shared = SharedRulesOf(state);
-  out += SharedFrontends(state, limits.edge, HttpOptions(limits),
-                         ChooseBackend("http-request", "", shared.deals, shared.previews) + CountLatency());
+  out += SharedFrontends(
+      state, limits.edge, HttpOptions(limits),
+      ChooseBackend("http-request", "", shared.deals, shared.previews) + CountLatency() + shared.copies);
   for (const auto& [id, environment] : state.environments) {
     const std::string dotted = id.project() + "." + id.environment();
     const auto service_of = [&, &topology = environment.topology](const std::string& name) {
@@ -247,18 +255,18 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
       const std::string key = OutsideKey(listener.listen);
       const uint32_t number = state.numbers.at(key);
       const platform::Topology::Service service = service_of(listener.service);
-      out +=
-          Frontend({"out." + std::to_string(number), number, listener.protocol, true, "str(" + key + ")",
-                    listener.service + " of " + id.Render(), listener.tls, service.sticky, service.preview},
-                   limits);
+      out += Frontend({"out." + std::to_string(number), number, listener.protocol, true, "str(" + key + ")",
+                       listener.service + " of " + id.Render(), listener.tls, service.sticky, service.preview,
+                       service.shadow},
+                      limits);
     }
     auto inside = [&, &id = id](const std::string& name, uint16_t port, Protocol protocol) {
       const std::string key = InsideKey(id, name, port);
       const platform::Topology::Service service = service_of(name);
-      return Frontend(
-          {"in." + dotted + "." + name + "." + std::to_string(port), state.numbers.at(key), protocol, false,
-           "src,concat(|" + key + ")", name + " of " + id.Render(), false, service.sticky, service.preview},
-          limits);
+      return Frontend({"in." + dotted + "." + name + "." + std::to_string(port), state.numbers.at(key),
+                       protocol, false, "src,concat(|" + key + ")", name + " of " + id.Render(), false,
+                       service.sticky, service.preview, service.shadow},
+                      limits);
     };
     for (const auto& service : environment.topology.services) {
       for (const auto& port : service.ports) out += inside(service.name, port.number, port.protocol);

@@ -9,6 +9,7 @@
 
 #include "adapters/haproxy.h"
 #include "adapters/haproxy_config.h"
+#include "adapters/haproxy_mirror.h"
 #include "adapters/haproxy_process.h"
 #include "adapters/haproxy_state.h"
 #include "base/sync.h"
@@ -51,7 +52,9 @@ class HaproxyRouter::Impl {
     RouterState state;
     Sockets sockets;
     std::map<platform::InstanceId, RouterMeter> meters;
-    bool dirty = false;  // HAProxy may differ from the state: the last change of it failed
+    std::unique_ptr<HaproxyMirror> mirror;  // while a topology names a shadow
+    std::string mirror_error;               // why there is none
+    bool dirty = false;                     // HAProxy may differ from the state: the last change of it failed
   };
 
   Result<void> ReadState(Inner& inner);
@@ -69,6 +72,11 @@ class HaproxyRouter::Impl {
   // Makes the files, then HAProxy, follow inner.state: the servers of one service, the map, or both;
   // everything when an earlier change failed.
   Result<void> Follow(Inner& inner, const RouterService* only, bool map);
+  // haproxy_copies.cc: the mirror knows what inner.state says is to be copied, and where to.
+  void TellMirror(Inner& inner);
+  // Adds what it has counted.
+  Result<void> CountCopies(Inner& inner, uint64_t rollout, uint32_t step,
+                           std::map<platform::FleetId, platform::FleetCounters>& out);
   Result<void> PushServers(const RouterState& state, const RouterService* only);
   Result<void> PushMap(const RouterState& state);
   Result<void> StartMeters(Inner& inner, RouterState& state, const std::vector<platform::InstanceId>& added);

@@ -116,6 +116,7 @@ Result<void> HaproxyRouter::Impl::PushMap(const RouterState& state) {
 Result<void> HaproxyRouter::Impl::Follow(Inner& inner, const RouterService* only, bool map) {
   const bool all = inner.dirty;
   inner.dirty = true;
+  TellMirror(inner);
   router_->Update(RenderRouterConfig(inner.state, limits_, Servers::kNow), RenderMap(inner.state));
   TRY(Persistently([&]() -> Result<void> {
     if (all || only != nullptr) TRY(PushServers(inner.state, all ? nullptr : only));
@@ -282,6 +283,7 @@ Result<std::map<FleetId, platform::FleetCounters>> HaproxyRouter::Impl::Counters
   }
   // A row that stays costs a little with each look, no more.
   if (!forget.empty()) static_cast<void>(router_->Ask(forget, kAskTimeout).has_value());
+  TRY(CountCopies(*inner, rollout, step, out));
   return out;
 }
 

@@ -96,6 +96,10 @@ Result<void> CheckTopology(const EnvironmentId& environment, const Topology& top
                        [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_'; }))
         return Invalid("\"" + token.substr(0, 200) +
                        "\" is not a name of a cookie or header, nor a value for one");
+    for (const std::string& method : service.shadow.methods)
+      if (method.empty() ||
+          !std::all_of(method.begin(), method.end(), [](char c) { return c >= 'A' && c <= 'Z'; }))
+        return Invalid("\"" + method.substr(0, 200) + "\" is not a method");
     std::set<uint16_t> ports;
     for (const auto& port : service.ports)
       if (port.number == 0 || !ports.insert(port.number).second)
@@ -452,15 +456,18 @@ Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
     return Error(Code::kNotFound,
                  "the router has no service " + fleet.Render() + "; its topology has to name it first");
   };
-  // "<backend>::0", or "<backend>:<other backend>:<per mille>:<rollout>:<step>".
+  // "<backend>::0", or "<backend>:<other backend>:<per mille>:<rollout>:<step>", with ":<per mille>" that are
+  // copied, if any are.
   auto value_of = [&](const auto& route, const std::string& service, uint16_t port) -> Result<std::string> {
     const std::string out = BackendName(environment, service, port, TRY(set_of(route.fleet))) + ":";
     if (!route.split) return out + ":0";
-    if (route.split->fleet.service() != service || route.split->per_mille > 1000)
+    if (route.split->fleet.service() != service || route.split->per_mille > 1000 ||
+        route.split->shadow > 1000)
       return Invalid("a split of " + route.fleet.Render() +
                      " is not a share for a fleet of the same service");
     return out + BackendName(environment, service, port, TRY(set_of(route.split->fleet))) + ":" +
-           std::to_string(route.split->per_mille) + ":" + SplitTag(routes.rollout, routes.step);
+           std::to_string(route.split->per_mille) + ":" + SplitTag(routes.rollout, routes.step) +
+           (route.split->shadow > 0 ? ":" + std::to_string(route.split->shadow) : "");
   };
   for (const auto& route : routes.outside) {
     TRY(set_of(route.fleet));

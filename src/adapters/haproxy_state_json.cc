@@ -33,6 +33,13 @@ Json TopologyJson(const platform::Topology& topology) {
       object["sticky"] = {{"cookie", service.sticky.cookie}, {"header", service.sticky.header}};
     if (const auto& preview = service.preview; preview != platform::Topology::Preview{})
       object["preview"] = {{"cookie", preview.cookie}, {"header", preview.header}, {"value", preview.value}};
+    if (!service.shadow.methods.empty()) {
+      JsonArray methods;
+      for (const std::string& method : service.shadow.methods) methods.emplace_back(method);
+      object["shadow"] = {{"methods", std::move(methods)},
+                          {"bodies", service.shadow.bodies},
+                          {"timeout_ms", service.shadow.timeout.count()}};
+    }
     services.push_back(std::move(object));
   }
   JsonArray endpoints;
@@ -82,6 +89,13 @@ Result<platform::Topology> TopologyFromJson(const JsonObject& json) {
       const JsonObject& preview = *TRY(GetObject(object, "preview"));
       service.preview = {StringOr(preview, "cookie", ""), StringOr(preview, "header", ""),
                          StringOr(preview, "value", "")};
+    }
+    if (object.contains("shadow")) {
+      const JsonObject& shadow = *TRY(GetObject(object, "shadow"));
+      for (const Json& method : *TRY(GetArray(shadow, "methods")))
+        service.shadow.methods.push_back(TRY(AsString(method, "methods")));
+      service.shadow.bodies = TRY(GetBool(shadow, "bodies"));
+      service.shadow.timeout = Milliseconds(TRY(GetInt(shadow, "timeout_ms")));
     }
     for (const Json& port : *TRY(GetArray(object, "ports"))) {
       const JsonObject& fields = *TRY(AsObject(port, "ports"));

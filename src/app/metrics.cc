@@ -58,14 +58,16 @@ void DescribeStore(PrometheusText& text, store::Store& store) {
 }  // namespace
 
 Result<std::unique_ptr<adapters::MetricsServer>> ServeMetrics(const std::string& address, store::Store& store,
-                                                              const adapters::RegistryWatch* watch) {
+                                                              const adapters::RegistryWatch* watch,
+                                                              std::function<void(PrometheusText&)> more) {
   auto parsed = adapters::TcpAddress::Parse(address);
   if (!parsed) return std::move(parsed).error().While("reading where metrics are served");
-  return adapters::MetricsServer::Listen(*parsed, [&store, watch] {
+  return adapters::MetricsServer::Listen(*parsed, [&store, watch, more = std::move(more)] {
     PrometheusText text;
     text.Metric("ingot_build_info", "gauge", "Which Ingot this is.").Sample(1, {{"version", kVersion}});
     DescribeStore(text, store);
     if (watch != nullptr) watch->Describe(text);
+    if (more) more(text);
     return std::move(text).Take();
   });
 }

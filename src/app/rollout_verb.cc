@@ -58,6 +58,25 @@ void ShowChecks(const JsonObject& status) {
   }
 }
 
+// What became of copies of requests in the present step.
+void ShowShadows(const JsonObject& status) {
+  const Json* shadows = status.if_contains("shadows");
+  if (shadows == nullptr || !shadows->is_array()) return;
+  for (const Json& item : shadows->get_array()) {
+    if (!item.is_object()) continue;
+    const JsonObject& shadow = item.get_object();
+    const auto number = [&](const char* key) { return std::to_string(IntOr(shadow, key, 0)); };
+    std::printf("  shadow %s: %s\n", StringOr(shadow, "service", "").c_str(),
+                StringOr(shadow, "text", "").c_str());
+    std::printf(
+        "    %s copied: %s same, %s other status, %s other body, %s failed, %s timed out, %s in flight; "
+        "%s not copied\n",
+        number("mirrored").c_str(), number("same").c_str(), number("other_status").c_str(),
+        number("other_body").c_str(), number("failed").c_str(), number("timed_out").c_str(),
+        number("in_flight").c_str(), number("skipped").c_str());
+  }
+}
+
 void ShowGoingOn(const JsonObject& status) {
   const JsonObject* rollout = ObjectOf(status, "rollout");
   if (rollout == nullptr) {
@@ -88,6 +107,7 @@ void ShowGoingOn(const JsonObject& status) {
     std::printf("    %zu. everything\n", ++number);
   }
   ShowChecks(status);
+  ShowShadows(status);
   if (const std::string held = StringOr(*rollout, "held", ""); !held.empty())
     std::printf("%s %s\n", Paint(Colour::kYellow, "inconclusive:").c_str(), held.c_str());
   if (const std::string what = StringOr(status, "waits_for", ""); !what.empty())

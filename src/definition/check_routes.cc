@@ -44,6 +44,26 @@ void CheckConflicts(const Definition& definition, const Place& place) {
   }
 }
 
+// The ports of previews are listeners as well.
+void CheckPreviews(const Definition& definition, const std::map<std::string, Service>& services,
+                   const Place& place) {
+  std::map<uint16_t, std::string> previews;  // port → service
+  for (const auto& [name, service] : services) {
+    if (!service.rollout || !service.rollout->preview || service.rollout->preview->port == 0) continue;
+    const uint16_t port = service.rollout->preview->port;
+    const std::string here = "services." + name + ".rollout.preview.port";
+    const auto [first, is_new] = previews.emplace(port, name);
+    if (!is_new)
+      place.Fail(here, "port " + std::to_string(port) + " is the preview of " + first->second + " already");
+    for (size_t i = 0; i < definition.routes.size(); ++i) {
+      const Result<Listener> listener = Listener::Parse(definition.routes[i].listen);
+      if (listener && listener->ConflictsWith({"", port}))
+        place.Fail(here, "port " + std::to_string(port) + " is in use by " + Item(i) + " (" +
+                             definition.routes[i].listen + ") already");
+    }
+  }
+}
+
 void CheckTargets(const Definition& definition, const std::map<std::string, Service>& services,
                   const Place& place) {
   std::map<std::pair<std::string, std::string>, std::pair<Protocol, size_t>> spoken;  // by service and port
@@ -81,9 +101,13 @@ void CheckTargets(const Definition& definition, const std::map<std::string, Serv
 void CheckRoutes(const Definition& definition, Problems& problems) {
   CheckConflicts(definition, Place(definition, problems));
   CheckTargets(definition, definition.services, Place(definition, problems));
-  for (const auto& [name, environment] : definition.environments)
-    if (!environment.services.empty())
-      CheckTargets(definition, OverlaidServices(definition, name), Place(definition, problems, name));
+  CheckPreviews(definition, definition.services, Place(definition, problems));
+  for (const auto& [name, environment] : definition.environments) {
+    if (environment.services.empty()) continue;
+    const std::map<std::string, Service> services = OverlaidServices(definition, name);
+    CheckTargets(definition, services, Place(definition, problems, name));
+    CheckPreviews(definition, services, Place(definition, problems, name));
+  }
 }
 
 }  // namespace ingot::definition

@@ -168,6 +168,13 @@ class ServiceRules {
     only_beside(rollout.analysis.has_value(), "analysis", Strategy::kCanary);
     only_beside(rollout.sticky.has_value(), "sticky", Strategy::kCanary);
     only_beside(rollout.preview.has_value(), "preview", Strategy::kCanary);
+    if (rollout.preview && rollout.preview->port != 0 && service.ports && !service.ports->empty()) {
+      const auto* port = PortOf(service, "");
+      if (port == nullptr || !speaks_http(*port))
+        place_.Fail(path_ + ".rollout.preview.port",
+                    "which port of the service it leads to is not clear; expected one named http that speaks "
+                    "http");
+    }
     only_beside(rollout.batch.has_value(), "batch", Strategy::kRolling);
     only_beside(rollout.surge.has_value(), "surge", Strategy::kRolling);
     const auto count = static_cast<uint32_t>(service.replicas.value_or(1));

@@ -24,7 +24,12 @@ inline constexpr Milliseconds kDefaultCooldown{300'000};
 inline constexpr uint32_t kDefaultBatch = 1;
 inline constexpr uint32_t kDefaultSurge = 1;
 inline constexpr uint32_t kDefaultMinRequests = 50;
-inline constexpr uint32_t kDefaultConfidence = 9'990;  // basis points
+inline constexpr uint32_t kDefaultConfidence = 9'990;      // basis points
+inline constexpr int kDefaultShadowShare = 100;            // percent
+inline constexpr int64_t kDefaultShadowDifferences = 100;  // basis points
+inline constexpr int64_t kDefaultShadowErrors = 100;       // basis points
+inline constexpr int kDefaultShadowLeast = 100;
+inline constexpr Milliseconds kDefaultShadowTimeout{5'000};
 inline constexpr Milliseconds kDefaultApprovalTime{24 * 3'600'000};
 inline constexpr Milliseconds kDefaultCheckInterval{10'000};
 inline constexpr Milliseconds kDefaultCheckTimeout{10'000};

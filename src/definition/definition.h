@@ -141,11 +141,25 @@ enum class Strategy { kBlueGreen, kRolling, kCanary, kRecreate };
 // A pause that ends when somebody says so (written `pause: manual`).
 inline constexpr Milliseconds kUntilAdvance{0};
 
-// Exactly one of `weight`, `approve` and `pause` is set; `hold` (written `for`) only beside `weight`,
-// `within` only beside `approve`.
+// Requests that are copied to the new fleet before it serves anybody; its answers are compared and dropped.
+struct Shadow {
+  std::optional<int> share;            // percent of the requests
+  Milliseconds hold{0};                // written `for`
+  std::optional<int64_t> differences;  // the largest share of other answers, basis points
+  std::optional<int64_t> errors;       // the largest share without an answer, basis points
+  std::optional<int> least;            // answers that are compared
+  std::optional<bool> bodies;          // false: statuses are compared alone
+  std::optional<std::vector<std::string>> methods;
+  std::optional<Milliseconds> timeout;  // of one copy
+  bool operator==(const Shadow&) const = default;
+};
+
+// Exactly one of `weight`, `shadow`, `approve` and `pause` is set; `hold` (written `for`) only beside
+// `weight`, `within` only beside `approve`.
 struct Step {
   std::optional<int> weight;  // percent
   std::optional<Milliseconds> hold;
+  std::optional<Shadow> shadow;
   std::string approve;                 // a role of `access`
   std::optional<Milliseconds> within;  // only beside `approve`: after it, it is refused
   std::optional<Milliseconds> pause;   // kUntilAdvance: until it is told to go on
@@ -194,12 +208,14 @@ struct Sticky {
   bool operator==(const Sticky&) const = default;
 };
 
-// Which requests reach the new fleet of a canary in any step, also in one that gives it nothing. Exactly one
-// of `cookie` and `header` is set.
+// Which requests reach the new fleet of a canary in any step, also in one that gives it nothing: those with a
+// cookie or header, or all that come to a port of its own. At most one of `cookie` and `header` is set, with
+// `value`.
 struct Preview {
   std::string cookie;
   std::string header;
   std::string value;  // what it has to hold
+  uint16_t port = 0;  // of the host; 0: none
   bool operator==(const Preview&) const = default;
 };
 

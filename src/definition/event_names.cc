@@ -60,6 +60,7 @@ const std::vector<std::string>& EventNames() {
       "rollout.reverted",
       "rollout.reverting",
       "rollout.rolling",
+      "rollout.shadow",
       "rollout.shifting",
       "rollout.starting",
       "rollout.step",

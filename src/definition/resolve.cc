@@ -133,6 +133,20 @@ ResolvedAnalysis ResolveAnalysis(const Analysis& analysis) {
   return out;
 }
 
+ResolvedShadow ResolveShadow(const Shadow& shadow) {
+  ResolvedShadow out;
+  out.share = static_cast<uint32_t>(shadow.share.value_or(kDefaultShadowShare));
+  out.differences = static_cast<uint32_t>(shadow.differences.value_or(kDefaultShadowDifferences));
+  out.errors = static_cast<uint32_t>(shadow.errors.value_or(kDefaultShadowErrors));
+  out.least = static_cast<uint32_t>(shadow.least.value_or(kDefaultShadowLeast));
+  out.bodies = shadow.bodies.value_or(true);
+  out.methods = shadow.methods.value_or(std::vector<std::string>{"GET", "HEAD", "OPTIONS"});
+  std::sort(out.methods.begin(), out.methods.end());
+  out.methods.erase(std::unique(out.methods.begin(), out.methods.end()), out.methods.end());
+  out.timeout = shadow.timeout.value_or(kDefaultShadowTimeout);
+  return out;
+}
+
 // Pauses belong to the weight before them; the last weight is everything, and so no step to stay at.
 std::vector<ResolvedStep> ResolveSteps(const std::vector<Step>& steps) {
   std::vector<ResolvedStep> out;
@@ -140,6 +154,10 @@ std::vector<ResolvedStep> ResolveSteps(const std::vector<Step>& steps) {
     if (step.weight) {
       if (*step.weight < 100)
         out.push_back({static_cast<uint32_t>(*step.weight), step.hold.value_or(Milliseconds(0)), false, {}});
+      continue;
+    }
+    if (step.shadow) {
+      out.push_back({0, step.shadow->hold, false, {}, ResolveShadow(*step.shadow)});
       continue;
     }
     if (out.empty()) out.emplace_back();

@@ -170,13 +170,16 @@ Json ToJson(const ResolvedRollout& rollout) {
         for (const auto& [role, within] : step.approve) approve[role] = within.count();
         item["approve"] = std::move(approve);
       }
+      if (step.shadow) item["shadow"] = ToJson(*step.shadow);
       return item;
     });
     out["analysis"] = rollout.analysis ? ToJson(*rollout.analysis) : Json(nullptr);
     out["sticky"] = JsonObject{{"cookie", rollout.sticky.cookie}, {"header", rollout.sticky.header}};
-    if (const Preview& preview = rollout.preview; preview != Preview{})
-      out["preview"] =
-          JsonObject{{"cookie", preview.cookie}, {"header", preview.header}, {"value", preview.value}};
+    if (const Preview& preview = rollout.preview; preview != Preview{}) {
+      JsonObject object{{"cookie", preview.cookie}, {"header", preview.header}, {"value", preview.value}};
+      if (preview.port != 0) object["port"] = preview.port;
+      out["preview"] = std::move(object);
+    }
   }
   if (rollout.strategy == Strategy::kRolling) {
     out["batch"] = rollout.batch;
@@ -212,6 +215,16 @@ JsonObject Identity(const ResolvedService& service) {
 }
 
 }  // namespace
+
+Json ToJson(const ResolvedShadow& shadow) {
+  return JsonObject{{"share", shadow.share},
+                    {"differences", shadow.differences},
+                    {"errors", shadow.errors},
+                    {"least", shadow.least},
+                    {"bodies", shadow.bodies},
+                    {"methods", Texts(shadow.methods)},
+                    {"timeout_ms", shadow.timeout.count()}};
+}
 
 Json ToJson(const ResolvedScale& scale) {
   JsonObject out{{"min", scale.min},           {"max", scale.max},

@@ -63,13 +63,26 @@ struct ResolvedLimits {
   bool operator==(const ResolvedLimits&) const = default;
 };
 
+// What is copied in a step, and what is expected of the answers.
+struct ResolvedShadow {
+  uint32_t share = 0;        // percent of the requests
+  uint32_t differences = 0;  // basis points of the answers that were compared
+  uint32_t errors = 0;       // basis points of the copies that are over
+  uint32_t least = 0;        // answers that have to be compared
+  bool bodies = true;        // besides statuses
+  std::vector<std::string> methods;
+  Milliseconds timeout{0};  // of one copy
+  bool operator==(const ResolvedShadow&) const = default;
+};
+
 // One step of a canary before the last, which is everything.
 struct ResolvedStep {
   uint32_t percent = 0;  // of the requests
   Milliseconds hold{0};  // the least time at this weight
   bool manual = false;   // and until somebody says to go on
   std::map<std::string, Milliseconds>
-      approve{};  // and until somebody of each role approves, within that time
+      approve{};                           // and until somebody of each role approves, within that time
+  std::optional<ResolvedShadow> shadow{};  // with 0 percent only
   bool operator==(const ResolvedStep&) const = default;
 };
 
@@ -268,6 +281,7 @@ Json ToJson(const Resolved& resolved);
 Json ToJson(const ResolvedService& service);
 Json ToJson(const ResolvedJob& job);
 Json ToJson(const ResolvedNotify& notify);
+Json ToJson(const ResolvedShadow& shadow);
 Json ToJson(const ResolvedScale& scale);
 Result<ResolvedScale> ScaleFromJson(const Json& json);
 Json ToJson(const ResolvedMigration& migration);

@@ -108,12 +108,34 @@ Result<ResolvedLimits> ReadLimits(const Reading& json) {
   return limits;
 }
 
+bool IsMethod(std::string_view text) {
+  return text == "GET" || text == "HEAD" || text == "OPTIONS" || text == "POST" || text == "PUT" ||
+         text == "PATCH" || text == "DELETE";
+}
+
+Result<ResolvedShadow> ReadShadow(const Reading& json) {
+  ResolvedShadow shadow;
+  shadow.share = static_cast<uint32_t>(TRY(json.Int("share", 1, 100)));
+  shadow.differences = static_cast<uint32_t>(TRY(json.Int("differences", 0, 10'000)));
+  shadow.errors = static_cast<uint32_t>(TRY(json.Int("errors", 0, 10'000)));
+  shadow.least = static_cast<uint32_t>(TRY(json.Int("least", 1, 1'000'000'000)));
+  shadow.bodies = TRY(json.Bool("bodies"));
+  shadow.methods = TRY(json.Texts("methods", IsMethod));
+  if (shadow.methods.empty()) return json.Bad("methods", "what is copied");
+  shadow.timeout = Milliseconds(TRY(json.Int("timeout_ms", 1, 60'000)));
+  return shadow;
+}
+
 Result<ResolvedStep> ReadStep(const Reading& json) {
   ResolvedStep step;
   step.percent = static_cast<uint32_t>(TRY(json.Int("percent", 0, 99)));
   step.hold = TRY(json.Ms("hold_ms"));
   step.manual = TRY(json.Bool("manual"));
   if (json.Has("approve")) step.approve = TRY(json.MsMap("approve", IsName));
+  if (json.Has("shadow")) {
+    if (step.percent != 0) return json.Bad("shadow", "a step of 0 percent");
+    step.shadow = TRY(ReadShadow(TRY(json.Object("shadow"))));
+  }
   return step;
 }
 
@@ -189,8 +211,12 @@ Result<ResolvedRollout> ReadRollout(const Reading& json) {
   if (rollout.strategy == Strategy::kCanary) {
     rollout.steps = TRY(json.List<ResolvedStep>("steps", ReadStep));
     for (size_t i = 1; i < rollout.steps.size(); ++i)
-      if (rollout.steps[i].percent <= rollout.steps[i - 1].percent)
+      // A shadow and what comes before it have none.
+      if (rollout.steps[i].percent < rollout.steps[i - 1].percent + (rollout.steps[i].percent > 0 ? 1 : 0))
         return json.Bad("steps", "weights that rise");
+    if (std::count_if(rollout.steps.begin(), rollout.steps.end(),
+                      [](const ResolvedStep& step) { return step.shadow.has_value(); }) > 1)
+      return json.Bad("steps", "one shadow at most");
     if (json.IsObject("analysis")) rollout.analysis = TRY(ReadAnalysis(TRY(json.Object("analysis"))));
     const Reading sticky = TRY(json.Object("sticky"));
     rollout.sticky.cookie = TRY(sticky.Text("cookie", OrEmpty<IsToken>));
@@ -201,9 +227,13 @@ Result<ResolvedRollout> ReadRollout(const Reading& json) {
       const Reading preview = TRY(json.Object("preview"));
       rollout.preview.cookie = TRY(preview.Text("cookie", OrEmpty<IsToken>));
       rollout.preview.header = TRY(preview.Text("header", OrEmpty<IsToken>));
-      rollout.preview.value = TRY(preview.Text("value", IsToken));
-      if (rollout.preview.cookie.empty() == rollout.preview.header.empty())
-        return json.Bad("preview", "a cookie or a header");
+      rollout.preview.value = TRY(preview.Text("value", OrEmpty<IsToken>));
+      if (preview.Has("port"))
+        rollout.preview.port = static_cast<uint16_t>(TRY(preview.Int("port", 1, 65'535)));
+      const bool token = !rollout.preview.cookie.empty() || !rollout.preview.header.empty();
+      if ((!rollout.preview.cookie.empty() && !rollout.preview.header.empty()) ||
+          token == rollout.preview.value.empty() || (!token && rollout.preview.port == 0))
+        return json.Bad("preview", "a cookie or a header, or a port");
     }
   }
   if (rollout.strategy == Strategy::kRolling) {

@@ -348,6 +348,10 @@ Shape<uint32_t> Cpus() {
 Shape<int> Percent() {
   return ParsedBy<int>("a percentage such as 5%", ParsePercent, PatternSchema("^[0-9]{1,3}%$"));
 }
+Shape<int64_t> Share() {
+  return ParsedBy<int64_t>("a share such as 1% or 0.5%", ParseShare,
+                           PatternSchema("^[0-9]{1,3}(\\.[0-9]{1,2})?%$"));
+}
 Shape<int64_t> Confidence() {
   return ParsedBy<int64_t>("a confidence such as 99.9%", ParseConfidence,
                            PatternSchema("^[5-9][0-9](\\.[0-9]{1,2})?%$"));

@@ -90,8 +90,8 @@ Json Schema() {
 TEST(Schema, HasTheKeysOfTheParserAndNoOthers) {
   Walk walk(Schema());
   walk.Run();
-  EXPECT_EQ(walk.blocks(), 60u);
-  EXPECT_EQ(walk.keys(), 314u);
+  EXPECT_EQ(walk.blocks(), 62u);
+  EXPECT_EQ(walk.keys(), 334u);
 }
 
 // docs/formats/definition.md has a table for every block, with a row for every key and its description.
@@ -142,6 +142,11 @@ TEST(Schema, StatesTheDefaultsThatResolveApplies) {
   EXPECT_EQ(stated("live", "fails"), std::to_string(kDefaultFails));
   EXPECT_EQ(duration("rollout", "keep_old"), kDefaultKeepOld);
   EXPECT_EQ(duration("rollout", "drain"), kDefaultDrain);
+  EXPECT_EQ(stated("shadow", "share"), "\"" + std::to_string(kDefaultShadowShare) + "%\"");
+  EXPECT_EQ(stated("shadow", "differences"), "\"" + std::to_string(kDefaultShadowDifferences / 100) + "%\"");
+  EXPECT_EQ(stated("shadow", "errors"), "\"" + std::to_string(kDefaultShadowErrors / 100) + "%\"");
+  EXPECT_EQ(stated("shadow", "least"), std::to_string(kDefaultShadowLeast));
+  EXPECT_EQ(duration("shadow", "timeout"), kDefaultShadowTimeout);
   EXPECT_EQ(duration("image_test", "timeout"), kDefaultTestTimeout);
   EXPECT_EQ(stated("scratch", "size"), "\"" + std::to_string(kDefaultScratchBytes >> 20) + "MiB\"");
 }

@@ -43,9 +43,43 @@ Shape<Probe> ProbeShape(ProbeUse use) {
       .ToShape();
 }
 
+Shape<Shadow> ShadowShape() {
+  Fields<Shadow> fields("shadow",
+                        "Requests that are copied to the new fleet; its answers are compared and dropped.");
+  fields.Optional("share", &Shadow::share, Percent(), "Of the requests with one of the methods.", "\"100%\"")
+      .Required("for", &Shadow::hold, Duration(), "How long; at the end of it the numbers decide.")
+      .Optional("differences", &Shadow::differences, Share(),
+                "The largest share of answers with another status or body.", "\"1%\"")
+      .Optional("errors", &Shadow::errors, Share(),
+                "The largest share of copies without an answer: refused, cut, or too late.", "\"1%\"")
+      .Optional("least", &Shadow::least, Integer(1, 1'000'000'000),
+                "Answers that have to be compared. With fewer the outcome is inconclusive, never a success.",
+                "100")
+      .Optional("bodies", &Shadow::bodies, Truth(), "false: statuses are compared alone.", "true")
+      .Optional("methods", &Shadow::methods,
+                ListOf(Word({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}), 1),
+                "What is copied. A copy of another method has its effects a second time.",
+                "[\"GET\", \"HEAD\", \"OPTIONS\"]")
+      .Optional("timeout", &Shadow::timeout, Duration(), "After it, a copy has failed.", "\"5s\"")
+      .Check([](Reader& reader, const Node& node, Shadow& shadow) {
+        const auto at = [&](std::string_view key) {
+          for (const Entry& entry : node.entries)
+            if (entry.key == key) return entry.at;
+          return node.at;
+        };
+        if (shadow.share == 0)
+          return reader.Fail(at("share"), "a share of nothing shows nothing; expected 1% or more");
+        return !shadow.timeout || *shadow.timeout <= Milliseconds(60'000) ||
+               reader.Fail(at("timeout"), "expected a timeout of at most 1m");
+      });
+  return fields.ToShape();
+}
+
 Shape<Step> StepShape() {
   Fields<Step> fields("step", "One step of a canary.");
   fields.Optional("weight", &Step::weight, Percent(), "The share of the traffic that the new revision gets.")
+      .Optional("shadow", &Step::shadow, ShadowShape(),
+                "Copy requests to the new fleet, before any share, and go on when it answers as the old one.")
       .Optional("for", &Step::hold, Duration(), "How long to stay at this weight.")
       .Optional("approve", &Step::approve, NameText("a role of `access`"),
                 "Wait until somebody of this role approves (`ingot rollout approve`).")
@@ -53,7 +87,7 @@ Shape<Step> StepShape() {
                 "How long to wait for it, from when the step could be left; after that the rollout reverts.",
                 "\"24h\"")
       .Optional("pause", &Step::pause, Pause(), "Wait this long, or (manual) until `ingot rollout advance`.")
-      .ExactlyOneOf({"weight", "approve", "pause"})
+      .ExactlyOneOf({"weight", "shadow", "approve", "pause"})
       .Check([](Reader& reader, const Node&, Step& step) {
         if (step.hold && !step.weight) return reader.Fail("for stands beside weight only");
         return !step.within || !step.approve.empty() || reader.Fail("within stands beside approve only");
@@ -76,17 +110,37 @@ Shape<Preview> PreviewShape() {
   Fields<Preview> fields("preview", "Which requests reach the new fleet before everybody's do.");
   fields.Optional("cookie", &Preview::cookie, CookieName(), "Those with this cookie.")
       .Optional("header", &Preview::header, HeaderName(), "Those with this header.")
-      .Required("value", &Preview::value,
+      .Optional("value", &Preview::value,
                 TextThat("letters, digits, - and _, at most 64", "^[A-Za-z0-9_-]{1,64}$", IsToken),
                 "What it has to hold; whoever knows it sees what is not released yet.")
-      .ExactlyOneOf({"cookie", "header"});
+      .Optional("port", &Preview::port, PortNumber(),
+                "All that come to this port of the host; without a release before its switch it answers 503.")
+      .Check([](Reader& reader, const Node&, Preview& preview) {
+        const bool token = !preview.cookie.empty() || !preview.header.empty();
+        if (!preview.cookie.empty() && !preview.header.empty())
+          return reader.Fail("\"cookie\" and \"header\" exclude each other");
+        if (token && preview.value.empty())
+          return reader.Fail("missing key \"value\": what the cookie or header has to hold");
+        if (!token && !preview.value.empty()) return reader.Fail("value stands beside cookie or header only");
+        return token || preview.port != 0 || reader.Fail("expected cookie, header or port");
+      });
   return fields.ToShape();
 }
 
-// Steps add up: weights rise, and the last one is everything.
+// Steps add up: weights rise, and the last one is everything. Nobody is served before the shadow is over.
 bool CheckSteps(Reader& reader, const std::vector<Step>& steps) {
   int last = -1;  // the first may be nothing: a preview
+  bool shadow = false;
   for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].shadow) {
+      const std::string place = "steps[" + std::to_string(i) + "].shadow";
+      if (shadow) return reader.Fail(place + ": there is one already; expected one at most");
+      if (last > 0)
+        return reader.Fail(place + ": the new fleet serves " + std::to_string(last) +
+                           "% by then; expected shadow before the first weight above 0%");
+      shadow = true;
+      last = std::max(last, 0);
+    }
     if (!steps[i].weight) continue;
     if (*steps[i].weight <= last)
       return reader.Fail("steps[" + std::to_string(i) + "].weight is " + std::to_string(*steps[i].weight) +

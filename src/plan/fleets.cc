@@ -135,6 +135,27 @@ platform::RouteTable Routes(const definition::Resolved& resolved) {
   return table;
 }
 
+std::string PreviewListen(const definition::Preview& preview) {
+  return ":" + std::to_string(preview.port);
+}
+
+uint16_t PreviewTarget(const std::vector<platform::Port>& ports) {
+  for (const platform::Port& port : ports)
+    if (ports.size() == 1 || port.name == "http") return port.number;
+  return 0;
+}
+
+namespace {
+
+// The canary's one shadow step says what the router has to be able to copy.
+platform::Topology::Shadow ShadowOf(const definition::ResolvedRollout& rollout) {
+  for (const definition::ResolvedStep& step : rollout.steps)
+    if (step.shadow) return {step.shadow->methods, step.shadow->bodies, step.shadow->timeout};
+  return {};
+}
+
+}  // namespace
+
 platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& live,
                               const std::map<std::string, uint32_t>& replicas) {
   std::map<std::string, platform::Topology::Service> services;
@@ -157,6 +178,11 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
       const definition::Preview& preview = service.rollout.preview;
       // Whoever decides first, also that there is none: what has been taken away is closed at once.
       if (is_new) entry.preview = {preview.cookie, preview.header, preview.value};
+      if (is_new && preview.port != 0)
+        listeners.try_emplace(
+            PreviewListen(preview),
+            platform::Topology::Listener{PreviewListen(preview), service.name, platform::Protocol::kHttp});
+      if (entry.shadow.methods.empty()) entry.shadow = ShadowOf(service.rollout);
     }
     for (const auto& endpoint : resolved->endpoints)
       // A database in a file has no port, and nobody asks for it by name.

@@ -73,6 +73,11 @@ std::vector<Job> Jobs(const definition::Resolved& resolved);
 platform::RouteTable::Outside OutsideOf(const definition::ResolvedRoute& route,
                                         const platform::FleetId& fleet);
 
+// Where a preview by port is: ":9000".
+std::string PreviewListen(const definition::Preview& preview);
+// The port of the service that it leads to: the only one, or the one named http; 0: none.
+uint16_t PreviewTarget(const std::vector<platform::Port>& ports);
+
 // The route table of a revision that is alone: its outside routes, and for every fleet what it may reach.
 platform::RouteTable Routes(const definition::Resolved& resolved);
 

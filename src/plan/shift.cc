@@ -35,6 +35,7 @@ std::vector<ShiftStep> ShiftSteps(const std::vector<Fleet>& before, const std::v
       if (i >= steps.size()) continue;
       out[i].hold = std::max(out[i].hold, steps[i].hold);
       out[i].manual = out[i].manual || steps[i].manual;
+      if (steps[i].shadow) out[i].shadow[canary->spec.id.service()] = *steps[i].shadow;
       for (const auto& [role, within] : steps[i].approve) {
         const auto [entry, is_new] = out[i].approve.emplace(role, within);
         if (!is_new) entry->second = std::min(entry->second, within);
@@ -46,8 +47,12 @@ std::vector<ShiftStep> ShiftSteps(const std::vector<Fleet>& before, const std::v
 
 std::string Render(const ShiftStep& step) {
   std::string out;
-  for (const auto& [service, percent] : step.percent)
+  for (const auto& [service, percent] : step.percent) {
     out += (out.empty() ? "" : ", ") + service + " " + std::to_string(percent) + " %";
+    const auto shadow = step.shadow.find(service);
+    if (shadow != step.shadow.end())
+      out += " and a copy of " + std::to_string(shadow->second.share) + " % (shadow)";
+  }
   if (step.hold > Milliseconds(0)) out += " for " + RenderDuration(step.hold);
   if (step.manual)
     out += std::string(step.hold > Milliseconds(0) ? ", then" : "") + " until `ingot rollout advance`";
@@ -62,10 +67,15 @@ Json ToJson(const ShiftStep& step) {
   JsonArray approve;
   for (const auto& [role, within] : step.approve)
     approve.push_back(JsonObject{{"role", role}, {"within_ms", within.count()}});
-  return JsonObject{{"percent", std::move(percent)},
-                    {"hold_ms", step.hold.count()},
-                    {"manual", step.manual},
-                    {"approve", std::move(approve)}};
+  JsonObject out{{"percent", std::move(percent)},
+                 {"hold_ms", step.hold.count()},
+                 {"manual", step.manual},
+                 {"approve", std::move(approve)}};
+  if (step.shadow.empty()) return out;
+  JsonObject shadow;
+  for (const auto& [service, what] : step.shadow) shadow[service] = definition::ToJson(what);
+  out["shadow"] = std::move(shadow);
+  return out;
 }
 
 }  // namespace ingot::plan

@@ -19,6 +19,7 @@ struct ShiftStep {
   Milliseconds hold{0};                         // the least time, of the canaries' the longest
   bool manual = false;                          // one of them waits for `ingot rollout advance`
   std::map<std::string, Milliseconds> approve;  // roles that have to approve, and how long is waited for each
+  std::map<std::string, definition::ResolvedShadow> shadow;  // by canary: what is copied to its new fleet
   bool operator==(const ShiftStep&) const = default;
 };
 

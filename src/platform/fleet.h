@@ -149,6 +149,9 @@ std::string VolumeName(const std::string& volume, uint32_t member);
 struct Share {
   FleetId fleet;
   uint32_t per_mille = 0;  // 0 to 1000; with 0 only Topology::Preview leads there
+  // 0 to 1000: so many of the requests that stay with the other fleet (HTTP, of Topology::Shadow) are copied
+  // to this one, whose answers are compared and dropped.
+  uint32_t shadow = 0;
   bool operator==(const Share&) const = default;
 };
 
@@ -200,12 +203,33 @@ struct InstanceUsage {
   bool operator==(const InstanceUsage&) const = default;
 };
 
+// What became of requests that were copied to a fleet.
+struct ShadowCounters {
+  uint64_t same = 0;          // it answered alike
+  uint64_t other_status = 0;  // it answered with another status
+  uint64_t other_body = 0;    // with the same status, and another body
+  uint64_t body_unknown = 0;  // with the same status; a body could not be compared, and was to be
+  uint64_t failed = 0;        // no whole answer: refused, cut, no HTTP
+  uint64_t timed_out = 0;     // no whole answer in time
+  uint64_t skipped = 0;       // not sent: too many at once, too large, or the other answer was not whole
+  uint64_t in_flight = 0;     // sent, and not over yet
+  uint64_t real_ms = 0;       // of those answered: the sums of the times to the answers' headers
+  uint64_t shadow_ms = 0;
+  std::vector<std::string> examples;  // the first differences and failures: "GET /a: 200, new 500"
+  uint64_t Compared() const { return same + other_status + other_body; }
+  uint64_t Different() const { return other_status + other_body; }
+  uint64_t Unanswered() const { return failed + timed_out; }
+  uint64_t Over() const { return Compared() + body_unknown + Unanswered(); }
+  bool operator==(const ShadowCounters&) const = default;
+};
+
 struct FleetCounters {
   uint64_t answered = 0;    // the router's own answers for the fleet (503) among them
   uint64_t errors_5xx = 0;  // of these
   // Since the table's step began: answers by the time from the request to the answer's headers, rounded down
   // (to 1 ms below 100 ms, 10 ms below 1 s, else 100 ms).
   std::map<uint32_t, uint64_t> latency_ms;
+  ShadowCounters shadow;  // since the table's step began, or who counts was started
   bool operator==(const FleetCounters&) const = default;
 };
 
@@ -226,12 +250,20 @@ struct Topology {
     std::string value;
     bool operator==(const Preview&) const = default;
   };
+  // Which requests may be copied (Share::shadow). No method: none, and the router is as without it.
+  struct Shadow {
+    std::vector<std::string> methods;
+    bool bodies = true;  // answers' bodies are compared besides their statuses
+    Milliseconds timeout{0};
+    bool operator==(const Shadow&) const = default;
+  };
   struct Service {
     std::string name;
     std::vector<Port> ports;
     uint32_t replicas = 1;  // the largest number of instances one fleet of it may have
     Sticky sticky{};
     Preview preview{};
+    Shadow shadow{};
     bool operator==(const Service&) const = default;
   };
   struct Endpoint {

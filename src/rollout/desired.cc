@@ -33,6 +33,16 @@ std::vector<uint64_t> ByPrecedence(const EnvironmentState& state) {
   return out;
 }
 
+// How many of a thousand requests to a service are copied to its new fleet in the present step.
+uint32_t ShadowOf(const EnvironmentState& state, const std::string& service) {
+  if (state.rollout->phase != Phase::kStepping) return 0;
+  const std::vector<plan::ShiftStep> steps = StepsOf(state);
+  if (state.rollout->step < 1 || state.rollout->step > steps.size()) return 0;
+  const auto& shadows = steps[state.rollout->step - 1].shadow;
+  const auto found = shadows.find(service);
+  return found == shadows.end() ? 0 : found->second.share * 10;
+}
+
 // The part of what goes to a service that its new fleet takes from what serves, as weights say.
 std::optional<platform::Share> ShareOf(const EnvironmentState& state, const std::string& service) {
   if (!state.rollout || Leading(state) == state.rollout->to) return std::nullopt;
@@ -41,9 +51,28 @@ std::optional<platform::Share> ShareOf(const EnvironmentState& state, const std:
   const plan::Fleet* fleet = state.RevisionOf(state.rollout->to).FleetOf(service);
   // One that is scaled to nothing takes nothing.
   if (fleet == nullptr || CountOf(state, fleet->spec.id) == 0) return std::nullopt;
-  // A share of nothing is one all the same where there is a preview.
-  if (weight->second == 0 && fleet->rollout.preview == definition::Preview{}) return std::nullopt;
-  return platform::Share{fleet->spec.id, weight->second};
+  const uint32_t shadow = weight->second == 0 ? ShadowOf(state, service) : 0;
+  // A share of nothing is one all the same where there is a preview, or a shadow.
+  if (weight->second == 0 && shadow == 0 && fleet->rollout.preview == definition::Preview{})
+    return std::nullopt;
+  return platform::Share{fleet->spec.id, weight->second, shadow};
+}
+
+// The port at which the new fleet alone is reached, until everybody reaches it.
+void AddPreviews(const EnvironmentState& state, platform::RouteTable& table) {
+  if (!state.rollout || Leading(state) == state.rollout->to) return;
+  for (const plan::Fleet& fleet : state.RevisionOf(state.rollout->to).fleets) {
+    const definition::Preview& preview = fleet.rollout.preview;
+    if (preview.port == 0 || !state.rollout->weights.contains(fleet.spec.id.service()) ||
+        CountOf(state, fleet.spec.id) == 0)
+      continue;
+    const std::string listen = plan::PreviewListen(preview);
+    // What serves may have a route there; it stays until the switch.
+    if (std::none_of(table.outside.begin(), table.outside.end(),
+                     [&](const auto& route) { return route.listen == listen; }))
+      table.outside.push_back(
+          {listen, fleet.spec.id, plan::PreviewTarget(fleet.spec.ports), platform::Protocol::kHttp});
+  }
 }
 
 void AddOutside(const EnvironmentState& state, const plan::Revision& revision, platform::RouteTable& table) {
@@ -163,6 +192,7 @@ Desired DesiredOf(const EnvironmentState& state) {
   std::map<std::string, uint32_t> replicas;
   std::set<platform::FleetId> done;
   if (const auto leading = Leading(state)) AddOutside(state, state.RevisionOf(*leading), desired.routes);
+  AddPreviews(state, desired.routes);
   for (const uint64_t number : order) {
     const plan::Revision& revision = state.RevisionOf(number);
     const LiveRevision& live = state.live.at(number);
@@ -171,6 +201,7 @@ Desired DesiredOf(const EnvironmentState& state) {
       // back: one that is in use elsewhere must not keep it from going.
       retiring.push_back(revision.resolved);
       retiring.back().routes.clear();
+      for (auto& service : retiring.back().services) service.rollout.preview = {};
       resolved.push_back(&retiring.back());
     } else {
       resolved.push_back(&revision.resolved);

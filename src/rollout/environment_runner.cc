@@ -125,6 +125,9 @@ void EnvironmentRunner::Run(WallTime now) {
                                                          now_counted->second.errors_5xx < was.errors_5xx));
         }
         counted_ = *counters;
+        view_.shadows.clear();
+        for (const auto& [fleet, now_counted] : counted_)
+          if (now_counted.shadow != platform::ShadowCounters{}) view_.shadows[fleet] = now_counted.shadow;
         view_.counters = std::move(*counters);
       }
       tried = true;

@@ -123,6 +123,11 @@ StepFinding AnalyseStep(Transition& t, const plan::ShiftStep& step) {
   const bool router = std::any_of(judged.begin(), judged.end(),
                                   [](const Judged& one) { return one.canary->rollout.analysis->router; });
   out.failed = !JudgeByChecks(t, judged, out) || (router && !JudgeByCounters(t, judged, out));
+  if (out.failed || step.shadow.empty()) return out;
+  const StepFinding shadows = JudgeShadows(t, step);
+  out.failed = shadows.failed;
+  out.passed = out.passed && shadows.passed;
+  if (out.inconclusive.empty()) out.inconclusive = shadows.inconclusive;
   return out;
 }
 

@@ -54,6 +54,7 @@ struct View {
   // The router's counters, just read; unset: not asked, or (with `counters_error`) could not look.
   std::optional<std::map<platform::FleetId, platform::FleetCounters>> counters;
   std::string counters_error;
+  std::map<platform::FleetId, platform::ShadowCounters> shadows;  // as last read; those that count
   bool counters_anew = false;             // they began at zero again since they were read before
   bool can_migrate = false;               // there is somebody who runs migrations
   std::optional<MigrationRun> migration;  // the last one that this process has begun

@@ -53,6 +53,10 @@ struct StepFinding {
   std::string inconclusive;  // why neither; empty as well: they were not read just now, or not yet
 };
 StepFinding AnalyseStep(Transition& t, const plan::ShiftStep& step);
+// shadowing.cc: the same of what is copied to new fleets in the step.
+StepFinding JudgeShadows(Transition& t, const plan::ShiftStep& step);
+// Says in an event how each shadow of a step that is left has ended.
+void RecordShadows(Transition& t, const plan::ShiftStep& step);
 // checking.cc: what a canary's checks say of the present step. `text`: why it is no success; empty as well:
 // one was not measured yet.
 struct CheckFinding {

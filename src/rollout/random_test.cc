@@ -98,6 +98,16 @@ class Life {
     return check;
   }
 
+  definition::ResolvedStep RandomShadow() {
+    definition::ResolvedShadow shadow;
+    shadow.share = 1 + random_() % 100;
+    shadow.differences = shadow.errors = 100;
+    shadow.least = 100;
+    shadow.methods = {"GET"};
+    shadow.timeout = Milliseconds(1'000);
+    return {0, Milliseconds(random_() % 1'000), false, {}, shadow};
+  }
+
   Measurement RandomMeasurement() {
     const uint32_t luck = weather_ == 0 ? 100 : random_() % 100;
     if (luck < 10) return {Outcome::kFailure, "exit code 1", ""};
@@ -152,6 +162,8 @@ class Life {
     shop.steps.clear();
     for (uint32_t percent = 5; percent < 100 && Chance(70); percent += 1 + random_() % 60)
       shop.steps.push_back({percent, Milliseconds(random_() % 1'000), false});
+    if (Chance(25)) shop.steps.insert(shop.steps.begin(), RandomShadow());
+    if (Chance(15)) shop.preview_port = 9001;
     AddRules(shop);
     if (Chance(40)) ++scripts_;
     // Of an older commit, now and then.
@@ -232,6 +244,8 @@ class Life {
       platform::FleetCounters& counters = world_.fake.counters()[id];
       counters.answered += 100;
       if (!fleet.proven) counters.errors_5xx += errors;
+      counters.shadow.same += 100;
+      if (!fleet.proven) counters.shadow.other_body += errors;
     }
     if (weather_ == 3 && Chance(2)) world_.fake.counters().clear();  // the router was started anew
   }

@@ -155,9 +155,12 @@ Json StatusOf(const EnvironmentState& state, const Desired& desired, const View&
   }
   JsonArray routes;
   for (const auto& route : desired.routes.outside) {
+    // A preview's port leads to what is not released yet.
+    const std::optional<uint64_t> leading = Leading(state);
+    const bool own = leading && state.RevisionOf(*leading).Find(route.fleet) != nullptr;
     JsonObject item{{"service", route.fleet.service()},
                     {"fleet", route.fleet.Render()},
-                    {"revision", Number(Leading(state))},
+                    {"revision", Number(own ? leading : OwnerOf(state, route.fleet))},
                     {"port", route.port},
                     {"protocol", route.protocol == platform::Protocol::kHttp ? "http" : "tcp"},
                     {"tls", route.tls}};
@@ -219,6 +222,7 @@ Json RolloutStatusOf(const EnvironmentState& state, const View& view) {
                     {"waits_for", state.rollout ? Json(WaitsFor(state, view)) : Json("")},
                     {"steps", std::move(steps)},
                     {"checks", ChecksOf(state, view)},
+                    {"shadows", ShadowsOf(state, view)},
                     {"last", nullptr}};
 }
 

@@ -10,6 +10,8 @@ namespace ingot::rollout {
 Json RolloutStatusOf(const EnvironmentState& state, const View& view);
 // Its `checks`: those of the present step.
 JsonArray ChecksOf(const EnvironmentState& state, const View& view);
+// Its `shadows`: what is copied in the present step, by service.
+JsonArray ShadowsOf(const EnvironmentState& state, const View& view);
 // docs/formats/rollout.md, "status".
 // `time_of_day`: for what goes by schedules.
 Json StatusOf(const EnvironmentState& state, const Desired& desired, const View& view, WallTime time_of_day);

@@ -106,6 +106,7 @@ bool Stepping(Transition& t) {
     if (!finding.passed) return Hold(t, finding.inconclusive);
   }
   if (const auto gate = GateOf(t.next)) return AwaitApproval(t, *gate);
+  RecordShadows(t, step);
   if (rollout.step < steps.size()) return EnterStep(t, steps, rollout.step + 1);
   rollout.held.clear();
   return AfterSteps(t);

@@ -43,8 +43,9 @@ struct Shop {
   std::vector<definition::ResolvedStep> steps{{10, Milliseconds(1'000), false},
                                               {50, Milliseconds(2'000), false}};
   definition::ResolvedRules rules{};
-  bool preview = false;     // of canaries
-  Milliseconds max_age{0};  // of every service
+  bool preview = false;       // of canaries
+  uint16_t preview_port = 0;  // of web, when it is one
+  Milliseconds max_age{0};    // of every service
   std::optional<definition::ResolvedScale> web_scale;
   uint64_t migrations = 0;  // scripts of the migration "shop"; each third one contracts
   bool operator==(const Shop&) const = default;

@@ -65,6 +65,7 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   web.uses = {{"api", false, api.ports, "", false}};
   web.scale = shop.web_scale;
   if (shop.web_canary) make_canary(web);
+  if (shop.web_canary) web.rollout.preview.port = shop.preview_port;
   if (shop.web_rolling) make_rolling(web);
   out.services = {api};
   if (shop.members > 0) {
@@ -271,7 +272,11 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
 
 namespace {
 
+// Where the shop's previews are, which lead to what serves nobody else.
+constexpr const char* kPreviewListen = ":9001";
+
 platform::RouteTable WithoutShares(platform::RouteTable table) {
+  std::erase_if(table.outside, [](const auto& route) { return route.listen == kPreviewListen; });
   for (auto& route : table.outside) route.split.reset();
   for (auto& route : table.inside) route.split.reset();
   table.rollout = table.step = 0;

@@ -170,6 +170,7 @@ bool Covers(const platform::Topology& has, const platform::Topology& needs) {
   using platform::Topology;
   const auto service = [](const Topology::Service& h, const Topology::Service& n) {
     return h.name == n.name && h.replicas >= n.replicas && h.sticky == n.sticky && h.preview == n.preview &&
+           h.shadow == n.shadow &&
            AllIn(n.ports, h.ports, [](const platform::Port& a, const platform::Port& b) { return a == b; });
   };
   return AllIn(needs.services, has.services, service) &&

@@ -8,6 +8,7 @@
 //   HEALTH=200           the status of /healthz
 //   STATUS=200           the status of everything else
 //   ERRORS_PER_MILLE=0   so many of a thousand of these answers are 500 instead, scattered
+//   BODY=ok              what GET / answers
 //   DELAY_MS=0           every answer but those of /healthz takes so much longer
 //   UPSTREAM=host:port   asked (GET /) for every request to /; its revision is in the answer as X-Upstream
 //   NEVER_LISTEN=1       runs, and never listens
@@ -177,7 +178,7 @@ std::string Try(const std::string& path, const std::string& argument) {
     return "eaten";
   }
   if (path == "/slow") std::this_thread::sleep_for(std::chrono::milliseconds(std::atoi(argument.c_str())));
-  return "ok";
+  return path == "/" ? Env("BODY", "ok") : "ok";
 }
 
 void StreamEvents(int fd, const std::string& revision, int every_ms) {
