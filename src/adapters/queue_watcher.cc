@@ -30,6 +30,8 @@ struct QueueWatcher::Work {
   }
 };
 
+QueueWatcher::QueueWatcher(Measure measure, Clock& clock) : measure_(std::move(measure)), clock_(clock) {}
+
 QueueWatcher::~QueueWatcher() {
   for (auto& [key, work] : works_) work->Cancel();
   for (auto& [key, work] : works_) work->thread.join();
@@ -81,7 +83,7 @@ void QueueWatcher::Go(Work& work, const CheckTarget& target) {
 Result<double> QueueWatcher::Last(const Key& key) const {
   const auto found = works_.find(key);
   if (found == works_.end()) return Error(Code::kUnavailable, "it is not watched");
-  const auto seen = found->second->seen.lock();
+  auto seen = found->second->seen.lock();
   if (!seen->last) return Error(Code::kNotFound, "it has not been measured yet");
   const definition::ResolvedCheck& source = found->second->source;
   if (clock_.Steady() - seen->at > 2 * source.interval + source.timeout)

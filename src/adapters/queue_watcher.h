@@ -24,7 +24,7 @@ class QueueWatcher {
   using Key = std::pair<platform::EnvironmentId, std::string>;  // a service
 
   // `clock` outlives it.
-  QueueWatcher(Measure measure, Clock& clock) : measure_(std::move(measure)), clock_(clock) {}
+  QueueWatcher(Measure measure, Clock& clock);
   // Breaks off what is measured, and waits for it.
   ~QueueWatcher();
   QueueWatcher(const QueueWatcher&) = delete;

@@ -149,21 +149,22 @@ TEST_F(VolumesTest, NamesLeadNowhereElse) {
   EXPECT_TRUE(Volumes::CheckSnapshotName("before-r3-20260102T030405Z"));
 }
 
-// A file system of its own, with project quotas.
-class VolumeQuotaTest : public ::testing::Test {
+// A file system of its own.
+class VolumeFileSystemTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "SKIP: needs root";
+  // False, and the test is skipped, where this host cannot mount one.
+  bool Mount(std::vector<std::string> make, const std::string& options) {
     const std::string image = (directory_.path() / "image").string();
-    ASSERT_TRUE(WriteFileAtomic(image, ""));
-    ASSERT_EQ(::truncate(image.c_str(), 64 << 20), 0);
-    ASSERT_TRUE(MakeDirectories(mount_));
-    ASSERT_TRUE(
-        RunChecked({.argv = {"mkfs.ext4", "-q", "-O", "quota,project", image}}, Milliseconds(30'000)));
-    auto mounted =
-        RunChecked({.argv = {"mount", "-o", "loop,prjquota", image, mount_.string()}}, Milliseconds(30'000));
-    if (!mounted) GTEST_SKIP() << "SKIP: no ext4 with project quotas here: " << mounted.error().message();
-    mounted_ = true;
+    EXPECT_TRUE(WriteFileAtomic(image, ""));
+    EXPECT_EQ(::truncate(image.c_str(), 400 << 20), 0);
+    EXPECT_TRUE(MakeDirectories(mount_));
+    make.push_back(image);
+    auto mounted = RunChecked({.argv = std::move(make)}, Milliseconds(30'000));
+    if (mounted)
+      mounted = RunChecked({.argv = {"mount", "-o", options, image, mount_.string()}}, Milliseconds(30'000));
+    mounted_ = mounted.has_value();
+    if (!mounted_) why_ = mounted.error().message();
+    return mounted_;
   }
   void TearDown() override {
     if (!mounted_) return;
@@ -172,9 +173,31 @@ class VolumeQuotaTest : public ::testing::Test {
   TempDirectory directory_ = *TempDirectory::Make(fs::temp_directory_path(), "ingot-quota-");
   fs::path mount_ = directory_.path() / "mount";
   bool mounted_ = false;
+  std::string why_;
 };
 
-TEST_F(VolumeQuotaTest, AVolumeHoldsNoMoreThanItsSize) {
+TEST_F(VolumeFileSystemTest, ASnapshotTakesNoRoomWhereBlocksCanBeShared) {
+  if (!Mount({"mkfs.xfs", "-q"}, "loop")) GTEST_SKIP() << "SKIP: no xfs here: " << why_;
+  auto volumes = Volumes::Open(mount_ / "volumes");
+  ASSERT_TRUE(volumes);
+  const platform::EnvironmentId local("shop", "local");
+  ASSERT_TRUE((*volumes)->Create(local, "data-0", 0));
+  const fs::path data = (*volumes)->DataOf(local, "data-0");
+  ASSERT_TRUE(WriteFileAtomic(data / "file", std::string(32 << 20, 'x')));
+  const auto free = [&] {
+    EXPECT_TRUE(RunChecked({.argv = {"sync"}}, Milliseconds(30'000)));
+    return fs::space(mount_).free;
+  };
+  const auto before = free();
+  auto copied = (*volumes)->MakeSnapshot(local, "data-0", "s");
+  ASSERT_TRUE(copied) << copied.error().Render();
+  EXPECT_TRUE(copied->shared);
+  EXPECT_LT(before - free(), uint64_t{4} << 20);
+}
+
+TEST_F(VolumeFileSystemTest, AVolumeHoldsNoMoreThanItsSize) {
+  if (!Mount({"mkfs.ext4", "-q", "-O", "quota,project"}, "loop,prjquota"))
+    GTEST_SKIP() << "SKIP: no ext4 with project quotas here: " << why_;
   ASSERT_EQ(QuotaMissing(mount_), "");
   auto volumes = Volumes::Open(mount_ / "volumes");
   ASSERT_TRUE(volumes);

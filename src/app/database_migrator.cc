@@ -159,7 +159,7 @@ Result<void> DatabaseMigrator::RunCommand(Work& work, const std::string& job) {
   while (true) {
     Result<jobs::Run> run = Error(Code::kCancelled, "the daemon ends");
     {
-      const auto asks = asks_.lock();
+      auto asks = asks_.lock();
       if (*asks)
         run = number ? commands_.find(work.environment, *number)
                      : commands_.begin(work.environment, work.revision, job, rollout);

@@ -5,7 +5,6 @@
 #include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/verbs.h"
-#include "app/version.h"
 
 namespace {
 
@@ -33,7 +32,6 @@ int main(int argc, char** argv) {
   app.add_option("--root", invocation.root_option,
                  "where everything is kept (default: $INGOT_ROOT or /var/lib/ingot)");
   AddHostOption(app, invocation);
-  app.set_version_flag("--version", std::string("ingot ") + kVersion, "print the version and exit");
   AddInit(app, invocation);
   AddValidate(app, invocation);
   AddSchema(app, invocation);

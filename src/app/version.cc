@@ -9,6 +9,7 @@
 namespace ingot::app {
 
 void AddVersion(CLI::App& app, Invocation& invocation) {
+  app.set_version_flag("--version", std::string("ingot ") + kVersion, "print the version and exit");
   AddVerb(app, invocation, "version", "the version of this program", [&invocation] {
     if (invocation.json) {
       PrintJson(JsonObject{{"version", kVersion}, {"definition", 1}, {"api", 1}});
