@@ -86,7 +86,7 @@ def test_a_count_follows_a_queue(host):
     assert "queue 190, of which 50 are one instance's" in scalings(host)[-1]["detail"]["reason"], scalings(host)
     # What nobody can see takes nothing away, and the log says why.
     length.write_text("many\n")
-    wait_for("a word in the log", lambda: 'it printed no number but "many"' in host.log(), seconds=30)
+    wait_for("a word in the log", lambda: 'it printed no number but "many"' in (host.base / "daemon.log").read_text(), seconds=30)
     stays(host, 4, seconds=5)
     length.write_text("0\n")
     wait_for("one instance", lambda: len(host.instances("web")) == 1, seconds=30)

@@ -82,8 +82,8 @@ def test_a_tool_of_its_own_migrates_before_the_first_instance(host):
         # What the database refuses reverts the release before anything of it has started.
         release("three", "SELECT 1/0")
         failed = host.run("apply", "--yes")
-        assert failed.code == 1 and "migrate-shop: run 3 failed" in failed.out + failed.err, failed
-        assert "division by zero" in host.ok("job", "logs", "3").out
+        assert failed.code == 5 and "migrate-shop: run 3 failed" in failed.out + failed.err, failed
+        assert "division by zero" in host.ok("job", "logs", "3").err
         assert host.get()[1] == "one"
     finally:
         database.close()
@@ -95,12 +95,12 @@ def test_a_command_that_fails_reverts_before_anything_starts(host):
     host.apply()
     define(host, "two", job("print=no column", "exit=3"))
     done = host.run("apply", "--yes")
-    assert done.code == 1, done
+    assert done.code == 5, done
     assert "exit code 3" in done.out + done.err and "ingot job logs 2" in done.out + done.err, done
     assert "no column" in host.ok("job", "logs", "2").out
     assert host.get()[1] == "one"
-    rollout = host.ok("rollout", "status", "--json").json()
-    assert "starting" not in json.dumps(rollout["rollout"]["entered"]), rollout
+    last = host.ok("rollout", "status", "--json").json()["last"]
+    assert last["phase"] == "reverted" and "starting" not in last["entered"], last
     # Mended, it goes through.
     define(host, "two", job("exit=0"))
     host.apply()
@@ -119,7 +119,7 @@ def test_a_killed_daemon_finds_its_run_again(host):
     wait_for("r1 serves", lambda: host.get()[1] == "one", seconds=30)
     found = runs(host)
     assert [(run["run"], run["outcome"], run["attempts"], run["rollout"]) for run in found] == [(1, "succeeded", 1, 1)]
-    assert host.ok("job", "logs", "1").out.split() == ["begun", "ended"]
+    assert [line.split()[-1] for line in host.ok("job", "logs", "1").out.splitlines()] == ["begun", "ended"]
 
 
 def test_an_aborted_release_ends_its_command(host):
@@ -131,8 +131,7 @@ def test_an_aborted_release_ends_its_command(host):
     wait_for("a run", lambda: "begun" in host.run("job", "logs", "2").out)
     host.ok("rollout", "abort")
     wait_for("the run is over", lambda: runs(host)[0]["outcome"] == "cancelled")
-    wait_for("it is reverted", lambda: host.status()["rollout"] is None or
-             host.status()["rollout"]["phase"] == "reverted")
+    wait_for("it is over", lambda: host.status()["rollout"] is None)
     assert host.get()[1] == "one"
     # By hand it is a job as any other.
     define(host, "three", job("print=by hand"))
