@@ -71,7 +71,9 @@ class World {
                           });
   }
 
-  void Tick() { controller->Tick({{Local(), {serves ? &revision : nullptr, destroying, release, migrating}}}); }
+  void Tick() {
+    controller->Tick({{Local(), {serves ? &revision : nullptr, destroying, release, migrating}}});
+  }
   void Pass(Milliseconds time, Milliseconds step = Milliseconds(10)) {
     for (Milliseconds done{0}; done < time; done += step) {
       clock.Advance(step);
