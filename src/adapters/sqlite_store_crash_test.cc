@@ -186,6 +186,7 @@ class StoreCrashTest : public testing::Test {
     StillClock later;
     later.now = SystemClock().Now() + std::chrono::hours(2);
     store::CollectOptions options;
+    options.rests = 0;
     options.keep_cache = Milliseconds(0);
     Must(store::Collect(*store, options, later));
     const auto left = store::FilesBelow(root_);

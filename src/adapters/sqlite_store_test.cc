@@ -113,6 +113,7 @@ TEST_F(SqliteStoreTest, NothingReachableIsEverCollectedWhileProcessesAndThreadsI
   });
   Opened opened(root_);
   CollectOptions options;
+  options.rests = 0;
   options.keep_cache = Milliseconds(0);
   int collections = 0;
   uint64_t collected = 0;
@@ -161,6 +162,7 @@ TEST_F(SqliteStoreTest, AKilledImporterLeavesGarbageThatIsCollected) {
     for (const auto& tag : Must(opened.store->ListTags()))
       Must(opened.store->RemoveTag(tag.repository, tag.tag));
     CollectOptions options;
+    options.rests = 0;
     options.keep_cache = Milliseconds(0);
     Must(Collect(*opened.store, options, opened.clock));
   }

@@ -81,6 +81,7 @@ class World {
       return {};
     }));
     store::CollectOptions options;
+    options.rests = 0;
     options.keep_cache = Milliseconds(0);
     Must(store::Collect(*store_, options, clock_));
     EXPECT_THAT(store::FilesBelow(root_ / "blobs"), testing::IsEmpty());
@@ -338,6 +339,7 @@ class World {
 
   void CollectOnce(std::mt19937&, size_t) {
     store::CollectOptions options;
+    options.rests = 0;
     options.keep_cache = Milliseconds(0);
     options.batch = 3;
     auto collected = store::Collect(*store_, options, clock_);

@@ -98,6 +98,7 @@ TEST_F(RepositoryRetentionTest, WhatNoRuleKeepsGoesWithItsBlobs) {
   EXPECT_EQ(dry.gone.size(), 15U);
   EXPECT_EQ(Left().size(), 7U);
   store::CollectOptions files;
+  files.rests = 0;
   files.dry_run = true;
   files.without = dry.gone;
   const uint64_t freed = Must(store::Collect(*store_, files, clock_)).freed_bytes();

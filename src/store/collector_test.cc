@@ -17,6 +17,7 @@ class CollectorTest : public StoreTest {
  protected:
   Collected Run(bool dry = false, Milliseconds keep_cache = std::chrono::hours(1)) {
     CollectOptions options;
+    options.rests = 0;
     options.dry_run = dry;
     options.keep_cache = keep_cache;
     options.batch = 2;
