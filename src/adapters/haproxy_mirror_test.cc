@@ -65,6 +65,9 @@ class HaproxyMirrorTest : public ::testing::Test {
           std::make_unique<TestServer>(namespace_.get(), address, 8080, n == 1 ? "1" : name_of_new));
       ROUTER_OK(router_->SetServers(Web(n), {{InstanceId(Web(n), static_cast<uint64_t>(n)), address}}));
     }
+    RouteTable table;
+    table.outside = {{Listen(), Web(1), 8080, platform::Protocol::kHttp}};
+    ROUTER_OK(router_->ApplyRoutes({"shop", "local"}, table, {}));
   }
   void CopyShare(uint32_t per_mille, uint32_t step = 1) {
     RouteTable table;

@@ -78,7 +78,8 @@ JsonArray ShadowsOf(const EnvironmentState& state, const View& view) {
   JsonArray out;
   if (!state.rollout || state.rollout->phase != Phase::kStepping || !state.rollout->step_in_effect)
     return out;
-  for (const auto& [service, shadow] : StepsOf(state).at(state.rollout->step - 1).shadow) {
+  const plan::ShiftStep step = StepsOf(state).at(state.rollout->step - 1);
+  for (const auto& [service, shadow] : step.shadow) {
     const platform::FleetId* fleet = ShadowedFleet(state, service);
     if (fleet == nullptr) continue;
     const platform::ShadowCounters counted = CopiedTo(view, *fleet);
