@@ -48,30 +48,6 @@ Result<void> SyncFileSystem(const fs::path& directory) {
   return {};
 }
 
-// Everything of it: owners, times, links, extended attributes. `to` is new or an empty directory.
-Result<Volumes::Copied> CopyData(const fs::path& from, const fs::path& to) {
-  const auto copy = [&](const char* reflink) {
-    Command command;
-    command.argv = {"cp", "-a", "-T", reflink, "--", from.string(), to.string()};
-    command.die_with_parent = true;
-    return RunChecked(std::move(command), kLongestCopy);
-  };
-  Volumes::Copied out{true};
-  if (!copy("--reflink=always")) {
-    // The file system cannot share blocks, which is found at the first file with any. What was copied until
-    // then is copied over.
-    out.shared = false;
-    if (auto copied = copy("--reflink=auto"); !copied) {
-      const bool full = copied.error().message().find("No space left") != std::string::npos ||
-                        copied.error().message().find("quota exceeded") != std::string::npos;
-      return Error(full ? Code::kNoSpace : Code::kFailed,
-                   "copying " + from.string() + ": " + copied.error().message());
-    }
-  }
-  TRY(SyncFileSystem(to));
-  return out;
-}
-
 Result<WallTime> TimeOf(const fs::path& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) < 0) return ErrnoError(errno, "look at " + path.string());
@@ -133,6 +109,28 @@ std::string NowCompact() {
   std::string out;
   for (const char c : RenderTime(SystemClock().Now()))
     if (c != '-' && c != ':' && c != '.') out += c;
+  return out;
+}
+
+// Folders that are ours: a file system of its own for volumes has others (lost+found).
+Result<std::vector<fs::path>> Environments(const fs::path& directory) {
+  std::vector<fs::path> out;
+  for (const std::string& project : TRY(ListDirectory(directory))) {
+    if (!EnvironmentId::Parse(project + "/local")) continue;
+    for (const std::string& environment : TRY(ListDirectory(directory / project)))
+      if (EnvironmentId::Parse(project + "/" + environment)) out.push_back(directory / project / environment);
+  }
+  return out;
+}
+
+// The volumes of an environment; none when it has no folder.
+Result<std::vector<fs::path>> VolumesBelow(const fs::path& environment) {
+  std::vector<fs::path> out;
+  auto names = ListDirectory(environment);
+  if (!names && names.error().code() == Code::kNotFound) return out;
+  if (!names) return std::move(names).error();
+  for (const std::string& name : *names)
+    if (Volumes::CheckName(name)) out.push_back(environment / name);
   return out;
 }
 
@@ -201,9 +199,8 @@ Result<void> Volumes::CheckSnapshotName(const std::string& name) {
 Result<std::unique_ptr<Volumes>> Volumes::Open(const fs::path& directory) {
   TRY(MakeDirectories(directory, 0700));
   std::unique_ptr<Volumes> volumes(new Volumes(directory));
-  for (const std::string& project : TRY(ListDirectory(directory)))
-    for (const std::string& environment : TRY(ListDirectory(directory / project)))
-      TRY(SweepDotted(directory / project / environment));
+  if (::chmod(directory.c_str(), 0700) < 0) return ErrnoError(errno, "close " + directory.string());
+  for (const fs::path& environment : TRY(Environments(directory))) TRY(SweepDotted(environment));
   for (const fs::path& volume : TRY(volumes->All())) {
     TRY(SweepDotted(volume));
     TRY(SweepAtomicWrites(volume));
@@ -222,10 +219,8 @@ fs::path Volumes::DataOf(const EnvironmentId& environment, const std::string& na
 
 Result<std::vector<fs::path>> Volumes::All() const {
   std::vector<fs::path> out;
-  for (const std::string& project : TRY(ListDirectory(directory_)))
-    for (const std::string& environment : TRY(ListDirectory(directory_ / project)))
-      for (const std::string& name : TRY(ListDirectory(directory_ / project / environment)))
-        if (!name.starts_with('.')) out.push_back(directory_ / project / environment / name);
+  for (const fs::path& environment : TRY(Environments(directory_)))
+    for (fs::path& volume : TRY(VolumesBelow(environment))) out.push_back(std::move(volume));
   return out;
 }
 
@@ -247,12 +242,7 @@ Result<Volumes::Volume> Volumes::Look(const fs::path& volume) const {
 
 Result<std::vector<Volumes::Volume>> Volumes::List(const EnvironmentId& environment) const {
   std::vector<Volume> out;
-  const fs::path directory = directory_ / environment.project() / environment.environment();
-  auto names = ListDirectory(directory);
-  if (!names && names.error().code() == Code::kNotFound) return out;
-  if (!names) return std::move(names).error();
-  for (const std::string& name : *names)
-    if (!name.starts_with('.')) out.push_back(TRY(Look(directory / name)));
+  for (const fs::path& volume : TRY(VolumesBelow(PathOf(environment, "")))) out.push_back(TRY(Look(volume)));
   return out;
 }
 
@@ -323,14 +313,8 @@ Result<void> Volumes::AttachOne(const fs::path& volume, const platform::VolumeMo
 }
 
 Result<void> Volumes::Detach(const InstanceId& instance) {
-  const EnvironmentId& environment = instance.fleet().environment();
-  const fs::path directory = directory_ / environment.project() / environment.environment();
-  auto names = ListDirectory(directory);
-  if (!names && names.error().code() == Code::kNotFound) return {};
-  if (!names) return std::move(names).error();
-  for (const std::string& name : *names)
-    if (!name.starts_with('.') && TRY(AttachedTo(directory / name)) == instance.FileName())
-      TRY(TakeBack(directory / name));
+  for (const fs::path& volume : TRY(VolumesBelow(PathOf(instance.fleet().environment(), ""))))
+    if (TRY(AttachedTo(volume)) == instance.FileName()) TRY(TakeBack(volume));
   return {};
 }
 
@@ -349,6 +333,33 @@ Result<void> Volumes::RefuseAttached(const fs::path& volume, const std::string& 
   return Error(Code::kConflict, "volume " + volume.filename().string() + " is in use by " + ShortOf(holder) +
                                     ", so it cannot be " + doing +
                                     "; scale its service down until it has no such member");
+}
+
+// Everything of it: owners, times, links, extended attributes. `to` is new or an empty directory.
+Result<Volumes::Copied> Volumes::CopyData(const fs::path& from, const fs::path& to) const {
+  if (interrupted_) return Error(Code::kCancelled, "nothing is copied any more: the daemon ends");
+  const auto copy = [&](const char* reflink) {
+    Command command;
+    command.argv = {"cp", "-a", "-T", reflink, "--", from.string(), to.string()};
+    command.die_with_parent = true;
+    command.cancelled = &interrupted_;
+    return RunChecked(std::move(command), kLongestCopy);
+  };
+  Copied out{true};
+  if (!copy("--reflink=always")) {
+    // The file system cannot share blocks, which is found at the first file with any. What was copied until
+    // then is copied over.
+    out.shared = false;
+    if (auto copied = copy("--reflink=auto"); !copied) {
+      if (copied.error().code() == Code::kCancelled) return std::move(copied).error();
+      const bool full = copied.error().message().find("No space left") != std::string::npos ||
+                        copied.error().message().find("quota exceeded") != std::string::npos;
+      return Error(full ? Code::kNoSpace : Code::kFailed,
+                   "copying " + from.string() + ": " + copied.error().message());
+    }
+  }
+  TRY(SyncFileSystem(to));
+  return out;
 }
 
 Result<Volumes::Copied> Volumes::CopySnapshot(const fs::path& volume, const std::string& snapshot) const {

@@ -12,6 +12,7 @@
 // Any thread; one process (the daemon, which holds the root's lock).
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <optional>
 #include <set>
@@ -82,6 +83,9 @@ class Volumes {
   Result<void> RemoveSnapshot(const platform::EnvironmentId& environment, const std::string& name,
                               const std::string& snapshot);
 
+  // Ends copies that are under way, with kCancelled, and lets none begin: the process is about to end.
+  void Interrupt() { interrupted_ = true; }
+
   // Why sizes are no limits here, for people; empty: they are.
   std::string SizesNotKept() const;
 
@@ -98,6 +102,7 @@ class Volumes {
   Result<void> Make(const fs::path& volume, uint64_t size_bytes) const;
   Result<void> AttachOne(const fs::path& volume, const platform::VolumeMount& mount,
                          const platform::VolumeSnapshot& snapshot, const platform::InstanceId& instance);
+  Result<Copied> CopyData(const fs::path& from, const fs::path& to) const;
   Result<Copied> CopySnapshot(const fs::path& volume, const std::string& snapshot) const;
   Result<void> Prune(const fs::path& volume) const;
   Result<std::vector<fs::path>> All() const;
@@ -105,6 +110,7 @@ class Volumes {
   fs::path PathOf(const platform::EnvironmentId& environment, const std::string& name) const;
 
   fs::path directory_;
+  std::atomic<bool> interrupted_{false};
   mutable Sync<std::set<fs::path>> busy_;
   mutable std::condition_variable freed_;
 };

@@ -135,8 +135,18 @@ TEST_F(VolumesTest, WhatAKilledProcessHalfMadeIsGone) {
   ASSERT_TRUE(MakeDirectories(local / ".data-1.new/data"));
   ASSERT_TRUE(MakeDirectories(local / ".data-2.gone/data"));
   ASSERT_TRUE(MakeDirectories(local / "data-0/snapshots/.s"));
+  // Of a file system that is mounted there.
+  ASSERT_TRUE(MakeDirectories(directory_.path() / "volumes/lost+found"));
+  ASSERT_TRUE(WriteFileAtomic(directory_.path() / "volumes/lost+found/x", ""));
   Open();
   EXPECT_THAT(*ListDirectory(local), ElementsAre("data-0"));
+  EXPECT_THAT(Snapshots(), IsEmpty());
+}
+
+TEST_F(VolumesTest, NoCopyOutlivesTheProcess) {
+  ASSERT_TRUE(volumes_->Create(kLocal, "data-0", 0));
+  volumes_->Interrupt();
+  EXPECT_EQ(volumes_->MakeSnapshot(kLocal, "data-0", "s").error().code(), Code::kCancelled);
   EXPECT_THAT(Snapshots(), IsEmpty());
 }
 

@@ -134,6 +134,7 @@ Result<void> Daemon::Wire() {
 }
 
 Daemon::~Daemon() {
+  if (volumes_ != nullptr) volumes_->Interrupt();
   EndScaling();
   if (migrator_) migrator_->EndCommands();
   queue_.lock()->closing = true;

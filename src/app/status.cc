@@ -37,10 +37,13 @@ void ShowInstances(const JsonObject& fleet, const std::string& service, const st
     if (auto started = ParseTime(StringOr(instance, "started", "")))
       age = RenderAge(*started, SystemClock().Now());
     const int64_t ready_after = IntOr(instance, "ready_after_ms", -1);
+    std::string note = StringOr(instance, "reason", "");
+    if (note.empty())
+      for (const Json& volume : List(instance, "volumes"))
+        if (volume.is_string()) note += (note.empty() ? "has " : ", ") + std::string(volume.get_string());
     table.push_back({service, StringOr(instance, "name", ""), role,
                      State(StringOr(instance, "state", "unknown")), age,
-                     ready_after < 0 ? "" : RenderElapsed(static_cast<double>(ready_after)),
-                     StringOr(instance, "reason", "")});
+                     ready_after < 0 ? "" : RenderElapsed(static_cast<double>(ready_after)), note});
   }
 }
 

@@ -1,6 +1,7 @@
 #include "platform/fake_platform.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ingot::platform {
 
@@ -143,6 +144,9 @@ void FakePlatform::Advance(Entry& entry, SteadyTime now, WallTime wall) {
     return after && now >= entry.asked + *after;
   };
   InstanceStatus& status = entry.status;
+  status.copying = entry.script.copies_for && !past(entry.script.copies_for);
+  if (status.copying) return;
+  if (entry.script.copies_for) entry.asked += *std::exchange(entry.script.copies_for, std::nullopt);
   if (past(entry.script.exits_after)) {
     status.state = InstanceState::kExited;
     status.exit_code = entry.script.exit_code;

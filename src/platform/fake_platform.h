@@ -23,6 +23,7 @@ struct Script {
   std::optional<Milliseconds> fails_after{};      // from Start: kFailed
   std::optional<Milliseconds> exits_after{};      // from Start: kExited with exit_code
   std::optional<Milliseconds> unhealthy_after{};  // from Start
+  std::optional<Milliseconds> copies_for{};       // from Start, before everything else: a snapshot is made
   int exit_code = 1;
   Milliseconds stop_takes{1};
   bool operator==(const Script&) const = default;

@@ -178,4 +178,18 @@ bool PutBack(Transition& t, const RollingService& service) {
   return false;
 }
 
+void AwaitCopies(Transition& t) {
+  const bool copies = std::any_of(t.view.observed.begin(), t.view.observed.end(),
+                                  [](const auto& entry) { return entry.second.copying; });
+  if (!copies) return;
+  Milliseconds longest{0};
+  for (const plan::Fleet& fleet : Target(t.next).fleets)
+    longest = std::max(longest, fleet.spec.ready.deadline);
+  const WallTime least = t.now + kStartSlack + longest;
+  if (t.next.rollout->deadline >= least) return;
+  // More than is needed now, so that it is not journalled at each look.
+  t.next.rollout->deadline = least + kStartSlack;
+  t.changed = true;
+}
+
 }  // namespace ingot::rollout

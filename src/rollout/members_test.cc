@@ -169,6 +169,20 @@ TEST_F(MembersTest, AFailedReleaseWithAnotherCountLeavesTheMembersOfBefore) {
   EXPECT_THAT(Volumes(), ElementsAre("data-0 of 1"));
 }
 
+// However long it takes: there may be many data.
+TEST_F(MembersTest, NoDeadlineEndsASnapshot) {
+  Deploy({.members = 2});
+  world.fake.script = [](const platform::FleetSpec& fleet, const InstanceId&) {
+    platform::Script script;
+    if (!fleet.snapshot.volumes.empty()) script.copies_for = Milliseconds(400'000);
+    return script;
+  };
+  ASSERT_TRUE(world.DoApply({.members = 2, .cache = "2"}));
+  world.Settle(Milliseconds(1'000'000));
+  world.CheckSettled();
+  EXPECT_EQ(world.Served(), 2u);
+}
+
 // A warm revision would hold what the next one needs.
 TEST_F(MembersTest, NoMemberIsKeptWarm) {
   Deploy({.members = 1});

@@ -28,7 +28,12 @@ inline bool Go(Transition& t, Phase phase, Milliseconds limit) {
   return true;
 }
 
+// members.cc. A snapshot takes as long as there are data: the deadline waits for it, and for what starts
+// then.
+void AwaitCopies(Transition& t);
+
 inline bool Late(Transition& t) {
+  AwaitCopies(t);
   t.Wake(t.next.rollout->deadline);
   return t.now >= t.next.rollout->deadline;
 }

@@ -122,11 +122,6 @@ class Roll {
   uint32_t has_old_ = 0;
 };
 
-bool Copies(const Transition& t) {
-  return std::any_of(t.view.observed.begin(), t.view.observed.end(),
-                     [](const auto& entry) { return entry.second.copying; });
-}
-
 }  // namespace
 
 bool Rolling(Transition& t) {
@@ -151,8 +146,6 @@ bool Rolling(Transition& t) {
   }
   if (done && verdict.ready && !paused) return AfterRolling(t);
   if (paused) return false;
-  // A snapshot takes as long as there are data.
-  if (Copies(t)) t.next.rollout->deadline = std::max(t.next.rollout->deadline, t.now + kBatchSlack);
   return Late(t) && Fail(t, "a batch was not replaced in time" +
                                 (verdict.waiting.empty() ? std::string() : ": " + verdict.waiting));
 }

@@ -145,9 +145,10 @@ def test_members_are_replaced_one_by_one_and_go_and_come_with_their_data(cache):
 
     def watch():
         while not over.is_set():
-            least[0] = min(least[0], len(host.instances("cache", "ready")) + sum(
-                len([i for i in fleet["instances"] if i["state"] == "ready"])
-                for fleet in host.status()["fleets"] if fleet["service"] == "cache"))
+            seen = host.status()
+            of_cache = [s for s in seen["services"] if s["name"] == "cache"] + \
+                [f for f in seen["fleets"] if f["service"] == "cache"]
+            least[0] = min(least[0], sum(i["state"] == "ready" for one in of_cache for i in one["instances"]))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -168,13 +169,14 @@ def test_members_are_replaced_one_by_one_and_go_and_come_with_their_data(cache):
     assert cache.members() == kept
 
 
-@pytest.mark.parametrize("after", [0.05, 0.2, 0.35, 0.5])
-def test_a_daemon_that_is_killed_in_the_middle_of_a_replacement_goes_on(cache, after):
+@pytest.mark.parametrize("after, arguments", [(0.05, ""), (0.2, ""), (0.35, ""), (0.5, ""), (0.1, ", --no-such-option"),
+                                              (0.3, ", --no-such-option"), (0.6, ", --no-such-option")])
+def test_a_daemon_that_is_killed_in_the_middle_of_a_replacement_goes_on(cache, after, arguments):
     host = cache.host
     cache.define(replicas=2)
     host.apply()
     kept = cache.members()
-    cache.define(revision="two", replicas=2)
+    cache.define(revision="two", replicas=2, arguments=arguments)
     host.ok("build")
     apply = subprocess.Popen([str(INGOT), "apply", "--yes"], cwd=host.project, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, env={**os.environ, "INGOT_ROOT": str(host.root)})
@@ -185,6 +187,7 @@ def test_a_daemon_that_is_killed_in_the_middle_of_a_replacement_goes_on(cache, a
     host.start()
     wait_for("it has ended", lambda: (host.status()["rollout"] or {"phase": "baking"})["phase"] == "baking"
              and len(host.instances("cache", "ready")) == 2, seconds=60)
+    assert not arguments or host.status()["active"] == 1
     assert cache.members() == kept
     assert {v["instance"] for v in cache.volumes().values()} == {i["name"] for i in host.instances("cache")}
 
@@ -253,6 +256,56 @@ def test_a_release_leaves_a_snapshot_of_what_was_before_it(cache):
     host.ok("scale", "cache=1", "--json")
     wait_for("it is back", lambda: host.instances("cache", "ready"))
     assert cache.ask("GET", "number") == "4"
+
+
+def test_a_snapshot_without_room_leaves_what_there_was(host):
+    volumes = host.root / "volumes"
+    volumes.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(volumes)], check=True)
+    try:
+        cache = Cache(host)
+        cache.define(snapshot="before-rollout")
+        host.start()
+        host.apply()
+        cache.ask("SET", "big", "x" * (12 << 20))
+        cache.define(revision="two", snapshot="before-rollout")
+        done = host.run("apply", "--yes", "--json")
+        assert done.code == 5 and "No space left" in done.out, done
+        assert host.status()["active"] == 1
+        assert len(cache.ask("GET", "big")) == 12 << 20
+        assert cache.volumes()["data-0"]["snapshots"] == []
+        # Nothing of the half copy is left.
+        assert os.statvfs(volumes).f_bavail * os.statvfs(volumes).f_frsize > 6 << 20
+    finally:
+        host.destroy()
+        subprocess.run(["umount", str(volumes)], check=True)
+
+
+def test_a_file_system_that_cannot_shift_owners_is_named(host):
+    volumes = host.root / "volumes"
+    parts = {name: host.base / name for name in ("lower", "upper", "work")}
+    for folder in (volumes, *parts.values()):
+        folder.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "overlay", "-o", ",".join(
+        f"{name}dir={folder}" for name, folder in parts.items()), "overlay", str(volumes)],
+        check=True)
+    try:
+        cache = Cache(host)
+        cache.define()
+        host.start()
+        done = host.run("apply", "--yes", "--json")
+        assert done.code == 5 and "cannot shift the owners" in done.out and "xfs" in done.out, done
+    finally:
+        host.destroy()
+        subprocess.run(["umount", str(volumes)], check=True)
+
+
+def test_an_instance_with_volumes_is_as_its_image(cache):
+    host = cache.host
+    host.apply()
+    cache.ask("SET", "a", "1")
+    found = host.ok("verify", host.instances("cache")[0]["name"], "--json").json()
+    assert [i["state"] for i in found["instances"]] == ["none"], found
 
 
 def test_data_stay_when_everything_else_is_destroyed(cache):
