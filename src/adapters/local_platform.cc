@@ -231,6 +231,12 @@ class LocalPlatform::Impl {
     auto state = state_.lock();
     std::vector<std::string> names;
     for (const std::string& name : TRY(ListDirectory(fleets_dir_))) {
+      // A process that was killed while it wrote: what it replaces is there under its own name, or was never
+      // started.
+      if (!name.ends_with(".json")) {
+        ::unlink((fleets_dir_ / name).c_str());
+        continue;
+      }
       auto remembered = LocalInstance::Load(fleets_dir_ / name);
       if (!remembered) {
         // Torn by a crash of the host or of another version: its instance cannot be judged, so it is not

@@ -67,6 +67,8 @@ int main(int argc, char** argv) {
     return app.exit(help);
   } catch (const CLI::CallForAllHelp& help) {
     return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "error: %s\n`ingot --help` lists the verbs, `ingot VERB --help` explains one\n",
                  error.what());

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import time
 
@@ -105,6 +106,24 @@ def test_a_rollback_right_after_a_restart_is_warm(served):
     assert load.result["failed"] == 0, load.result
     assert answered_by(served) == {"one"}
     assert fleet(served) == first, "the warm fleet was used, not a new one"
+
+
+def test_what_a_killed_daemon_had_half_written_is_no_instance(served):
+    served.one_service("one")
+    served.apply()
+    before = fleet(served)
+    assert len(before) == 2
+    served.kill_daemon()
+    files = served.root / "run" / "fleets"
+    written = sorted(files.iterdir())
+    # Killed before the rename: whole, of an instance that is there and of one that was never started.
+    torn = files / (written[0].name + ".tmp.77.1")
+    torn.write_text(written[0].read_text())
+    name = json.loads(written[0].read_text())["instance"]
+    (files / "never.json.tmp.77.2").write_text(written[0].read_text().replace(name, re.sub(r"\d+$", "99", name)))
+    served.start()
+    wait_for("the same instances are ready again", lambda: fleet(served) == before)
+    assert sorted(files.iterdir()) == written
 
 
 def test_an_instance_that_dies_while_the_daemon_is_away_is_replaced(served):
