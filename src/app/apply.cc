@@ -115,6 +115,7 @@ void AddPlan(CLI::App& app, Invocation& invocation) {
                            [&invocation, detailed, allow_dirty, locked] {
                              return Plan(invocation, *detailed, *allow_dirty, *locked);
                            });
+  verb->alias("diff");
   AddProjectOptions(*verb, invocation);
   verb->add_flag("--detailed-exitcode", *detailed, "exit with 3 when there are changes");
   verb->add_flag("--allow-dirty", *allow_dirty, "accept uncommitted changes outside `local`");

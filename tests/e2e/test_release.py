@@ -284,6 +284,7 @@ def test_an_apply_of_what_is_warm_needs_no_room_twice(host):
     host.one_service("three", replicas=1, extra=most)
     third = host.run("plan")
     assert third.code == 1 and "memory" in third.out + third.err, third
+    assert host.run("diff").out == third.out
     host.one_service("one", replicas=1, extra=most)
     host.apply()
     assert host.get()[1] == "one"
