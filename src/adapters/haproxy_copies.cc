@@ -1,4 +1,6 @@
 // What HaproxyRouter has to do with its mirror.
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -11,6 +13,11 @@ namespace {
 
 std::string TallyName(const std::string& backend, uint64_t rollout, uint32_t step) {
   return backend + "|" + SplitTag(rollout, step);
+}
+
+bool NamesShadow(const RouterEnvironment& environment) {
+  return std::any_of(environment.topology.services.begin(), environment.topology.services.end(),
+                     [](const auto& service) { return !service.shadow.methods.empty(); });
 }
 
 // The values of the environment's part of the map by which something is copied: where to.
@@ -46,12 +53,13 @@ void HaproxyRouter::Impl::TellMirror(Inner& inner) {
   bool wanted = false;
   std::map<std::string, MirrorTarget> targets;
   for (const auto& [id, environment] : inner.state.environments) {
-    for (const auto& service : environment.topology.services)
-      wanted = wanted || !service.shadow.methods.empty();
+    wanted = wanted || NamesShadow(environment);
     AddTargets(id, environment, targets);
   }
   if (!wanted) {
+    if (inner.mirror) ::unlinkat(directory_.get(), kMirrorSocket, 0);
     inner.mirror.reset();
+    inner.mirror_error.clear();
     return;
   }
   if (!inner.mirror) {
@@ -68,7 +76,12 @@ void HaproxyRouter::Impl::TellMirror(Inner& inner) {
 Result<void> HaproxyRouter::Impl::CountCopies(Inner& inner, uint64_t rollout, uint32_t step,
                                               std::map<platform::FleetId, platform::FleetCounters>& out) {
   if (!inner.mirror) {
-    if (inner.mirror_error.empty()) return {};
+    // Of no concern to who copies nothing: his other counts are what they are.
+    const bool concerned = std::any_of(out.begin(), out.end(), [&](const auto& entry) {
+      const auto environment = inner.state.environments.find(entry.first.environment());
+      return environment != inner.state.environments.end() && NamesShadow(environment->second);
+    });
+    if (!concerned || inner.mirror_error.empty()) return {};
     return Error(Code::kUnavailable, "no request can be copied: " + inner.mirror_error);
   }
   const auto counts = inner.mirror->Counts();

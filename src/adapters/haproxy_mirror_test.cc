@@ -221,6 +221,32 @@ TEST_F(HaproxyMirrorTest, CopiesGoOnAfterHaproxyAndItsDaemonDied) {
   EXPECT_EQ(WaitFor([](const auto& now) { return now.same >= 7; }).same, 7u);
 }
 
+// One that cannot be opened is said to who wants copies, and forgotten with the shadow.
+TEST_F(HaproxyMirrorTest, WithoutASocketTheCountsAreUnknownAndNotZero) {
+  const fs::path in_the_way = directory_->path() / "ha" / kMirrorSocket;
+  fs::create_directory(in_the_way);
+  Prepare(Gets());
+  CopyShare(1000);
+  Ask(3);
+  const auto counted = router_->CountersOf({Web(1), Web(2)}, 5, 1);
+  ASSERT_FALSE(counted.has_value());
+  EXPECT_EQ(counted.error().code(), Code::kUnavailable);
+  EXPECT_THAT(counted.error().message(), ::testing::HasSubstr("no request can be copied: "));
+  Topology topology;
+  topology.services = {{"web", {{"http", 8080, platform::Protocol::kHttp}}, 2}};
+  topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
+  ROUTER_OK(router_->SetTopology({"shop", "local"}, topology));
+  ROUTER_OK(router_->CountersOf({Web(1), Web(2)}, 5, 1));
+  fs::remove(in_the_way);
+  topology.services[0].shadow = Gets();
+  ROUTER_OK(router_->SetTopology({"shop", "local"}, topology));
+  ROUTER_OK(router_->CountersOf({Web(1), Web(2)}, 5, 1));
+  EXPECT_TRUE(fs::is_socket(in_the_way));
+  topology.services[0].shadow = {};
+  ROUTER_OK(router_->SetTopology({"shop", "local"}, topology));
+  EXPECT_FALSE(fs::exists(in_the_way));
+}
+
 TEST(MirrorRules, WithoutAShadowTheRouterIsAsItWas) {
   const platform::EnvironmentId id{"shop", "local"};
   Topology topology;

@@ -33,7 +33,10 @@ std::string MirrorRules(bool outside) {
          "  http-request set-var(txn.sm) method if copied\n"
          "  http-request set-var(txn.su) pathq,base64 if copied\n"
          "  http-request set-var(txn.sh) req.hdrs,base64 if copied\n" +
-         (outside ? "  http-request set-var(txn.sx) src if copied\n" : "") +
+         // Nobody outside can pass off a request of his own as a copy.
+         (outside ? "  http-request set-var(txn.sx) src if copied\n"
+                    "  http-request del-header X-Ingot-Shadow\n"
+                  : "") +
          "  http-request wait-for-body time 20d" + small_request +
          "  http-request set-var(txn.sb) req.body,base64" + small_request +
          "  http-response set-var(txn.sc) res.hdr(content-length) if copied\n"

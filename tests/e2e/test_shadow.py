@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -97,6 +98,23 @@ def test_a_fleet_that_hangs_is_found_and_no_user_is_later(served):
     assert set(load.result["seen"]) == {"one"}
     # Not the fleet's 30 s, nor the copies' 700 ms.
     assert load.result["p99_ms"] < before.result["p99_ms"] + 50, (before.result, load.result)
+
+
+def test_no_user_can_pass_off_a_request_as_a_copy(served):
+    def head():
+        request = urllib.request.Request(f"http://127.0.0.1:{served.port}/headers", headers={"X-Ingot-Shadow": "1"})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.read().decode().lower()
+
+    assert "x-ingot-shadow" in head(), "without a shadow the router changes nothing"
+    # The copy's answer has its header: another body.
+    served.one_service(revision="two", rollout=shadowed("for: 100ms, least: 1, bodies: false"))
+    applying = Applying(served)
+    in_step(served, 1)
+    assert "x-ingot-shadow" not in head()
+    for _ in range(3):
+        served.get()
+    assert applying.end().code == 0
 
 
 def test_what_nobody_asks_is_held_and_says_so(served):
