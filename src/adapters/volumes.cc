@@ -22,6 +22,7 @@ namespace {
 constexpr Milliseconds kLongestCopy{6 * 3'600'000};
 constexpr std::string_view kRolloutPrefix = "before-r";
 constexpr std::string_view kRestorePrefix = "before-restore-";
+constexpr std::string_view kTurningPrefix = "interrupted-";  // the copy, or what was before it
 constexpr size_t kSmallFile = 1 << 16;
 
 bool Exists(const fs::path& path) {
@@ -405,13 +406,14 @@ Result<std::string> Volumes::Restore(const EnvironmentId& environment, const std
   }
   copied = *done;
   // In one step the data are the snapshot's, and what they were has the name that the copy had: at no moment
-  // is either of them without one.
-  TRY(MoveDurably(made, SnapshotIn(volume, before)));
-  if (::renameat2(AT_FDCWD, SnapshotIn(volume, before).c_str(), AT_FDCWD, (volume / "data").c_str(),
-                  RENAME_EXCHANGE) < 0)
+  // is either of them without one. A kill in between leaves a snapshot whose name claims nothing.
+  const fs::path turning = SnapshotIn(volume, std::string(kTurningPrefix) + before);
+  TRY(MoveDurably(made, turning));
+  if (::renameat2(AT_FDCWD, turning.c_str(), AT_FDCWD, (volume / "data").c_str(), RENAME_EXCHANGE) < 0)
     return ErrnoError(errno, "exchange the data of " + name);
   TRY(SyncDirectory(volume / "snapshots"));
   TRY(SyncDirectory(volume));
+  TRY(MoveDurably(turning, SnapshotIn(volume, before)));
   return before;
 }
 

@@ -89,6 +89,8 @@ Result<Collection> CollectAll(OpenedStore& opened, bool dry_run, Milliseconds ke
   options.dry_run = dry_run;
   options.keep_cache = keep_cache;
   options.rules = opened.retention;
+  // Somebody waits for the answer, and a lease that ends meanwhile would spoil it.
+  if (dry_run) options.rests = 0;
   options.without = collection.repositories.gone;
   collection.store = TRY(store::Collect(*opened.store, options, *opened.clock));
   return collection;

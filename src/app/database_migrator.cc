@@ -17,6 +17,8 @@ constexpr int kTries = 4;
 constexpr Milliseconds kPause{1'000};
 // Between two looks at a command's run.
 constexpr Milliseconds kPoll{50};
+// Between two tries to begin one that somebody runs by hand: each reads the journal of runs.
+constexpr Milliseconds kBusy{500};
 constexpr Milliseconds kDefaultLockWait{60'000};
 
 // INGOT_MIGRATION_LOCK_WAIT: how long another migration of the same database is waited for.
@@ -156,14 +158,21 @@ Result<void> DatabaseMigrator::RunScripts(Work& work, const definition::Resolved
 Result<void> DatabaseMigrator::RunCommand(Work& work, const std::string& job) {
   const uint64_t rollout = work.run.lock()->key.number;
   std::optional<uint64_t> number;
+  const auto ask = [&]() -> std::optional<Result<jobs::Run>> {
+    auto asks = asks_.lock();
+    if (!*asks) return std::nullopt;
+    return number ? commands_.find(work.environment, *number)
+                  : commands_.begin(work.environment, work.revision, job, rollout);
+  };
   while (true) {
-    Result<jobs::Run> run = Error(Code::kCancelled, "the daemon ends");
-    {
-      auto asks = asks_.lock();
-      if (*asks)
-        run = number ? commands_.find(work.environment, *number)
-                     : commands_.begin(work.environment, work.revision, job, rollout);
+    auto asked = ask();
+    if (!asked) {
+      // Nothing is said before the rollout's controller has gone: it would take the end of the daemon for a
+      // failure of the command.
+      while (!closing_) clock_.Sleep(kPoll);
+      return Error(Code::kCancelled, "the daemon ends");
     }
+    Result<jobs::Run>& run = *asked;
     // Somebody runs it by hand: it is waited for.
     if (!run && (number || run.error().code() != Code::kConflict)) return std::move(run).error();
     if (run) {
@@ -180,7 +189,7 @@ Result<void> DatabaseMigrator::RunCommand(Work& work, const std::string& job) {
     }
     // A run that is under way is ended by the controller of jobs, once its rollout wants it no more.
     if (work.cancelled && !number) return Error(Code::kCancelled, "it was cancelled before it began");
-    clock_.Sleep(kPoll);
+    clock_.Sleep(number ? kPoll : kBusy);
   }
 }
 

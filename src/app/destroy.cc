@@ -66,7 +66,7 @@ int Destroy(Invocation& invocation, bool yes, bool host) {
   if (invocation.json) {
     PrintJson(*answer);
   } else {
-    std::printf("%s has ended; its history, images and logs stay\n", what.c_str());
+    std::printf("%s has ended; its history, images, logs and volumes stay\n", what.c_str());
   }
   return kDone;
 }

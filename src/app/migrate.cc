@@ -32,8 +32,24 @@ Result<Json> Ask(Invocation& invocation, DaemonClient& client, const std::string
   for (const auto& migration : TRY(definition::ResolveMigrations(definition, input)))
     migrations.push_back(definition::ToJson(migration));
   const Json document = JsonObject{{"migrations", std::move(migrations)}};
-  return client.Call(
-      "POST", EnvironmentPath(definition.project, invocation.environment, "/migrations/" + what), &document);
+  Json answer = TRY(client.Call(
+      "POST", EnvironmentPath(definition.project, invocation.environment, "/migrations/" + what), &document));
+  if (!answer.is_object()) return Error(Code::kInternal, "the daemon's answer is not an object");
+  // What other tools do has no ledger here: it is named, so that silence is not taken for "all was applied".
+  JsonArray commands;
+  for (const auto& [name, migration] : definition.migrations)
+    if (!migration.run.empty())
+      commands.push_back(JsonObject{{"name", name}, {"job", definition::MigrationJob(name)}});
+  answer.get_object()["commands"] = std::move(commands);
+  return answer;
+}
+
+void ShowCommands(const Json& answer) {
+  for (const Json& command : answer.get_object().at("commands").get_array()) {
+    const JsonObject& of = command.get_object();
+    std::printf("%s\n  a command, which runs with every release; by hand: ingot job run %s\n",
+                Paint(Colour::kBold, StringOr(of, "name", "")).c_str(), StringOr(of, "job", "").c_str());
+  }
 }
 
 // Of all migrations; true when there is a problem.
@@ -76,9 +92,11 @@ int Status(Invocation& invocation) {
   DaemonClient client(invocation.layout());
   auto status = Ask(invocation, client, "status");
   if (!status) return Report(invocation, status.error());
-  if (!status->is_object())
-    return Report(invocation, Error(Code::kInternal, "the daemon's answer is not an object"));
-  if (!invocation.json) return Show(status->get_object()) ? kFailed : kDone;
+  if (!invocation.json) {
+    const bool problem = Show(status->get_object());
+    ShowCommands(*status);
+    return problem ? kFailed : kDone;
+  }
   PrintJson(*status);
   for (const Json& migration : *status->as_object().at("migrations").if_array())
     if (!migration.as_object().at("problems").as_array().empty()) return kFailed;
@@ -93,13 +111,14 @@ int RunThem(Invocation& invocation) {
     PrintJson(*answer);
     return kDone;
   }
-  const Json* applied = answer->is_object() ? answer->get_object().if_contains("applied") : nullptr;
+  const Json* applied = answer->get_object().if_contains("applied");
   if (applied == nullptr || !applied->is_array() || applied->get_array().empty()) {
-    std::puts("nothing to do: every expand script was applied");
-    return kDone;
+    std::puts("no script is due");
+  } else {
+    for (const Json& script : applied->get_array())
+      std::printf("applied %s\n", script.is_string() ? std::string(script.get_string()).c_str() : "");
   }
-  for (const Json& script : applied->get_array())
-    std::printf("applied %s\n", script.is_string() ? std::string(script.get_string()).c_str() : "");
+  ShowCommands(*answer);
   return kDone;
 }
 

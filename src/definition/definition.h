@@ -280,6 +280,7 @@ struct Scale {
   std::optional<ScaleTarget> target;
   std::optional<Milliseconds> cooldown;
   std::optional<std::vector<ScaleSchedule>> schedules;
+  std::optional<int> spares;  // ready instances beyond the count, which get no requests
   bool operator==(const Scale&) const = default;
 };
 
@@ -310,13 +311,21 @@ struct Service {
 
 // ---- around them ----
 
+// A server that is not Ingot's and gets a share of a route's requests, while a service takes its place.
+struct OutsideServer {
+  std::string address;  // "10.0.0.7:8080", "old.example:80", "[fd00::7]:80"
+  int weight = 0;       // percent of the requests
+  bool operator==(const OutsideServer&) const = default;
+};
+
 // Exactly one of `listen` and `host` is set.
 struct Route {
   std::string listen;  // ":8000", "127.0.0.1:8000", "[::1]:8000"
   std::string host;
-  std::string path;  // only beside `host`; empty: "/"
-  std::string to;    // a service
-  std::string port;  // name of one of its ports; empty: the only one
+  std::string path;                      // only beside `host`; empty: "/"
+  std::string to;                        // a service
+  std::optional<OutsideServer> outside;  // beside `to`, which gets the rest
+  std::string port;                      // name of one of its ports; empty: the only one
   std::optional<Protocol> protocol;
   bool tls = false;
   bool operator==(const Route&) const = default;

@@ -91,6 +91,23 @@ struct Scrub {
   bool operator==(const Scrub&) const = default;
 };
 
+// Certificates that an authority issues by ACME (RFC 8555), for host names of routes that have none from a
+// file; proven over http-01.
+struct HostAcme {
+  std::string directory;  // URL of the authority's directory
+  std::string email;      // of the account; empty: none
+  std::string ca;         // a file: whom the directory's own TLS is believed by; empty: the system's
+  std::vector<std::string> domains;  // globs of host names it may be asked for; empty: every one of a route
+  bool operator==(const HostAcme&) const = default;
+};
+
+// The daemon's API for others than this host's own users.
+struct HostApi {
+  std::vector<std::string> listen;  // ":7443"; empty: only the Unix socket
+  std::optional<RegistryTls> tls;   // required beside `listen`
+  bool operator==(const HostApi&) const = default;
+};
+
 // How the outside reaches services: docs/formats/host.md, "router".
 struct HostRouter {
   struct Certificate {
@@ -98,9 +115,10 @@ struct HostRouter {
     std::string key;
     bool operator==(const Certificate&) const = default;
   };
-  std::vector<std::string> http{":80"};          // listeners of routes by host name
-  std::vector<std::string> https{":443"};        // the same with TLS
-  std::vector<Certificate> certificates;         // the first is for clients that name no host
+  std::vector<std::string> http{":80"};    // listeners of routes by host name
+  std::vector<std::string> https{":443"};  // the same with TLS
+  std::vector<Certificate> certificates;   // the first is for clients that name no host
+  std::optional<HostAcme> acme;
   std::vector<std::string> proxy_protocol_from;  // "10.0.0.0/8"
   std::vector<std::string> trusted_proxies;
   std::string maintenance;  // a file; empty: a line of text
@@ -119,7 +137,8 @@ struct Host {
   HostRouter router;
   std::optional<Scrub> scrub;
   std::string api_group;  // whose members may use the daemon's socket besides root; empty: nobody
-  std::string metrics;    // where they are served: "127.0.0.1:9464"; empty: nowhere
+  HostApi api;
+  std::string metrics;  // where they are served: "127.0.0.1:9464"; empty: nowhere
   std::vector<Written> written;
 };
 

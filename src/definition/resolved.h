@@ -164,6 +164,7 @@ struct ResolvedScale {
   Milliseconds cooldown{0};  // fewer have to be enough for so long
   std::vector<ResolvedSchedule> schedules{};
   std::optional<ResolvedQueue> queue{};
+  uint32_t spares = 0;  // ready instances beyond the count, which get no requests
   // Of what the instances themselves take.
   bool HasLoadTarget() const { return cpu > 0 || memory > 0 || requests > 0; }
   // Without a target the count is `min`.
@@ -213,6 +214,14 @@ struct ResolvedJob {
   bool operator==(const ResolvedJob&) const = default;
 };
 
+// A server that is not Ingot's.
+struct ResolvedOutside {
+  std::string host;  // a name or an address, without brackets
+  uint16_t port = 0;
+  uint32_t percent = 0;  // of the route's requests
+  bool operator==(const ResolvedOutside&) const = default;
+};
+
 struct ResolvedRoute {
   std::string listen;  // as a listener is written, canonical: ":8000", "127.0.0.1:8000"; empty: by host
   std::string listen_address;  // "" (all), "127.0.0.1", "::1"
@@ -223,6 +232,7 @@ struct ResolvedRoute {
   uint16_t port = 0;  // of the service
   Protocol protocol = Protocol::kHttp;
   bool tls = false;
+  std::optional<ResolvedOutside> outside{};  // gets a share of the requests; the service has the rest
   bool operator==(const ResolvedRoute&) const = default;
 };
 

@@ -17,13 +17,15 @@ std::string Line(char mark, const std::string& text) {
   return std::string("  ") + mark + " " + text + "\n";
 }
 
-std::string FleetLine(const FleetChange& change) {
+// `first`: nothing serves yet, so that nothing is replaced in any order.
+std::string FleetLine(const FleetChange& change, bool first) {
   const std::string name = change.fleet.service() + "@" + change.fleet.digest();
   switch (change.action) {
     case FleetChange::Action::kStart: {
       std::string out =
           Line('+', "start  " + name + ", " + Instances(change.replicas) +
-                        (change.strategy == definition::Strategy::kRecreate
+                        (first ? std::string()
+                         : change.strategy == definition::Strategy::kRecreate
                              ? std::string(" (recreate: after the old ones have ended)")
                          : change.by_member ? std::string(" (member by member: each takes over its volumes)")
                          : change.strategy == definition::Strategy::kRolling
@@ -117,7 +119,7 @@ std::string RenderPlan(const Plan& plan) {
     for (const std::string& why : migration.problems)
       out += Line('!', "migration " + migration.name + ": " + why);
   if (!plan.moved_volume.empty()) out += Line('!', plan.moved_volume);
-  for (const std::string& warning : plan.warnings) out += Line('!', "warning: " + warning);
+  for (const std::string& warning : plan.warnings) out += "  warning: " + warning + "\n";
   const std::string active = plan.active ? "r" + std::to_string(*plan.active) : "";
   if (plan.NothingToDo())
     return out + "Nothing to do: " + plan.environment.Render() + " is as declared (" + active + ").\n";
@@ -133,7 +135,7 @@ std::string RenderPlan(const Plan& plan) {
     if (change.action == FleetChange::Action::kStart) ++start;
     if (change.action == FleetChange::Action::kKeep) ++keep;
     if (change.action == FleetChange::Action::kRetire) ++retire;
-    lines += FleetLine(change);
+    lines += FleetLine(change, !plan.active);
   }
   for (const ScaleChange& scale : plan.scales)
     lines += Line('~', "scale  " + scale.service + " from " + std::to_string(scale.from) + " to " +

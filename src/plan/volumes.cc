@@ -36,9 +36,18 @@ std::vector<std::string> VolumeWarnings(const definition::Resolved* before, cons
                                         const std::map<std::string, uint32_t>& counts_next,
                                         const std::string& sizes_not_kept) {
   std::vector<std::string> out;
+  const auto known = [&](const definition::ResolvedVolume& volume) {
+    if (before == nullptr) return false;
+    return std::any_of(before->services.begin(), before->services.end(), [&](const auto& other) {
+      return std::any_of(other.volumes.begin(), other.volumes.end(), [&](const auto& one) {
+        return one.name == volume.name && one.size_bytes == volume.size_bytes;
+      });
+    });
+  };
+  // Once: each apply would repeat it.
   for (const auto& service : next.services)
     for (const auto& volume : service.volumes)
-      if (volume.size_bytes > 0 && !sizes_not_kept.empty())
+      if (volume.size_bytes > 0 && !sizes_not_kept.empty() && !known(volume))
         out.push_back("the size of volume " + volume.name + " (" + RenderSize(volume.size_bytes) +
                       ") is not enforced: " + sizes_not_kept);
   if (before == nullptr) return out;

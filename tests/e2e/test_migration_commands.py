@@ -2,6 +2,7 @@
 import json
 import pathlib
 import shutil
+import signal
 import subprocess
 import threading
 
@@ -107,13 +108,14 @@ def test_a_command_that_fails_reverts_before_anything_starts(host):
     assert host.get()[1] == "two"
 
 
-def test_a_killed_daemon_finds_its_run_again(host):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_daemon_that_ended_finds_its_run_again(host, number):
     host.start()
     define(host, "one", job("print=begun", "sleep=3000", "print=ended"))
     applying = threading.Thread(target=lambda: host.run("apply", "--yes"), daemon=True)
     applying.start()
     wait_for("a run", lambda: "begun" in host.run("job", "logs", "1").out)
-    host.kill_daemon()
+    host.kill_daemon(number)
     applying.join(timeout=60)
     host.start()
     wait_for("r1 serves", lambda: host.get()[1] == "one", seconds=30)
@@ -133,9 +135,12 @@ def test_an_aborted_release_ends_its_command(host):
     wait_for("the run is over", lambda: runs(host)[0]["outcome"] == "cancelled")
     wait_for("it is over", lambda: host.status()["rollout"] is None)
     assert host.get()[1] == "one"
-    # By hand it is a job as any other.
+    # By hand it is a job as any other, and the verbs for scripts name it.
     define(host, "three", job("print=by hand"))
     host.apply()
+    for verb in ("status", "run"):
+        assert "ingot job run migrate-shop" in host.ok("migrate", verb).out
+    assert host.ok("migrate", "status", "--json").json()["commands"] == [{"name": "shop", "job": "migrate-shop"}]
     assert "by hand" in host.ok("job", "run", "migrate-shop").out + host.ok("job", "logs", str(runs(host)[0]["run"])).out
 
 
