@@ -1,7 +1,9 @@
 #include "adapters/sqlite.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -302,18 +304,53 @@ Result<int64_t> SchemaVersion(Database& db) {
   return query.Int(0);
 }
 
+// As it was in `version`, under a name of its own: what an older Ingot would need. Once per version; a copy
+// that was not finished is not there.
+Result<void> KeepCopy(Database& db, int64_t version) {
+  const fs::path copy = SchemaCopy(db.path(), version);
+  if (::access(copy.c_str(), F_OK) == 0) return {};
+  const fs::path made = copy.string() + ".tmp." + std::to_string(::getpid());
+  ::unlink(made.c_str());
+  auto written = [&]() -> Result<bool> {
+    TRY(db.Run("VACUUM INTO ?", made.string()));
+    Fd file = TRY(OpenFile(made, O_RDONLY));
+    if (::fchmod(file.get(), 0600) < 0 || ::fsync(file.get()) < 0)
+      return ErrnoError(errno, "make " + made.string() + " durable");
+    // Another process may have gone on to the next version meanwhile: that one has kept its copy.
+    Database same = TRY(Database::Open(made));
+    return TRY(SchemaVersion(same)) == version;
+  }();
+  if (written && *written) {
+    if (::rename(made.c_str(), copy.c_str()) < 0) return ErrnoError(errno, "rename " + made.string());
+    return SyncDirectory(copy.parent_path());
+  }
+  for (const char* part : {"", "-wal", "-shm"}) ::unlink((made.string() + part).c_str());
+  if (written) return {};
+  return std::move(written).error().While("keeping a copy of " + db.path() + " before its schema changes");
+}
+
 }  // namespace
+
+fs::path SchemaCopy(const fs::path& database, int64_t version) {
+  return database.string() + ".schema-" + std::to_string(version);
+}
 
 Result<void> Migrate(Database& db, const std::vector<std::string>& steps) {
   const auto known = static_cast<int64_t>(steps.size());
   const auto too_new = [&](int64_t version) {
-    return Error(Code::kUnsupported, "database " + db.path() + " has schema version " +
-                                         std::to_string(version) + "; this version of Ingot knows " +
-                                         std::to_string(known) +
-                                         ". A newer Ingot wrote it: use that one, or another --root.");
+    return Error(
+        Code::kUnsupported,
+        "database " + db.path() + " has schema version " + std::to_string(version) +
+            "; this version of Ingot knows " + std::to_string(known) +
+            ". A newer Ingot wrote it: use that one, or another --root" +
+            (::access(SchemaCopy(db.path(), known).c_str(), F_OK) == 0
+                 ? "; " + SchemaCopy(db.path(), known).string() + " is how it was before that one changed it"
+                 : "") +
+            ".");
   };
   int64_t version = TRY(SchemaVersion(db));
   if (version > known || version < 0) return too_new(version);
+  if (version > 0 && version < known) TRY(KeepCopy(db, version));
   while (version < known) {
     Transaction transaction = TRY(Transaction::Begin(db));
     version = TRY(SchemaVersion(db));  // somebody may have migrated while we waited

@@ -147,7 +147,11 @@ class Transaction {
 // Brings the schema to version steps.size(): step i (SQL, several statements) leads from version i to i + 1
 // and is never changed once released. Each runs in one transaction together with the new version number
 // (PRAGMA user_version), so processes that start together migrate once. kUnsupported when the file was
-// written by a newer version of Ingot. Costs one read when there is nothing to do.
+// written by a newer version of Ingot. Costs one read when there is nothing to do. Of a database that has a
+// schema already, a copy is kept first (SchemaCopy); without room for it, nothing is changed.
 Result<void> Migrate(Database& db, const std::vector<std::string>& steps);
+
+// "state.db.schema-3": the database as it was before its schema left that version.
+fs::path SchemaCopy(const fs::path& database, int64_t version);
 
 }  // namespace ingot::adapters

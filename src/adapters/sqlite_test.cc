@@ -121,6 +121,41 @@ TEST_F(SqliteTest, MigratesStepByStepAndOnce) {
   EXPECT_TRUE(query.IsNull(1));
 }
 
+TEST_F(SqliteTest, KeepsACopyOfWhatAnOlderVersionKnows) {
+  {
+    Database db = *Database::Open(path_);
+    ASSERT_TRUE(Migrate(db, {kSteps[0]}));
+    EXPECT_FALSE(fs::exists(SchemaCopy(path_, 0)));
+    ASSERT_TRUE(db.Run("INSERT INTO t(k) VALUES('old')"));
+    ASSERT_TRUE(Migrate(db, kSteps));
+    ASSERT_TRUE(db.Run("INSERT INTO t(k) VALUES('new')"));
+    // The older one says where its own is.
+    auto older = Migrate(db, {kSteps[0]});
+    ASSERT_FALSE(older);
+    EXPECT_THAT(older.error().message(), testing::HasSubstr(SchemaCopy(path_, 1).string()));
+  }
+  struct stat st {};
+  ASSERT_EQ(::stat(SchemaCopy(path_, 1).c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600u);
+  Database copy = *Database::Open(SchemaCopy(path_, 1));
+  ASSERT_TRUE(Migrate(copy, {kSteps[0]}));
+  EXPECT_EQ(Count(copy), 1);
+}
+
+TEST_F(SqliteTest, WithoutACopyNothingIsMigrated) {
+  Database db = *Database::Open(path_);
+  ASSERT_TRUE(Migrate(db, {kSteps[0]}));
+  // As a full disk would: the copy cannot be made under its name.
+  const fs::path made = SchemaCopy(path_, 1).string() + ".tmp." + std::to_string(::getpid());
+  fs::create_directories(made / "in the way");
+  const auto migrated = Migrate(db, kSteps);
+  ASSERT_FALSE(migrated);
+  EXPECT_THAT(migrated.error().Render(), testing::HasSubstr("keeping a copy"));
+  fs::remove_all(made);
+  EXPECT_TRUE(Migrate(db, {kSteps[0]}));
+  EXPECT_TRUE(Migrate(db, kSteps));
+}
+
 TEST_F(SqliteTest, AFailedMigrationChangesNothing) {
   Database db = *Database::Open(path_);
   auto migrated = Migrate(db, {kSteps[0], "CREATE TABLE second(a); CREATE TABLE t(a);"});
