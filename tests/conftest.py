@@ -1,4 +1,7 @@
 import os
+import pathlib
+import shutil
+import tempfile
 
 import pytest
 
@@ -29,3 +32,11 @@ def served(host):
     """A host with its daemon running and nothing deployed."""
     host.start()
     return host
+
+
+@pytest.fixture
+def short_path():
+    """A folder whose name leaves room for the sockets that other programs make below it (a path of 107 bytes at most)."""
+    made = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)

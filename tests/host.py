@@ -1,8 +1,10 @@
 """A host under test: a root directory of its own, its daemon, a project in it, and what it must leave behind: nothing."""
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -19,10 +21,26 @@ LOAD = BUILD / "tests" / "ingot_load"
 APP = BUILD / "tests" / "test_app"
 
 
+def ports():
+    """Ports that no outgoing connection takes by itself, since one that is free now has to be so until what is tested listens
+    there. Each worker of a parallel run has its own; somebody else's run begins elsewhere among them."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    mine = range(10_000, 32_000) if worker is None else range(10_000 + 4_000 * (int(worker[2:]) % 5), 14_000 + 4_000 * (int(worker[2:]) % 5))
+    begin = random.randrange(len(mine))
+    yield from itertools.cycle([*mine[begin:], *mine[:begin]])
+
+
+PORTS = ports()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    for port in PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_for(what, condition, seconds=20.0):

@@ -129,7 +129,7 @@ def test_by_hand(shop):
     shop.release("one")
     assert shop.states() == [("001_users", "pending"), ("002_gone.contract", "pending")]
     assert "applied shop: 001_users" in shop.host.ok("migrate", "run").out
-    assert "nothing to do" in shop.host.ok("migrate", "run").out
+    assert "no script is due" in shop.host.ok("migrate", "run").out
     assert shop.ledger() == ["1 expand true 1/1"]
 
 
@@ -264,6 +264,7 @@ def test_a_daemon_that_is_killed_goes_on(shop):
         shop.script(f"{3 * n + 1:03}_each.sql", "-- ingot: no-transaction\n" + SLOW)
         shop.release(f"r{n}")
         threading.Thread(target=shop.apply).start()
+        wait_for("the release begins", lambda: shop.host.status()["rollout"])
         for _ in range(3):
             time.sleep(chance.uniform(0.05, 0.9))
             shop.host.kill_daemon()

@@ -8,6 +8,9 @@ import pytest
 
 from host import BUILD, SOURCE
 
+# One worker of a parallel run has them all: the package is made once.
+pytestmark = pytest.mark.xdist_group("package")
+
 SCRIPTS = ("postinst", "prerm", "postrm")
 
 

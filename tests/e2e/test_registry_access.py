@@ -371,18 +371,18 @@ def test_containerd_pushes_and_pulls(guarded, trust, tmp_path):
         assert guarded.ask("GET", "/v2/team/ctr/manifests/2.0", "ci:geheim").bytes == image.manifest
 
 
-def test_docker_logs_in_pushes_and_pulls(guarded, tmp_path):
+def test_docker_logs_in_pushes_and_pulls(guarded, tmp_path, short_path):
     needs("docker", "dockerd", "containerd")
     layout_image(tmp_path / "image")
     certs = tmp_path / "certs"
-    docker = ["docker", "-H", f"unix://{tmp_path}/d.sock", "--config", tmp_path / "config"]
+    docker = ["docker", "-H", f"unix://{short_path}/d.sock", "--config", tmp_path / "config"]
     # The engine looks for authorities in /etc/docker/certs.d alone: it gets an /etc/docker of its own.
     (certs / guarded.address).mkdir(parents=True)
     (certs / guarded.address / "ca.crt").write_bytes((guarded.etc / "ca.crt").read_bytes())
     os.makedirs("/etc/docker/certs.d", exist_ok=True)
     engine = ["unshare", "-m", "sh", "-c", f"mount --bind {certs} /etc/docker/certs.d && exec \"$@\"", "sh",
-              "dockerd", "-H", f"unix://{tmp_path}/d.sock", "--data-root", tmp_path / "data", "--exec-root",
-              tmp_path / "exec", "--pidfile", tmp_path / "pid", "--storage-driver", "vfs", "--iptables=false",
+              "dockerd", "-H", f"unix://{short_path}/d.sock", "--data-root", tmp_path / "data", "--exec-root",
+              short_path / "exec", "--pidfile", tmp_path / "pid", "--storage-driver", "vfs", "--iptables=false",
               "--ip6tables=false", "--bridge=none"]
     with Background(tmp_path / "dockerd.log", *engine):
         wait_for("the engine", lambda: subprocess.run([str(a) for a in docker] + ["version"], capture_output=True).returncode == 0, 60)

@@ -13,6 +13,9 @@ from registries import digest
 from test_registry import build_image, registry  # noqa: F401
 from test_registry_access import guarded, layout_image  # noqa: F401
 
+# They are built once, into one folder.
+pytestmark = pytest.mark.xdist_group("go")
+
 PROGRAMS = {"oras": "oras.land/oras/cmd/oras", "crane": "github.com/google/go-containerregistry/cmd/crane"}
 
 

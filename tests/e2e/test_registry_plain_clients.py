@@ -63,11 +63,11 @@ def test_containerd_pushes_and_pulls(registry, tmp_path):  # noqa: F811
     assert served(registry, "team/ctr", "2.0") == image.manifest
 
 
-def test_docker_pushes_pulls_and_builds_from_it(registry, tmp_path):  # noqa: F811
+def test_docker_pushes_pulls_and_builds_from_it(registry, tmp_path, short_path):  # noqa: F811
     needs("docker", "dockerd", "containerd", "skopeo")
     layout_image(tmp_path / "image")
-    docker = ["docker", "-H", f"unix://{tmp_path}/d.sock", "--config", tmp_path / "config"]
-    engine = ["dockerd", "-H", f"unix://{tmp_path}/d.sock", "--data-root", tmp_path / "data", "--exec-root", tmp_path / "exec",
+    docker = ["docker", "-H", f"unix://{short_path}/d.sock", "--config", tmp_path / "config"]
+    engine = ["dockerd", "-H", f"unix://{short_path}/d.sock", "--data-root", tmp_path / "data", "--exec-root", short_path / "exec",
               "--pidfile", tmp_path / "pid", "--storage-driver", "vfs", "--iptables=false", "--ip6tables=false", "--bridge=none"]
     name = f"{registry.address}/team/docker"
     with Background(tmp_path / "dockerd.log", *engine):
