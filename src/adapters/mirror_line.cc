@@ -59,6 +59,13 @@ std::string LowerCase(std::string_view text) {
   return out;
 }
 
+// Written into a request: nothing in it may end its line or begin another one.
+bool OfOneLine(std::string_view text, char least) {
+  return std::all_of(text.begin(), text.end(), [&](unsigned char c) {
+    return (c >= static_cast<unsigned char>(least) && c != 0x7f) || c == '\t';
+  });
+}
+
 // Those of the connection that the request came by (RFC 9110 section 7.6.1), and its framing.
 bool OfTheConnection(const std::string& name) {
   static constexpr std::array<std::string_view, 9> kNames = {
@@ -74,7 +81,9 @@ std::optional<MirrorLine> MirrorLine::Parse(std::string_view text) {
   const std::vector<std::string_view> fields = MirrorFields(text);
   if (fields.size() != 13 || fields[0] != "1" || fields[5] == "-") return std::nullopt;
   const auto status = MirrorNumber<int>(fields[2]);
-  if (!status) return std::nullopt;
+  if (!status ||
+      !std::all_of(fields[5].begin(), fields[5].end(), [](char c) { return c >= 'A' && c <= 'Z'; }))
+    return std::nullopt;
   MirrorLine out;
   out.route = fields[1];
   out.status = *status;
@@ -94,7 +103,9 @@ std::optional<MirrorLine> MirrorLine::Parse(std::string_view text) {
 }
 
 std::optional<std::string> MirrorLine::Request() const {
-  if (path.empty() || path.front() != '/' || headers.empty()) return std::nullopt;
+  if (path.empty() || path.front() != '/' || !OfOneLine(path, '!') || path.find('\t') != std::string::npos ||
+      headers.empty() || !OfOneLine(source, ' '))
+    return std::nullopt;
   std::string out = method + " " + path + " HTTP/1.1\r\n";
   uint64_t length = 0;
   std::string_view rest = headers;
@@ -104,6 +115,7 @@ std::optional<std::string> MirrorLine::Request() const {
     rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 2);
     const size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
+    if (!OfOneLine(line, ' ')) return std::nullopt;
     const std::string name = LowerCase(line.substr(0, colon));
     // A body of unknown length was not kept.
     if (name == "transfer-encoding") return std::nullopt;

@@ -40,6 +40,14 @@ TEST(MirrorLine, ABodyGoesWithItOnlyWhole) {
   EXPECT_FALSE(without->Request());
 }
 
+TEST(MirrorLine, NothingInItBeginsAnotherRequest) {
+  EXPECT_FALSE(MirrorLine::Parse(MirrorLineOf("GET / HTTP/1.1\r\n\r\nGET", kHeaders, "-", "-|5|5|2CF24D")));
+  // "a: b\nc: d\r\n\r\n"
+  const auto line = MirrorLine::Parse(MirrorLineOf("GET", "YTogYgpjOiBkDQoNCg==", "-", "-|5|5|2CF24D"));
+  ASSERT_TRUE(line);
+  EXPECT_FALSE(line->Request());
+}
+
 TEST(MirrorLine, WhatCouldNotBeWrittenDownIsNotCopied) {
   const auto line = MirrorLine::Parse(MirrorLineOf("GET", "-", "-", "-|5|5|2CF24D"));
   ASSERT_TRUE(line);
