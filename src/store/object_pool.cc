@@ -21,6 +21,7 @@
 namespace ingot::store {
 namespace {
 
+constexpr size_t kStagingParts = 8;
 constexpr size_t kFewFiles = 4;  // up to here an fsync each beats a syncfs
 constexpr size_t kCopyBuffer = 1 << 20;
 // An object that another process made less than this ago may not be durable in its folder yet: Flush syncs
@@ -28,7 +29,7 @@ constexpr size_t kCopyBuffer = 1 << 20;
 constexpr int64_t kYoungSeconds = 120;
 
 struct Pending {
-  std::string staged;    // name in the staging folder
+  std::string staged;    // path in the staging folder
   bool replace = false;  // the pool has a torn or tampered file of this name
 };
 
@@ -75,8 +76,12 @@ Result<void> StripAttributes(int fd, const fs::path& path) {
   return {};
 }
 
-// mode 0444, owned by root; for others than root (tests) owned by whom it may be.
+// mode 0444, owned by root; for others than root (tests) owned by whom it may be. A file that was just made
+// is so mostly, and each change costs a write of its inode.
 Result<void> NormaliseInode(int fd, const fs::path& path) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) return ErrnoError(errno, "look at " + path.string());
+  if ((st.st_mode & 07777) == 0444 && (::geteuid() != 0 || (st.st_uid == 0 && st.st_gid == 0))) return {};
   if (::geteuid() == 0 && ::fchown(fd, 0, 0) != 0)
     return ErrnoError(errno, "change the owner of " + path.string());
   if (::fchmod(fd, 0444) != 0) return ErrnoError(errno, "change the mode of " + path.string());
@@ -98,6 +103,7 @@ struct ObjectPool::State {
     fs::path path;  // empty until something is staged
     Fd lock;        // of the folder itself: held while this process lives
     std::optional<bool> verity;
+    std::bitset<kStagingParts> parts;  // its folders that are there
   };
   Sync<Staging> staging;
 
@@ -111,7 +117,8 @@ struct ObjectPool::State {
 
   // This process's own staging folder, made with the first use.
   Result<fs::path> StagingFolder();
-  Result<fs::path> NewStagedName(std::string& name);
+  // A new path in it. Threads have folders of their own there: they would wait for each other in one.
+  Result<fs::path> NewStagedName();
   // True when the pool has the object already and nothing must be stored. A file of the wrong size does not
   // count: it is to be replaced.
   Result<bool> Present(const ObjectId& id, uint64_t size, bool& replace);
@@ -160,10 +167,16 @@ Result<fs::path> ObjectPool::State::StagingFolder() {
                                     ": it disappears each time. Is another program emptying it?");
 }
 
-Result<fs::path> ObjectPool::State::NewStagedName(std::string& name) {
-  const fs::path folder = TRY(StagingFolder());
-  name = std::to_string(next_name.fetch_add(1));
-  return folder / name;
+Result<fs::path> ObjectPool::State::NewStagedName() {
+  static std::atomic<size_t> threads{0};
+  thread_local const size_t part = threads.fetch_add(1) % kStagingParts;
+  const fs::path folder = TRY(StagingFolder()) / std::to_string(part);
+  auto lock = staging.lock();
+  if (!lock->parts[part]) {
+    if (::mkdir(folder.c_str(), 0700) != 0) return ErrnoError(errno, "make the folder " + folder.string());
+    lock->parts.set(part);
+  }
+  return folder / std::to_string(next_name.fetch_add(1));
 }
 
 Result<bool> ObjectPool::State::Present(const ObjectId& id, uint64_t size, bool& replace) {
@@ -196,7 +209,9 @@ Result<void> ObjectPool::State::Stage(const ObjectId& id, uint64_t size, const f
                                       DiskShare& share) {
   bool replace = false;
   if (!TRY(Present(id, size, replace)) &&
-      queue.lock()->objects.emplace(id, Pending{staged.filename().string(), replace}).second) {
+      queue.lock()
+          ->objects.emplace(id, Pending{staged.parent_path().filename() / staged.filename(), replace})
+          .second) {
     share.Keep();
     return {};
   }
@@ -205,8 +220,7 @@ Result<void> ObjectPool::State::Stage(const ObjectId& id, uint64_t size, const f
 }
 
 Result<fs::path> ObjectPool::State::WriteStaged(std::string_view bytes) {
-  std::string name;
-  fs::path staged = TRY(NewStagedName(name));
+  fs::path staged = TRY(NewStagedName());
   Fd fd = TRY(OpenFile(staged, O_WRONLY | O_CREAT | O_EXCL, 0444));
   auto written = WriteAll(fd.get(), bytes);
   if (written) written = NormaliseInode(fd.get(), staged);
@@ -266,8 +280,7 @@ Result<ObjectId> ObjectPool::Put(std::string_view bytes) {
 }
 
 Result<ObjectId::Measured> ObjectPool::PutStream(const ByteSource& source) {
-  std::string name;
-  const fs::path staged = TRY(state_->NewStagedName(name));
+  const fs::path staged = TRY(state_->NewStagedName());
   Fd fd = TRY(OpenFile(staged, O_WRONLY | O_CREAT | O_EXCL, 0444));
   // The name must be that of the bytes stored, whatever happens to the source meanwhile: hash what is
   // written.
@@ -307,8 +320,7 @@ Result<ObjectId::Measured> ObjectPool::PutFd(int fd) {
   if (::fstat(fd, &st) != 0) return ErrnoError(errno, "look at a file to store");
   if (!S_ISREG(st.st_mode)) return Error(Code::kInvalid, "Only a regular file can be stored as an object.");
   if (st.st_size > static_cast<off_t>(kCopyBuffer)) {
-    std::string name;
-    const fs::path staged = TRY(state_->NewStagedName(name));
+    const fs::path staged = TRY(state_->NewStagedName());
     Fd copy = TRY(OpenFile(staged, O_RDWR | O_CREAT | O_EXCL, 0444));
     if (::ioctl(copy.get(), FICLONE, fd) == 0) {
       auto measured = ObjectId::OfFile(copy.get());
@@ -359,8 +371,7 @@ Result<ObjectId::Measured> ObjectPool::Adopt(const fs::path& path) {
     return remove(measured);
   DiskShare share(state_->budget);
   TRY(share.Grow(measured.size_bytes));
-  std::string name;
-  const fs::path staged = TRY(state_->NewStagedName(name));
+  const fs::path staged = TRY(state_->NewStagedName());
   TRY(StripAttributes(fd.get(), path));
   TRY(NormaliseInode(fd.get(), path));
   if (::rename(path.c_str(), staged.c_str()) != 0) {
