@@ -117,6 +117,9 @@ Result<void> Empty(const fs::path& directory) {
 }
 
 Result<Fd> TryStaged(const Overlay& overlay, int objects, int upper, int work, bool layer_by_layer) {
+  // Learnt by the first overlay of the process, so that the kernel need not complain of each.
+  static std::atomic<bool> takes_only_attached{false};
+  if (takes_only_attached.load() && overlay.staging != nullptr) overlay.staging->Attach(overlay.layers);
   Attempt attempt = Try(overlay, objects, upper, work, layer_by_layer);
   if (attempt.mount || attempt.error_number != EINVAL || overlay.staging == nullptr)
     return std::move(attempt.mount);
@@ -124,7 +127,9 @@ Result<Fd> TryStaged(const Overlay& overlay, int objects, int upper, int work, b
   // The kernel writes into the work directory that it is volatile before it looks at the layers, and takes no
   // directory that says so.
   if (upper >= 0) TRY(Empty(overlay.work));
-  return Try(overlay, objects, upper, work, layer_by_layer).mount;
+  attempt = Try(overlay, objects, upper, work, layer_by_layer);
+  if (attempt.mount) takes_only_attached.store(true);
+  return std::move(attempt.mount);
 }
 
 }  // namespace

@@ -168,10 +168,11 @@ def make_system(made):
     tree_image(root, made / "root.img", "ingot-root", megabytes_in(root) + 600)
 
 
-def package(build, folder):
-    """The .deb of a build, made anew."""
+def package(build, folder, as_built):
+    """The .deb of a build, which is brought up to date unless it is to be taken as it is."""
     need("cpack", "dpkg-shlibdeps")
-    run("cmake", "--build", build, "--target", "package_files")
+    if not as_built:
+        run("cmake", "--build", build, "--target", "ingot", "test_app", "package_files")
     run("cpack", "--config", build / "CPackConfig.cmake", "-B", folder)
     return next(folder.glob("ingot_*.deb"))
 
