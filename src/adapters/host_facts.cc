@@ -118,7 +118,8 @@ void LookAtMounts(const fs::path& directory, std::vector<HostFact>& facts) {
       Overlay wanted;
       wanted.layers = {mount.get()};
       wanted.objects = directory / "objects";
-      wanted.staging = directory / "staging";
+      Staging staging(directory / "staging");
+      wanted.staging = &staging;
       wanted.way = way;
       TRY(MountOverlay(wanted));
       return {};

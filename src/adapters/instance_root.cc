@@ -150,7 +150,8 @@ Result<InstanceRoot> MakeRoot(const platform::RootFs& root, const std::optional<
   std::vector<Fd> layers;
   Overlay overlay;
   overlay.objects = root.objects;
-  overlay.staging = options.staging;
+  Staging staging(options.staging);
+  overlay.staging = &staging;
   for (const fs::path& layer : root.layers) {
     layers.push_back(TRY(MountSealedLayer(layer, users.valid() ? users.get() : -1)));
     overlay.layers.push_back(layers.back().get());

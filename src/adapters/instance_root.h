@@ -21,7 +21,7 @@ struct RootOptions {
   std::vector<std::pair<std::string, std::string>> files;  // path inside → contents, instead of the image's
   std::optional<fs::path> upper;                           // build steps; with `work`
   fs::path work;
-  fs::path staging;  // see Overlay::staging
+  fs::path staging;  // see Staging
 };
 
 struct InstanceRoot {

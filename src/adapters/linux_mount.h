@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,14 +54,32 @@ enum class OverlayWay {
   kString,  // one lowerdir option, the pool as an ordinary lowest layer
 };
 
+// Where layers that are mounted nowhere are attached while overlays are made of them. Before Linux 6.15 an
+// overlay takes only layers that are attached in the calling thread's mount namespace, and a mount that has
+// been detached once can never be attached again: so they stay until this goes.
+class Staging {
+ public:
+  // An existing directory of the calling thread's own mount namespace.
+  explicit Staging(fs::path directory) : directory_(std::move(directory)) {}
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+  // On the thread that attached them.
+  ~Staging();
+  // Attaches those of `mounts` (descriptors, kept open by the caller) that it has not attached yet. True when
+  // one has been.
+  bool Attach(const std::vector<int>& mounts);
+
+ private:
+  fs::path directory_;
+  std::set<int> attached_;
+};
+
 struct Overlay {
   std::vector<int> layers;        // directories or detached mounts, lowest first
   fs::path objects;               // the pool; empty: none
   std::optional<fs::path> upper;  // unset: read-only
   fs::path work;                  // with `upper`, an empty directory on its file system
-  // An existing directory of the calling thread's own mount namespace, over which detached layers are
-  // attached for a moment: before Linux 6.15 an overlay cannot take them detached.
-  fs::path staging;
+  Staging* staging = nullptr;     // not owned; without it, layers must be attached before Linux 6.15
   OverlayWay way = OverlayWay::kAny;
 };
 // The overlay as a detached mount. Where the pool is an ordinary layer, the topmost layer has to hide the

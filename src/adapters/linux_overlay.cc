@@ -111,35 +111,43 @@ Attempt Try(const Overlay& overlay, int objects, int upper, int work, bool layer
   return {std::move(mount), context.failed()};
 }
 
-// Attaches each layer that is a detached mount over `staging` while it lives.
-class Staged {
- public:
-  Staged(const std::vector<int>& layers, const fs::path& staging) : staging_(staging) {
-    for (const int layer : layers)
-      if (::move_mount(layer, "", AT_FDCWD, staging.c_str(), MOVE_MOUNT_F_EMPTY_PATH) == 0) ++attached_;
-  }
-  Staged(const Staged&) = delete;
-  Staged& operator=(const Staged&) = delete;
-  ~Staged() {
-    for (int i = 0; i < attached_; ++i) ::umount2(staging_.c_str(), MNT_DETACH);
-  }
-  int attached() const { return attached_; }
-
- private:
-  fs::path staging_;
-  int attached_ = 0;
-};
+Result<void> Empty(const fs::path& directory) {
+  for (const std::string& name : TRY(ListDirectory(directory))) TRY(RemoveTree(directory / name));
+  return {};
+}
 
 Result<Fd> TryStaged(const Overlay& overlay, int objects, int upper, int work, bool layer_by_layer) {
+  // Learnt by the first overlay of the process, so that the kernel need not complain of each.
+  static std::atomic<bool> takes_only_attached{false};
+  if (takes_only_attached.load() && overlay.staging != nullptr) overlay.staging->Attach(overlay.layers);
   Attempt attempt = Try(overlay, objects, upper, work, layer_by_layer);
-  if (attempt.mount || attempt.error_number != EINVAL || overlay.staging.empty())
+  if (attempt.mount || attempt.error_number != EINVAL || overlay.staging == nullptr)
     return std::move(attempt.mount);
-  const Staged staged(overlay.layers, overlay.staging);
-  if (staged.attached() == 0) return std::move(attempt.mount);
-  return Try(overlay, objects, upper, work, layer_by_layer).mount;
+  if (!overlay.staging->Attach(overlay.layers)) return std::move(attempt.mount);
+  // The kernel writes into the work directory that it is volatile before it looks at the layers, and takes no
+  // directory that says so.
+  if (upper >= 0) TRY(Empty(overlay.work));
+  attempt = Try(overlay, objects, upper, work, layer_by_layer);
+  if (attempt.mount) takes_only_attached.store(true);
+  return std::move(attempt.mount);
 }
 
 }  // namespace
+
+Staging::~Staging() {
+  for (size_t i = 0; i < attached_.size(); ++i) ::umount2(directory_.c_str(), MNT_DETACH);
+}
+
+bool Staging::Attach(const std::vector<int>& mounts) {
+  bool any = false;
+  for (const int mount : mounts) {
+    if (attached_.contains(mount)) continue;
+    if (::move_mount(mount, "", AT_FDCWD, directory_.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) continue;
+    attached_.insert(mount);
+    any = true;
+  }
+  return any;
+}
 
 bool HasDataOnlyLayers() {
   // 0 unknown, 1 no, 2 yes. The kernel does not change under us.

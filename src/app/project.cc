@@ -1,5 +1,8 @@
 #include "app/project.h"
 
+#include <cerrno>
+#include <cstdlib>
+
 #include "base/subprocess.h"
 
 extern char** environ;
@@ -37,6 +40,21 @@ Error Invalid(const definition::Parsed& parsed) {
   return Error(Code::kInvalid, message);
 }
 
+// Whether the directory or one above it has a `.git`, as git looks for it.
+Result<bool> InWorkingTree(const fs::path& directory) {
+  if (std::getenv("GIT_DIR") != nullptr) return true;
+  std::error_code failed;
+  const fs::path whole = fs::canonical(directory, failed);
+  if (failed) return ErrnoError(failed.value(), "look at " + directory.string());
+  for (fs::path at = whole;; at = at.parent_path()) {
+    const fs::file_status found = fs::symlink_status(at / ".git", failed);
+    if (failed && failed.value() != ENOENT && failed.value() != ENOTDIR)
+      return ErrnoError(failed.value(), "look for " + (at / ".git").string());
+    if (fs::exists(found)) return true;
+    if (at == at.parent_path()) return false;
+  }
+}
+
 }  // namespace
 
 Result<definition::Parsed> ParseProject(const Invocation& invocation) {
@@ -55,6 +73,9 @@ Result<Project> LoadProject(const Invocation& invocation) {
 }
 
 Result<GitState> LookAtGit(const fs::path& directory) {
+  // A host that only runs things need not have git, where there is nothing that it could tell.
+  if (const auto git = FindProgram("git"); !git && git.error().code() == Code::kNotFound)
+    if (!TRY(InWorkingTree(directory))) return GitState{};
   // One process answers both: the first lines name the commit, every other line is a change.
   Command git{{"git", "-C", directory.string(), "--no-optional-locks", "status", "--porcelain=v2", "--branch",
                "--untracked-files=normal", "--", "."}};

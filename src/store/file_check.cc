@@ -18,6 +18,19 @@ namespace {
 constexpr size_t kCheckBuffer = 256 * 1024;
 constexpr size_t kDirectAlignment = 4096;
 
+// Why a file could not be read. What fs-verity refuses reads as an I/O error; a sealed file that the disk
+// cannot give back is as lost: this copy is damaged either way, and that is no mere "could not look".
+Error ReadError(int fd, int error_number) {
+  struct statx st {};
+  if (error_number == EIO && ::statx(fd, "", AT_EMPTY_PATH, 0, &st) == 0 &&
+      (st.stx_attributes & STATX_ATTR_VERITY) != 0)
+    return Error(
+        Code::kCorrupt,
+        "the kernel refuses to read it: it is not what was sealed with fs-verity, or the disk cannot "
+        "give it back");
+  return ErrnoError(error_number, "read a file to check");
+}
+
 }  // namespace
 
 void FileCheck::Free::operator()(char* bytes) const {
@@ -54,7 +67,7 @@ Result<uint64_t> FileCheck::ReadInto(int fd, Hash& hash) {
   while (true) {
     const ssize_t n = ::pread(fd, buffer_.get(), kCheckBuffer, static_cast<off_t>(size));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoError(errno, "read a file to check");
+    if (n < 0) return ReadError(fd, errno);
     hash.Update(std::string_view(buffer_.get(), static_cast<size_t>(n)));
     size += static_cast<uint64_t>(n);
     if (pace_ && n > 0) TRY(pace_(static_cast<size_t>(n)));

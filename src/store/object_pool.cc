@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/fsverity.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 
 #include "base/sync.h"
 #include "store/disk_budget.h"
+#include "store/verity.h"
 
 namespace ingot::store {
 namespace {
@@ -42,18 +42,6 @@ fs::path StagingRoot(const fs::path& directory) {
   fs::path root = directory;
   root += ".staging";
   return root;
-}
-
-// Enables fs-verity; false when the filesystem has none.
-Result<bool> EnableVerity(const fs::path& path) {
-  Fd fd = TRY(OpenFile(path, O_RDONLY | O_NOFOLLOW));
-  fsverity_enable_arg arg{};
-  arg.version = 1;
-  arg.hash_algorithm = FS_VERITY_HASH_ALG_SHA256;
-  arg.block_size = 4096;
-  if (::ioctl(fd.get(), FS_IOC_ENABLE_VERITY, &arg) == 0 || errno == EEXIST) return true;
-  if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL || errno == ENOSYS) return false;
-  return ErrnoError(errno, "enable fs-verity on " + path.string());
 }
 
 // A pool file has no attribute of its own: overlayfs would obey trusted.overlay.* and show user.*.
@@ -331,6 +319,7 @@ Result<ObjectId::Measured> ObjectPool::PutFd(int fd) {
         ::unlink(staged.c_str());
         return std::move(admitted).error();
       }
+      copy.reset();  // another thread's Flush may seal it from here on, which an open writer forbids
       if (measured && normal && !measured->id.empty()) {
         TRY(state_->Stage(measured->id, measured->size_bytes, staged, share));
         return measured;

@@ -10,6 +10,7 @@
 #include "base/sha256.h"
 #include "store/durable_file.h"
 #include "store/store_state.h"
+#include "store/verity.h"
 
 namespace ingot::store {
 namespace {
@@ -118,6 +119,9 @@ Result<void> Store::State::PutFile(ClaimKind kind, const ObjectId::Bytes& name, 
     TRY(file.Publish(path));
     share.Keep();
   }
+  // What is mounted has nobody but the kernel to check it; a blob is hashed by who reads it. Sealed under its
+  // own name, since it must be closed before: a crash in between leaves it to the next who puts it.
+  if (kind == ClaimKind::kLayer) TRY(EnableVerity(path));
   return {};
 }
 

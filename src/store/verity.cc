@@ -1,0 +1,38 @@
+#include "store/verity.h"
+
+#include <fcntl.h>
+#include <linux/fsverity.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+namespace ingot::store {
+namespace {
+
+// A child that another thread has just forked holds our descriptors until it is another program.
+constexpr auto kWritersPatience = std::chrono::seconds(5);
+constexpr auto kWritersPause = std::chrono::milliseconds(1);
+
+}  // namespace
+
+Result<bool> EnableVerity(const fs::path& path) {
+  Fd fd = TRY(OpenFile(path, O_RDONLY | O_NOFOLLOW));
+  fsverity_enable_arg arg{};
+  arg.version = 1;
+  arg.hash_algorithm = FS_VERITY_HASH_ALG_SHA256;
+  arg.block_size = 4096;
+  // The kernel refuses while anybody has the file open for writing. We have closed it.
+  const auto deadline = std::chrono::steady_clock::now() + kWritersPatience;
+  while (::ioctl(fd.get(), FS_IOC_ENABLE_VERITY, &arg) != 0 && errno != EEXIST) {
+    if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL || errno == ENOSYS) return false;
+    const int failed = errno;
+    if ((failed != ETXTBSY && failed != EINTR) || std::chrono::steady_clock::now() >= deadline)
+      return ErrnoError(failed, "enable fs-verity on " + path.string());
+    std::this_thread::sleep_for(kWritersPause);
+  }
+  return true;
+}
+
+}  // namespace ingot::store

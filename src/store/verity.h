@@ -1,0 +1,15 @@
+// fs-verity: the kernel checks each read of a sealed file, for good. Objects and sealed layers are named by
+// the digest that it then knows them by (object_id.h).
+#pragma once
+
+#include "base/file.h"
+#include "base/result.h"
+
+namespace ingot::store {
+
+// Seals a complete file that we have open nowhere for writing: SHA-256, blocks of 4 KiB, no salt. One that is
+// sealed already stays so. False where its file system, or the kernel, has no fs-verity. kIo when somebody
+// keeps it open for writing, kNoSpace, ….
+Result<bool> EnableVerity(const fs::path& path);
+
+}  // namespace ingot::store
