@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   AddMigrate(app, invocation);
   AddScale(app, invocation);
   AddJob(app, invocation);
+  AddSecret(app, invocation);
   AddVolume(app, invocation);
   AddRun(app, invocation);
   AddDestroy(app, invocation);

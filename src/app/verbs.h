@@ -25,6 +25,7 @@ void AddRollback(CLI::App& app, Invocation& invocation);
 void AddMigrate(CLI::App& app, Invocation& invocation);
 void AddScale(CLI::App& app, Invocation& invocation);
 void AddJob(CLI::App& app, Invocation& invocation);
+void AddSecret(CLI::App& app, Invocation& invocation);
 void AddVolume(CLI::App& app, Invocation& invocation);
 void AddRun(CLI::App& app, Invocation& invocation);
 void AddDestroy(CLI::App& app, Invocation& invocation);
