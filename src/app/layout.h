@@ -26,6 +26,8 @@ struct Layout {
   fs::path volumes() const { return root / "volumes"; }
   fs::path scripts() const { return root / "scripts"; }
   fs::path cache() const { return root / "cache"; }
+  // There while a restore is under way, or was cut off: then the rest is no root.
+  fs::path restoring() const { return root / ".restore"; }
   fs::path tmp() const { return root / "tmp"; }
   // What does not outlive a reboot: sockets, namespaces, mounts. /run/ingot for the default root.
   fs::path run() const { return root == "/var/lib/ingot" ? fs::path("/run/ingot") : root / "run"; }

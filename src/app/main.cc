@@ -58,6 +58,8 @@ int main(int argc, char** argv) {
   AddGc(app, invocation);
   AddVerify(app, invocation);
   AddRegistry(app, invocation);
+  AddBackup(app, invocation);
+  AddRestore(app, invocation);
   AddServe(app, invocation);
   AddCompletion(app, invocation);
   AddVersion(app, invocation);

@@ -11,6 +11,7 @@ const std::vector<std::string>& EventNames() {
       "environment.destroyed",
       "environment.destroying",
       "freeze.overridden",
+      "host.restored",
       "image.promoted",
       "image.tagged",
       "instance.aged",

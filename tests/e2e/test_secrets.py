@@ -1,8 +1,11 @@
 """The encrypted store of secrets: rotation as a rollout, who needs what, and nothing of a value anywhere."""
+import grp
 import hashlib
 import json
 import os
 import pty
+import pwd
+import shutil
 import signal
 import subprocess
 
@@ -274,3 +277,37 @@ def test_a_terminal_is_asked_and_shows_nothing(served):
                            env={**os.environ, "INGOT_ROOT": str(host.root)}, capture_output=True, text=True)
     assert empty.returncode == 2
     assert "the value is empty" in empty.stderr
+
+
+def test_who_is_not_root_sets_and_removes_what_his_role_may(host):
+    group = grp.getgrgid(100).gr_name
+    config = host.base / "host.yaml"
+    config.write_text(f"version: 1\napi: {{ group: {group} }}\n")
+    program = host.base / "ingot"  # where anybody may run it
+    shutil.copy(INGOT, program)
+    host.define(definition() + """
+access:
+  keepers: { may: [secret], members: [nobody] }
+  deployers: { may: [deploy], members: [bin] }
+""")
+    host.start(env={"INGOT_HOST_CONFIG": str(config)})
+    put(host, FIRST)
+    host.apply()
+
+    def as_user(name, *args, value=b""):
+        user = pwd.getpwnam(name)
+        return subprocess.run([str(program), "secret", *args], cwd=host.project, input=value, capture_output=True, timeout=60,
+                              user=user.pw_uid, group=user.pw_gid, extra_groups=[100],
+                              env={"INGOT_ROOT": str(host.root), "PATH": os.environ["PATH"]})
+
+    assert as_user("bin", "set", "token", value=b"of bin").returncode == 0
+    assert as_user("nobody", "set", "token", value=b"of nobody").returncode == 0
+    assert [v["by"] for v in versions(host)] == ["nobody", "bin", "root"]
+    refused = as_user("bin", "rm", "token", "--version", versions(host)[1]["version"])
+    assert refused.returncode == 1 and b"may secret" in refused.stderr, refused
+    assert as_user("nobody", "rm", "token", "--version", versions(host)[1]["version"]).returncode == 0
+    assert [v["by"] for v in versions(host)] == ["nobody", "root"]
+    assert as_user("nobody", "ls").returncode == 0
+    assert as_user("daemon", "ls").returncode == 1
+    rotate = as_user("nobody", "rotate-key")
+    assert rotate.returncode == 1 and b"root alone" in rotate.stderr
