@@ -132,6 +132,7 @@ Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<s
     TRY(StreamEvents(request, reply, "", streamed));
     return Json(nullptr);
   }
+  if (request.method == "POST" && what == "rotate-secrets-key") return RotateSecretsKey(request);
   if (request.method == "DELETE" && what == "host") {
     const bool busy = daemon_.AskJobs([](jobs::Controller& jobs, rollout::Controller& controller) {
       for (const Environment& environment : controller.Environments())
@@ -190,10 +191,7 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
     TRY(StreamLogs(request, reply, environment, streamed));
     return Json(nullptr);
   }
-  if (method == "PUT" && what == "secrets" && !name.empty()) {
-    const std::string version = TRY(daemon_.secrets().Put(environment, name, request.body));
-    return Json(JsonObject{{"name", name}, {"version", version}});
-  }
+  if (what == "secrets") return SecretVerbs(request, environment, name);
   if (method == "PUT" && what == "scripts" && !name.empty()) return PutScript(request, name);
   if (method == "POST" && what == "migrations" && name == "status")
     return MigrationStatus(request, environment);

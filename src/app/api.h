@@ -59,6 +59,10 @@ class Api {
   Result<Json> MigrationStatus(const Request& request, const Environment& environment);
   Result<Json> RunMigrations(const Request& request, const Environment& environment);
 
+  // api_secrets.cc
+  Result<Json> SecretVerbs(const Request& request, const Environment& environment, const std::string& name);
+  Result<Json> RotateSecretsKey(const Request& request);
+
   // api_volumes.cc
   Result<Json> VolumeVerbs(const Request& request, const Environment& environment, const std::string& name);
 

@@ -6,6 +6,7 @@
 #include "app/api.h"
 #include "app/channels.h"
 #include "app/daemon_client.h"
+#include "plan/secrets.h"
 
 namespace ingot::app {
 
@@ -138,6 +139,11 @@ Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait
     bool busy = false;
     auto accepted = daemon_.Act([&](rollout::Controller& controller) {
       busy = controller.Busy(command.environment);
+      // On this thread, on which versions are removed, too: what is there now stays from here on.
+      if (const auto* apply = std::get_if<rollout::Apply>(&command.what))
+        if (auto there = daemon_.secrets().Require(command.environment, plan::SecretsOf(apply->resolved));
+            !there)
+          return Result<rollout::Accepted>(std::move(there).error());
       return controller.Submit(command);
     });
     const bool in_turn = accepted || accepted.error().code() != Code::kConflict || !busy;

@@ -20,7 +20,7 @@ adapters::CurlHttp::Options CheckHttp() {
 
 }  // namespace
 
-Checks::Checks(const SecretFiles& secrets, Clock& clock, std::function<void()> on_change)
+Checks::Checks(const secrets::SecretStore& secrets, Clock& clock, std::function<void()> on_change)
     : http_(CheckHttp()),
       measurer_(http_, [&secrets](const platform::EnvironmentId& environment,
                                   const platform::SecretRef& ref) { return secrets.Get(environment, ref); }),

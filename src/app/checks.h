@@ -7,14 +7,14 @@
 #include "adapters/curl.h"
 #include "adapters/queue_watcher.h"
 #include "adapters/step_checker.h"
-#include "app/secret_files.h"
+#include "secrets/secret_store.h"
 
 namespace ingot::app {
 
 class Checks {
  public:
   // All of them outlive it. `on_change` is called, from any thread, when something was measured.
-  Checks(const SecretFiles& secrets, Clock& clock, std::function<void()> on_change);
+  Checks(const secrets::SecretStore& secrets, Clock& clock, std::function<void()> on_change);
   rollout::Checker& checker() { return checker_; }
   adapters::QueueWatcher& queues() { return queues_; }
 

@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "app/secret_keys.h"
 #include "app/signals.h"
 #include "base/subprocess.h"
 #include "store/quarantine.h"
@@ -73,7 +74,8 @@ Result<void> Daemon::Wire() {
                                      " bytes that the kernel allows; choose a shorter --root");
 
   opened_ = TRY(OpenStore(layout_));
-  secrets_ = std::make_unique<SecretFiles>(TRY(SecretFiles::Open(layout_.secrets())));
+  secrets_ = TRY(secrets::SecretStore::Open(SecretOptions(layout_), clock_));
+  for (const std::string& problem : secrets_->problems()) LogToStderr("secrets: " + problem);
   scripts_ = std::make_unique<ScriptFiles>(TRY(ScriptFiles::Open(layout_.scripts())));
   events_ = TRY(adapters::SqliteEvents::Open(layout_.state_db(), clock_));
   notices_ = TRY(Notices::Start(layout_, *events_, *secrets_, clock_));

@@ -28,10 +28,10 @@
 #include "app/layout.h"
 #include "app/notices.h"
 #include "app/open_store.h"
-#include "app/secret_files.h"
 #include "base/sync.h"
 #include "jobs/controller.h"
 #include "rollout/controller.h"
+#include "secrets/secret_store.h"
 
 namespace ingot::app {
 
@@ -75,7 +75,25 @@ class Daemon {
   store::Store& store() { return *opened_.store; }
   audit::Sink& events() { return *events_; }
   observe::Notifier& notifier() { return notices_->notifier(); }
-  const SecretFiles& secrets() const { return *secrets_; }
+  secrets::SecretStore& secrets() { return *secrets_; }
+  // Who needs a version of a secret, and why it must not go.
+  struct SecretUse {
+    std::set<uint64_t> revisions;  // kept ones
+    bool active = false;           // among them that which serves
+    bool otherwise = false;        // a run of a job, or a webhook
+    bool Any() const { return !revisions.empty() || otherwise; }
+  };
+  using SecretUses = std::map<std::pair<std::string, std::string>, SecretUse>;  // by name and version
+  // daemon_secrets.cc
+  Result<SecretUses> UsesOfSecrets(const platform::EnvironmentId& environment);
+  struct RemovedSecrets {
+    std::vector<std::string> versions;
+    std::vector<uint64_t> revisions;  // that needed them
+  };
+  // Removes a version, or every one when it is empty. kRefused, naming them: kept revisions, runs or webhooks
+  // need it and `force` is not set.
+  Result<RemovedSecrets> RemoveSecret(const platform::EnvironmentId& environment, const std::string& name,
+                                      const std::string& version, bool force);
   const ScriptFiles& scripts() const { return *scripts_; }
   adapters::Volumes& volumes() { return *volumes_; }
   // The newest kept revision of which a service has the volume (as the definition names it); unset: none.
@@ -133,6 +151,12 @@ class Daemon {
   // Before the control thread ends, which the loop asks.
   void EndScaling();
   void Collect();
+  // Versions of secrets that nothing has needed since the last time either. Of the collector's thread.
+  void CollectSecrets();
+  Result<void> CollectSecrets(const platform::EnvironmentId& environment);
+  // On the control thread.
+  Result<SecretUses> FindUsesOfSecrets(rollout::Controller& controller,
+                                       const platform::EnvironmentId& environment);
   void WatchDisk();
   // daemon_jobs.cc: runs of jobs that migrations of a rollout consist of.
   MigrationCommands CommandsOfMigrations();
@@ -149,7 +173,7 @@ class Daemon {
   std::unique_ptr<FileLock> lock_;
   SystemClock clock_;
   OpenedStore opened_;
-  std::unique_ptr<SecretFiles> secrets_;
+  std::unique_ptr<secrets::SecretStore> secrets_;
   std::unique_ptr<ScriptFiles> scripts_;
   std::unique_ptr<adapters::SqliteEvents> events_;
   std::unique_ptr<Notices> notices_;
@@ -187,7 +211,10 @@ class Daemon {
   std::thread collector_;
   std::thread scaler_;
   std::map<platform::EnvironmentId, uint64_t> proven_;  // active revisions; of the control thread
-  bool disk_warned_ = false;                            // of the collector's thread
+  // Versions with their order that nothing needed when it was last looked; of the collector's thread.
+  std::map<platform::EnvironmentId, std::set<std::tuple<std::string, std::string, uint64_t>>>
+      unneeded_secrets_;
+  bool disk_warned_ = false;  // of the collector's thread
 };
 
 }  // namespace ingot::app

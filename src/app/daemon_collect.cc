@@ -69,6 +69,7 @@ void Daemon::CollectorLoop() {
     WatchDisk();
     if (clock_.Steady() < collect) continue;
     Collect();
+    CollectSecrets();
     collect = clock_.Steady() + interval;
   }
 }

@@ -40,7 +40,7 @@ struct DatabaseMigrator::Work {
   std::thread thread;
 };
 
-DatabaseMigrator::DatabaseMigrator(const SecretFiles& secrets, const ScriptFiles& scripts, Clock& clock,
+DatabaseMigrator::DatabaseMigrator(const secrets::SecretStore& secrets, const ScriptFiles& scripts, Clock& clock,
                                    MigrationCommands commands, std::function<void()> on_change)
     : secrets_(secrets),
       scripts_(scripts),

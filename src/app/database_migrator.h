@@ -11,11 +11,11 @@
 
 #include "adapters/migration_database.h"
 #include "app/script_files.h"
-#include "app/secret_files.h"
 #include "base/sync.h"
 #include "jobs/run.h"
 #include "migrate/runner.h"
 #include "rollout/migrator.h"
+#include "secrets/secret_store.h"
 
 namespace ingot::app {
 
@@ -31,7 +31,7 @@ struct MigrationCommands {
 class DatabaseMigrator final : public rollout::Migrator {
  public:
   // All of them outlive it. `on_change` is called, from any thread, when a run has come further.
-  DatabaseMigrator(const SecretFiles& secrets, const ScriptFiles& scripts, Clock& clock,
+  DatabaseMigrator(const secrets::SecretStore& secrets, const ScriptFiles& scripts, Clock& clock,
                    MigrationCommands commands, std::function<void()> on_change);
   // Ends every run: the next process goes on with them.
   ~DatabaseMigrator() override;
@@ -72,7 +72,7 @@ class DatabaseMigrator final : public rollout::Migrator {
   Result<void> RunCommand(Work& work, const std::string& job);
   void Note(Work& work, const std::function<void(rollout::MigrationRun&)>& change);
 
-  const SecretFiles& secrets_;
+  const secrets::SecretStore& secrets_;
   const ScriptFiles& scripts_;
   Clock& clock_;
   MigrationCommands commands_;

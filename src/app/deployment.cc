@@ -5,6 +5,7 @@
 
 #include "app/build_images.h"
 #include "app/migration_scripts.h"
+#include "base/aead.h"
 #include "definition/resolve.h"
 #include "definition/unsupported.h"
 
@@ -43,11 +44,13 @@ Result<std::map<std::string, std::string>> SendSecrets(DaemonClient& client, con
                                                        const std::set<std::string>& names) {
   std::map<std::string, std::string> versions;
   for (const std::string& name : names) {
-    const std::string bytes = TRY(ReadSecret(project, name));
-    const std::string answer = TRY(client.CallRaw(
-        "PUT",
-        EnvironmentPath(project.definition.project, environment, "/secrets/" + adapters::PercentEncode(name)),
-        bytes));
+    const std::string target =
+        EnvironmentPath(project.definition.project, environment, "/secrets/" + adapters::PercentEncode(name));
+    const bool stored = project.definition.secrets.at(name).kind == definition::SecretSource::Kind::kStore;
+    auto called = stored ? client.CallRaw("GET", target, "")
+                         : client.CallRaw("PUT", target, SecretText(TRY(ReadSecret(project, name))).text());
+    if (!called) return std::move(called).error().While(project.definition.Locate("secrets." + name));
+    const std::string answer = std::move(*called);
     const Json json = TRY(ParseJson(answer));
     if (!json.is_object())
       return Error(Code::kInternal, "the daemon's answer about a secret is not an object");

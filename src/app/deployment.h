@@ -20,7 +20,8 @@ struct Deployment {
 
 // kInvalid naming every block that this version cannot do yet, with its line.
 Result<void> RefuseUnsupported(const definition::Definition& definition, const std::string& environment);
-// Hands secrets over to the daemon; their versions by name.
+// Hands secrets over to the daemon, or asks it for the newest version of those `from: store`; their versions
+// by name. kNotFound: the store has none, and the message says how to set it.
 Result<std::map<std::string, std::string>> SendSecrets(DaemonClient& client, const Project& project,
                                                        const std::string& environment,
                                                        const std::set<std::string>& names);

@@ -14,7 +14,7 @@ Layout Layout::From(const std::string& option) {
   }
   std::error_code ec;
   fs::path absolute = fs::weakly_canonical(fs::absolute(chosen, ec), ec);
-  return Layout{ec ? chosen : absolute, {}};
+  return Layout{ec ? chosen : absolute, {}, {}};
 }
 
 std::string Layout::key() const {

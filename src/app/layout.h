@@ -12,6 +12,8 @@ struct Layout {
   fs::path root;  // absolute
   // The host's configuration as --host-config names it; empty: not given (host_config.h).
   std::string host_config = {};
+  // The key of the secrets as --secrets-key names it; empty: not given (secret_keys.h).
+  std::string secrets_key = {};
 
   fs::path objects() const { return root / "objects"; }
   fs::path store_db() const { return root / "store.db"; }
@@ -20,9 +22,12 @@ struct Layout {
   fs::path artifacts() const { return root / "artifacts"; }  // of runs of jobs, by instance
   fs::path registry_log() const { return logs() / "registry" / "access.log"; }
   fs::path secrets() const { return root / "secrets"; }
+  fs::path own_secrets_key() const { return root / "secrets.key"; }
   fs::path volumes() const { return root / "volumes"; }
   fs::path scripts() const { return root / "scripts"; }
   fs::path cache() const { return root / "cache"; }
+  // There while a restore is under way, or was cut off: then the rest is no root.
+  fs::path restoring() const { return root / ".restore"; }
   fs::path tmp() const { return root / "tmp"; }
   // What does not outlive a reboot: sockets, namespaces, mounts. /run/ingot for the default root.
   fs::path run() const { return root == "/var/lib/ingot" ? fs::path("/run/ingot") : root / "run"; }

@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   AddMigrate(app, invocation);
   AddScale(app, invocation);
   AddJob(app, invocation);
+  AddSecret(app, invocation);
   AddVolume(app, invocation);
   AddRun(app, invocation);
   AddDestroy(app, invocation);
@@ -57,6 +58,8 @@ int main(int argc, char** argv) {
   AddGc(app, invocation);
   AddVerify(app, invocation);
   AddRegistry(app, invocation);
+  AddBackup(app, invocation);
+  AddRestore(app, invocation);
   AddServe(app, invocation);
   AddCompletion(app, invocation);
   AddVersion(app, invocation);

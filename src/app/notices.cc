@@ -6,7 +6,7 @@
 namespace ingot::app {
 
 Result<std::unique_ptr<Notices>> Notices::Start(const Layout& layout, audit::Sink& events,
-                                                const SecretFiles& secrets, Clock& clock) {
+                                                const secrets::SecretStore& secrets, Clock& clock) {
   std::unique_ptr<Notices> notices(new Notices());
   notices->subscribers_ = TRY(adapters::SqliteSubscribers::Open(layout.state_db()));
   adapters::CurlHttp::Options http;

@@ -7,8 +7,8 @@
 #include "adapters/event_courier.h"
 #include "adapters/sqlite_subscribers.h"
 #include "app/layout.h"
-#include "app/secret_files.h"
 #include "observe/notifier.h"
+#include "secrets/secret_store.h"
 
 namespace ingot::app {
 
@@ -16,10 +16,12 @@ class Notices {
  public:
   // All of them must outlive it.
   static Result<std::unique_ptr<Notices>> Start(const Layout& layout, audit::Sink& events,
-                                                const SecretFiles& secrets, Clock& clock);
+                                                const secrets::SecretStore& secrets, Clock& clock);
   // Breaks attempts off.
   ~Notices();
   observe::Notifier& notifier() { return *notifier_; }
+  // Who is told of events, as they are remembered.
+  Result<std::vector<observe::Subscriber>> Subscribers() { return subscribers_->List(); }
 
  private:
   Notices() = default;

@@ -37,6 +37,16 @@ void ApplyHost(const definition::Host& host, OpenedStore& opened) {
   opened.store->budget().SetLimit(host.disk_limit_bytes);
 }
 
+Result<void> RefuseHalfRestored(const Layout& layout) {
+  std::error_code failed;
+  const bool there = fs::exists(layout.restoring(), failed);
+  if (failed) return ErrnoError(failed.value(), "look at " + layout.restoring().string());
+  if (!there) return {};
+  return Error(Code::kRefused,
+               "a restore to " + layout.root.string() +
+                   " is under way or was cut off; `ingot restore` with the same file ends it");
+}
+
 }  // namespace
 
 Result<OpenedStore> OpenStore(const Layout& layout) {
@@ -46,6 +56,7 @@ Result<OpenedStore> OpenStore(const Layout& layout) {
                                           " may not be written by this user; run as root, or choose --root");
     return std::move(made).error();
   }
+  TRY(RefuseHalfRestored(layout));
   OpenedStore opened;
   opened.clock = std::make_unique<SystemClock>();
   opened.catalog = TRY(adapters::SqliteCatalog::Open(layout.store_db()));
@@ -58,6 +69,7 @@ Result<OpenedStore> OpenStore(const Layout& layout) {
 }
 
 Result<OpenedStore> OpenExistingStore(const Layout& layout) {
+  TRY(RefuseHalfRestored(layout));
   std::error_code failed;
   if (!fs::exists(layout.store_db(), failed) && !failed)
     return Error(Code::kNotFound, "there is no store in " + layout.root.string() +

@@ -9,6 +9,7 @@ std::vector<std::string> RightsFor(const std::string& method, const std::string&
   if (method == "GET") return {"read"};
   if (method == "DELETE" && what.empty()) return {"destroy"};
   if (method == "DELETE" && what == "runs") return {"deploy"};
+  if (method == "DELETE" && what == "secrets") return {"secret"};
   if (method == "PUT" && what == "secrets") return {"secret", "deploy"};
   if (method == "PUT" && what == "scripts") return {"deploy"};
   if (method != "POST") return {};

@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +13,7 @@
 #include "app/metrics.h"
 #include "app/registry_service.h"
 #include "app/scrub.h"
+#include "app/secret_keys.h"
 #include "app/shadow_metrics.h"
 #include "app/signals.h"
 #include "app/terminal.h"
@@ -53,10 +55,14 @@ class EventLog {
   std::thread thread_;
 };
 
-int Serve(Invocation& invocation, const RegistryService::Options& options, const std::string& metrics) {
+int Serve(Invocation& invocation, const RegistryService::Options& options, const std::string& metrics,
+          const std::string& secrets_key) {
   auto signals = WatchSignals();
   if (!signals) return Report(invocation, signals.error());
-  const Layout layout = invocation.layout();
+  // Values of secrets pass through this process: no core file, and nobody but root looks into it.
+  ::prctl(PR_SET_DUMPABLE, 0);
+  Layout layout = invocation.layout();
+  layout.secrets_key = secrets_key;
   auto host = LoadHost(invocation);
   if (!host) return Report(invocation, host.error());
   auto daemon = Daemon::Open(layout, *host);
@@ -119,9 +125,11 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
 void AddServe(CLI::App& app, Invocation& invocation) {
   auto registry = std::make_shared<RegistryService::Options>();
   auto metrics = std::make_shared<std::string>();
-  CLI::App* verb =
-      AddVerb(app, invocation, "serve", "run the daemon: instances, router, rollouts, API",
-              [&invocation, registry, metrics] { return Serve(invocation, *registry, *metrics); });
+  auto secrets_key = std::make_shared<std::string>();
+  CLI::App* verb = AddVerb(app, invocation, "serve", "run the daemon: instances, router, rollouts, API",
+                           [&invocation, registry, metrics, secrets_key] {
+                             return Serve(invocation, *registry, *metrics, *secrets_key);
+                           });
   verb->add_option(
       "--registry", registry->listen,
       "also serve the registry there, as `ingot registry serve --listen` does (default: registry.listen of "
@@ -129,6 +137,7 @@ void AddServe(CLI::App& app, Invocation& invocation) {
   verb->add_flag("--insecure", registry->insecure,
                  "the registry may listen where other hosts reach it, without TLS and log-in");
   AddMetricsOption(*verb, *metrics);
+  AddSecretsKeyOption(*verb, *secrets_key);
   AddHostOption(*verb, invocation);
   verb->footer(
       "Stays in the foreground and logs to stderr. SIGTERM ends the daemon alone: instances serve and the "

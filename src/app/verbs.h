@@ -25,6 +25,7 @@ void AddRollback(CLI::App& app, Invocation& invocation);
 void AddMigrate(CLI::App& app, Invocation& invocation);
 void AddScale(CLI::App& app, Invocation& invocation);
 void AddJob(CLI::App& app, Invocation& invocation);
+void AddSecret(CLI::App& app, Invocation& invocation);
 void AddVolume(CLI::App& app, Invocation& invocation);
 void AddRun(CLI::App& app, Invocation& invocation);
 void AddDestroy(CLI::App& app, Invocation& invocation);
@@ -40,6 +41,8 @@ void AddImageArchives(CLI::App& images, Invocation& invocation);  // import, exp
 void AddGc(CLI::App& app, Invocation& invocation);
 void AddVerify(CLI::App& app, Invocation& invocation);
 void AddRegistry(CLI::App& app, Invocation& invocation);
+void AddBackup(CLI::App& app, Invocation& invocation);
+void AddRestore(CLI::App& app, Invocation& invocation);
 void AddServe(CLI::App& app, Invocation& invocation);
 void AddCompletion(CLI::App& app, Invocation& invocation);
 void AddVersion(CLI::App& app, Invocation& invocation);

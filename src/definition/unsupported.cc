@@ -39,7 +39,6 @@ constexpr std::array kNotYet = {
     Block{"services.*.keepalive_timeout", nullptr, "reuse of connections to instances"},
     Block{"routes[].listen", IsIpv6, "IPv6 listeners"},
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},
-    Block{"secrets.*.from", nullptr, "the encrypted secret store"},
     Block{"flags", nullptr, "feature flags"},
     Block{"environment.host", nullptr, "deploying to another host"},
     Block{"environment.platform", IsNotLocal, "Kubernetes"},
