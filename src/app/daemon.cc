@@ -75,6 +75,7 @@ Result<void> Daemon::Wire() {
   opened_ = TRY(OpenStore(layout_));
   secrets_ = std::make_unique<SecretFiles>(TRY(SecretFiles::Open(layout_.secrets())));
   scripts_ = std::make_unique<ScriptFiles>(TRY(ScriptFiles::Open(layout_.scripts())));
+  tokens_ = TRY(ApiTokens::Open(layout_.tokens(), clock_));
   events_ = TRY(adapters::SqliteEvents::Open(layout_.state_db(), clock_));
   notices_ = TRY(Notices::Start(layout_, *events_, *secrets_, clock_));
   journal_ = TRY(adapters::SqliteJournal::Open(layout_.state_db()));

@@ -22,6 +22,7 @@
 #include "adapters/sqlite_jobs.h"
 #include "adapters/sqlite_journal.h"
 #include "adapters/volumes.h"
+#include "app/api_tokens.h"
 #include "app/checks.h"
 #include "app/database_migrator.h"
 #include "app/host_edge.h"
@@ -77,6 +78,7 @@ class Daemon {
   observe::Notifier& notifier() { return notices_->notifier(); }
   const SecretFiles& secrets() const { return *secrets_; }
   const ScriptFiles& scripts() const { return *scripts_; }
+  ApiTokens& tokens() { return *tokens_; }
   adapters::Volumes& volumes() { return *volumes_; }
   // The newest kept revision of which a service has the volume (as the definition names it); unset: none.
   Result<std::optional<uint64_t>> RevisionWithVolume(const platform::EnvironmentId& environment,
@@ -151,6 +153,7 @@ class Daemon {
   OpenedStore opened_;
   std::unique_ptr<SecretFiles> secrets_;
   std::unique_ptr<ScriptFiles> scripts_;
+  std::unique_ptr<ApiTokens> tokens_;
   std::unique_ptr<adapters::SqliteEvents> events_;
   std::unique_ptr<Notices> notices_;
   std::unique_ptr<adapters::SqliteJournal> journal_;

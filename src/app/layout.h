@@ -20,6 +20,7 @@ struct Layout {
   fs::path artifacts() const { return root / "artifacts"; }  // of runs of jobs, by instance
   fs::path registry_log() const { return logs() / "registry" / "access.log"; }
   fs::path secrets() const { return root / "secrets"; }
+  fs::path tokens() const { return root / "tokens.json"; }
   fs::path volumes() const { return root / "volumes"; }
   fs::path scripts() const { return root / "scripts"; }
   fs::path cache() const { return root / "cache"; }

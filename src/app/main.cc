@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   AddSchema(app, invocation);
   AddDoctor(app, invocation);
   AddBuild(app, invocation);
+  AddBuildReceived(app, invocation);
   AddLock(app, invocation);
   AddPlan(app, invocation);
   AddApply(app, invocation);
@@ -57,6 +58,8 @@ int main(int argc, char** argv) {
   AddGc(app, invocation);
   AddVerify(app, invocation);
   AddRegistry(app, invocation);
+  AddToken(app, invocation);
+  AddLogin(app, invocation);
   AddServe(app, invocation);
   AddCompletion(app, invocation);
   AddVersion(app, invocation);

@@ -41,7 +41,6 @@ constexpr std::array kNotYet = {
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},
     Block{"secrets.*.from", nullptr, "the encrypted secret store"},
     Block{"flags", nullptr, "feature flags"},
-    Block{"environment.host", nullptr, "deploying to another host"},
     Block{"environment.platform", IsNotLocal, "Kubernetes"},
     Block{"environment.context", nullptr, "Kubernetes"},
     Block{"environment.verify", nullptr, "verification after a rollout"},
