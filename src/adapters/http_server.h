@@ -17,6 +17,7 @@
 #include "adapters/tcp_address.h"
 #include "adapters/tls_server.h"
 #include "base/byte_stream.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/result.h"
 

@@ -62,14 +62,16 @@ namespace {
 
 // In the store of the host that the environment is on; their digests by name.
 Result<std::map<std::string, oci::Digest>> ProvideImages(const Invocation& invocation, DaemonClient& client,
-                                                         const Project& project, const BuildRequest& request,
+                                                         const Project& project,
+                                                         const std::set<std::string>& needed,
+                                                         const BuildRequest& request,
                                                          const std::string& build_on) {
   const bool elsewhere = TRY(client.Remote()) != nullptr;
   const bool there = elsewhere && TRY(BuildsThere(build_on));
   std::map<std::string, oci::Digest> digests;
   for (const auto& [name, image] : TRY(there ? BuildThere(invocation, client, project, request)
                                              : BuildImages(invocation, project, request)))
-    digests.emplace(name, image.manifest);
+    if (needed.contains(name)) digests.emplace(name, image.manifest);
   if (elsewhere && !there) TRY(PushImages(invocation, client, project.definition.project, digests));
   return digests;
 }
@@ -96,10 +98,7 @@ Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient&
   request.images.assign(needed.begin(), needed.end());
   request.show_progress = !invocation.json;
   request.locked = options.locked;
-  std::map<std::string, oci::Digest> digests =
-      TRY(ProvideImages(invocation, client, project, request, options.build_on));
-  for (auto& [name, digest] : digests)
-    if (needed.contains(name)) input.image_digests[name] = std::move(digest);
+  input.image_digests = TRY(ProvideImages(invocation, client, project, needed, request, options.build_on));
   input.secret_versions = TRY(SendSecrets(client, project, environment,
                                           TRY(definition::SecretsNeeded(project.definition, environment))));
   TRY(SendScripts(client, project.definition.project, environment, scripts));
