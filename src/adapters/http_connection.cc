@@ -17,7 +17,7 @@ constexpr size_t kBodyLimit = size_t{16} << 20;
 // What a body moves at least between two deadlines.
 constexpr size_t kLeastMoved = size_t{32} << 10;
 // Of a body that nobody wants any more: read, so that the client sees the answer and no reset.
-constexpr size_t kMostDrained = size_t{4} << 20;
+constexpr size_t kMostDrained = size_t{64} << 20;
 constexpr auto kDrainTime = std::chrono::seconds(5);
 
 std::string DecodePercent(std::string_view text) {

@@ -64,7 +64,8 @@ class TlsWire final : public HttpWire {
     window_ = time;
     least_ = least_bytes;
     moved_ = 0;
-    deadline_ = WireClock::now() + time;
+    idle_since_ = WireClock::now();
+    deadline_ = idle_since_ + time;
   }
   void Shutdown() override {
     tls_->Shutdown();
@@ -75,6 +76,13 @@ class TlsWire final : public HttpWire {
   using WireClock = std::chrono::steady_clock;
 
   size_t Read(char* buffer, size_t size, error_code& ec) override {
+    // What the reader takes to use a body is not the client's time.
+    if (least_ > 0) deadline_ += WireClock::now() - idle_since_;
+    const size_t n = ReadInTime(buffer, size, ec);
+    idle_since_ = WireClock::now();
+    return n;
+  }
+  size_t ReadInTime(char* buffer, size_t size, error_code& ec) {
     while (true) {
       const ssize_t n = tls_->Read(buffer, size);
       if (n > 0) {
@@ -145,7 +153,8 @@ class TlsWire final : public HttpWire {
   Milliseconds window_{0};
   size_t least_ = 0;
   size_t moved_ = 0;
-  WireClock::time_point deadline_ = WireClock::now();
+  WireClock::time_point idle_since_ = WireClock::now();  // nobody has been reading
+  WireClock::time_point deadline_ = idle_since_;
 };
 
 }  // namespace

@@ -109,7 +109,7 @@ Result<void> RunReceivedBuild(const Layout& layout, const fs::path& folder, cons
   if (!layout.host_config.empty()) {
     command.argv.insert(command.argv.end(), {"--host-config", layout.host_config});
   }
-  command.fds = {{nothing.get(), 0}, {to.get(), 1}, {nothing.get(), 2}};
+  command.fds = {{nothing.get(), 0}, {to.get(), 1}};
   command.cwd = folder;
   command.new_session = true;
   command.die_with_parent = true;

@@ -341,7 +341,7 @@ def test_an_interrupted_push_leaves_nothing_half(host, far):
 
     # The host is killed in the middle of a push; what had come whole need not come again.
     with open(host.project / "text", "wb") as big:
-        for _ in range(300):
+        for _ in range(100):
             big.write(os.urandom(1 << 20))
     push = subprocess.Popen([str(INGOT), "apply", "-e", "staging", "--yes"], cwd=host.project, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True,
