@@ -163,6 +163,8 @@ struct Transfer {
 
   // How long nothing may happen.
   Milliseconds Patience() const {
+    if (request.patience && (!request.upload || sent_bytes == request.upload->size_bytes))
+      return *request.patience;
     if (!request.upload || request.upload->size_bytes == 0)
       return header_bytes == 0 ? std::min(answer_timeout, stall_timeout) : stall_timeout;
     return sent_bytes == request.upload->size_bytes ? 10 * stall_timeout : stall_timeout;
@@ -181,7 +183,7 @@ struct Transfer {
 };
 
 Error ErrorOf(CURLcode code, const CurlLibrary& curl, const char* details, const std::string& host,
-              Milliseconds patience, bool answered) {
+              Milliseconds patience, bool answered, const std::string& trust_advice) {
   const std::string why = details[0] != '\0' ? details : curl.easy_strerror(code);
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -205,8 +207,12 @@ Error ErrorOf(CURLcode code, const CurlLibrary& curl, const char* details, const
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_USE_SSL_FAILED:
-      return Error(Code::kRefused, host + ": TLS failed (" + why + "); if it has an authority of its own, " +
-                                       "put its certificate into /etc/docker/certs.d/" + host + "/ca.crt");
+      return Error(Code::kRefused,
+                   host + ": TLS failed (" + why + "); " +
+                       (trust_advice.empty() ? "if it has an authority of its own, put its certificate into "
+                                               "/etc/docker/certs.d/" +
+                                                   host + "/ca.crt"
+                                             : trust_advice));
     case CURLE_WRITE_ERROR:
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
@@ -264,7 +270,11 @@ CurlHttp::~CurlHttp() = default;
 Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& request, const Body& body) {
   const std::string host = request.url.Authority();
   RegistryTrust trust;
-  if (request.url.scheme == "https") trust = TRY(state_->trust.Find(host));
+  if (state_->options.only_trust) {
+    trust = *state_->options.only_trust;
+  } else if (request.url.scheme == "https") {
+    trust = TRY(state_->trust.Find(host));
+  }
   CurlLibrary curl;
   CURL* handle = TRY(state_->Take(curl));
   const Options& options = state_->options;
@@ -284,6 +294,9 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(CURLOPT_HTTP09_ALLOWED, 0L);
   set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
+  set(CURLOPT_TCP_KEEPALIVE, 1L);
+  set(CURLOPT_TCP_KEEPIDLE, 30L);
+  set(CURLOPT_TCP_KEEPINTVL, 10L);
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
   if (request.timeout) set(CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout->count()));
   set(CURLOPT_BUFFERSIZE, 256L << 10);
@@ -343,7 +356,8 @@ Result<registry::ClientResponse> CurlHttp::Send(const registry::ClientRequest& r
     return Error(Code::kTimeout,
                  host + ": it gave no whole answer within " + RenderDuration(*request.timeout));
   if (code != CURLE_OK)
-    return ErrorOf(code, curl, details, host, transfer.Patience(), transfer.header_bytes > 0);
+    return ErrorOf(code, curl, details, host, transfer.Patience(), transfer.header_bytes > 0,
+                   options.trust_advice);
   return std::move(transfer.head);
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "adapters/registry_trust.h"
 #include "base/clock.h"
@@ -13,6 +15,9 @@ class CurlHttp final : public registry::ClientHttp {
  public:
   struct Options {
     RegistryTrustSource::Options trust;
+    // Set: in place of `trust`, for every host; and what to say to whom a certificate is not believed.
+    std::optional<RegistryTrust> only_trust = {};
+    std::string trust_advice = {};
     Milliseconds connect_timeout{15'000};
     // Less than 1 KiB in this time, not counting what the reader takes to use it, is a stalled transfer.
     Milliseconds stall_timeout{30'000};

@@ -50,8 +50,8 @@ std::string UserName(uid_t uid) {
 SocketPeer PeerOf(int socket) {
   struct ucred peer {};
   socklen_t size = sizeof peer;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return {"unknown", {}, false};
-  SocketPeer out{UserName(peer.uid), {}, peer.uid == 0};
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return {"unknown", {}, false, {}};
+  SocketPeer out{UserName(peer.uid), {}, peer.uid == 0, {}};
   std::vector<gid_t> groups(64);
   size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
   // ERANGE tells in `size` how many there are.

@@ -1,4 +1,5 @@
-// SocketPeer: the process at the other end of a Unix socket, as the kernel vouches for it (unix(7)).
+// SocketPeer: who is at the other end of a connection. Of a Unix socket the process there, as the kernel
+// vouches for it (unix(7)); of a TLS connection whoever has proven to be somebody (app/remote_gate.h).
 #pragma once
 
 #include <sys/types.h>
@@ -10,10 +11,17 @@
 
 namespace ingot::adapters {
 
+// What somebody may wherever it counts, besides what roles give him.
+struct PeerScope {
+  std::vector<std::string> in;   // "shop/staging", "shop/*" (base/glob.h)
+  std::vector<std::string> may;  // "deploy", "rollback", …
+};
+
 struct SocketPeer {
   std::string name;                 // "root", "alice"; "uid 1000" when the host has no name for it
   std::vector<std::string> groups;  // by name, as when it connected; those without a name are left out
   bool root = false;
+  PeerScope scope = {};
 };
 
 // What cannot be read is nobody: never root, and in no group.

@@ -85,6 +85,10 @@ bool QueryFlag(const adapters::HttpRequest& request, const std::string& name) {
   return found != request.query.end() && found->second != "false" && found->second != "0";
 }
 
+bool Api::StreamsBody(const Request& request) {
+  return request.method == "POST" && (request.path.ends_with("/images") || request.path.ends_with("/builds"));
+}
+
 void Api::Handle(const Request& request, Reply& reply) {
   bool streamed = false;
   auto answer = Route(request, reply, streamed);
@@ -115,11 +119,13 @@ Result<Json> Api::Route(const Request& request, Reply& reply, bool& streamed) {
 
 Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<std::string>& path,
                        bool& streamed) {
-  const std::string what = path.size() == 2 ? path[1] : "";
+  const std::string what = path.size() == 2 || (path.size() == 3 && path[1] == "tokens") ? path[1] : "";
   if (!request.peer.root && what != "version")
     return Error(Code::kPermission, "what concerns the whole host is for root alone");
   if (request.method == "GET" && what == "version")
-    return Json(JsonObject{{"version", kVersion}, {"api", 1}, {"pid", ::getpid()}});
+    return Json(
+        JsonObject{{"version", kVersion}, {"api", 1}, {"pid", ::getpid()}, {"you", request.peer.name}});
+  if (what == "tokens") return Tokens(request, path.size() == 3 ? path[2] : "");
   if (request.method == "GET" && what == "environments") {
     return daemon_.Ask([](rollout::Controller& controller) -> Result<Json> {
       JsonArray environments;
@@ -192,6 +198,13 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
     return Json(nullptr);
   }
   if (what == "secrets") return SecretVerbs(request, environment, name);
+  if (method == "POST" && what == "images" && name == "lacking") return LackingImages(request);
+  if (method == "POST" && what == "objects" && name == "lacking") return LackingObjects(request);
+  if (method == "POST" && what == "images" && name.empty()) return ReceiveImages(request, environment);
+  if (method == "POST" && what == "builds" && name.empty()) {
+    TRY(BuildHere(request, reply, environment, streamed));
+    return Json(nullptr);
+  }
   if (method == "PUT" && what == "scripts" && !name.empty()) return PutScript(request, name);
   if (method == "POST" && what == "migrations" && name == "status")
     return MigrationStatus(request, environment);

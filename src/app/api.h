@@ -2,8 +2,11 @@
 // decides.
 #pragma once
 
+#include <atomic>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "adapters/http_server.h"
@@ -17,6 +20,8 @@ class Api {
   // `shut_down` is called (once, on a connection's thread) when a client asked for the host to be given up.
   Api(Daemon& daemon, std::function<void()> shut_down) : daemon_(daemon), shut_down_(std::move(shut_down)) {}
 
+  // Requests whose body comes as a stream: those that carry files (api_images.cc, api_builds.cc).
+  static bool StreamsBody(const adapters::HttpRequest& request);
   // An HttpHandler: safe from several threads.
   void Handle(const adapters::HttpRequest& request, adapters::HttpReply& reply);
 
@@ -33,10 +38,16 @@ class Api {
 
   Result<void> Permitted(const Request& request, const Environment& environment, const std::string& what);
 
+  // api_tokens_verbs.cc
+  Result<Json> Tokens(const Request& request, const std::string& name);
+
   // api_rollouts.cc
   Result<Json> Plan(const Request& request, const Environment& environment);
   Result<Json> Apply(const Request& request, Reply& reply, const Environment& environment, bool& streamed);
-  Result<rollout::Accepted> Submit(const rollout::Command& command, bool wait_turn);
+  // `planned_against`: the revision that was active when the plan was made (0: none). kConflict when another
+  // one is by now.
+  Result<rollout::Accepted> Submit(const rollout::Command& command, bool wait_turn,
+                                   std::optional<uint64_t> planned_against = std::nullopt);
   // Submits and answers as the request wants it: at once, with `wait` once traffic has moved or will not,
   // with `stream` the events until then as JSON lines.
   Result<Json> Change(const rollout::Command& command, const Request& request, Reply& reply, bool& streamed);
@@ -66,6 +77,30 @@ class Api {
   // api_volumes.cc
   Result<Json> VolumeVerbs(const Request& request, const Environment& environment, const std::string& name);
 
+  // One of so many that are at something at once, while it lives.
+  class Turn {
+   public:
+    // kUnavailable.
+    static Result<Turn> Take(std::atomic<int>& count, int most);
+    Turn(Turn&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+    Turn& operator=(Turn&&) = delete;
+    ~Turn() {
+      if (count_ != nullptr) --*count_;
+    }
+
+   private:
+    explicit Turn(std::atomic<int>& count) : count_(&count) {}
+    std::atomic<int>* count_;
+  };
+  // api_images.cc
+  Result<Json> LackingImages(const Request& request);
+  Result<Json> LackingObjects(const Request& request);
+  Result<Json> ReceiveImages(const Request& request, const Environment& environment);
+
+  // api_builds.cc
+  Result<void> BuildHere(const Request& request, Reply& reply, const Environment& environment,
+                         bool& streamed);
+
   // api_jobs.cc
   Result<Json> Jobs(const Environment& environment);
   Result<Json> StartRun(const Request& request, const Environment& environment, const std::string& job);
@@ -90,6 +125,8 @@ class Api {
 
   Daemon& daemon_;
   std::function<void()> shut_down_;
+  std::atomic<int> transfers_{0};
+  std::atomic<int> builds_{0};
 };
 
 // A whole number of a query parameter; `otherwise` when it is not given. kInvalid.

@@ -57,6 +57,22 @@ void AddTaken(const rollout::Controller& controller, const jobs::Controller& job
   }
 }
 
+Result<void> CheckPlannedAgainst(const rollout::Controller& controller,
+                                 const platform::EnvironmentId& environment, uint64_t planned_against) {
+  const rollout::EnvironmentState* state = controller.State(environment);
+  const uint64_t active = state == nullptr ? 0 : state->active.value_or(0);
+  if (active == planned_against) return {};
+  const std::string planned =
+      planned_against == 0 ? "nothing was deployed" : "r" + std::to_string(planned_against) + " was active";
+  if (active == 0)
+    return Error(Code::kConflict, environment.Render() + " was destroyed after this was planned, when " +
+                                      planned + "; plan and apply again");
+  const plan::Revision& other = state->RevisionOf(active);
+  return Error(Code::kConflict, other.Name() + " of " + environment.Render() + ", by " + other.actor +
+                                    ", has become active since this was planned, when " + planned +
+                                    "; look at it with `ingot history`, then plan and apply again");
+}
+
 }  // namespace
 
 Result<definition::Resolved> Api::ReadResolved(const Request& request, const Environment& environment) {
@@ -131,19 +147,23 @@ Result<Json> Api::Apply(const Request& request, Reply& reply, const Environment&
       request, reply, streamed);
 }
 
-Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait_turn) {
+Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait_turn,
+                                      std::optional<uint64_t> planned_against) {
   const auto deadline = std::chrono::steady_clock::now() + kLongestWait;
   uint64_t seen = 0;
   while (true) {
     // Only a running rollout is waited for; any other conflict would be the same later.
     bool busy = false;
-    auto accepted = daemon_.Act([&](rollout::Controller& controller) {
+    auto accepted = daemon_.Act([&](rollout::Controller& controller) -> Result<rollout::Accepted> {
       busy = controller.Busy(command.environment);
       // On this thread, on which versions are removed, too: what is there now stays from here on.
       if (const auto* apply = std::get_if<rollout::Apply>(&command.what))
         if (auto there = daemon_.secrets().Require(command.environment, plan::SecretsOf(apply->resolved));
             !there)
-          return Result<rollout::Accepted>(std::move(there).error());
+          return std::move(there).error();
+      // What runs is named by Submit itself.
+      if (planned_against && !busy)
+        TRY(CheckPlannedAgainst(controller, command.environment, *planned_against));
       return controller.Submit(command);
     });
     const bool in_turn = accepted || accepted.error().code() != Code::kConflict || !busy;
@@ -155,7 +175,10 @@ Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait
 Result<Json> Api::Change(const rollout::Command& command, const Request& request, Reply& reply,
                          bool& streamed) {
   const uint64_t after = TRY(daemon_.events().Last());
-  const rollout::Accepted accepted = TRY(Submit(command, QueryFlag(request, "wait_turn")));
+  std::optional<uint64_t> planned_against;
+  if (request.query.contains("planned_against"))
+    planned_against = TRY(QueryNumber(request, "planned_against", 0));
+  const rollout::Accepted accepted = TRY(Submit(command, QueryFlag(request, "wait_turn"), planned_against));
   const bool rollout = accepted.kind == rollout::Accepted::Kind::kRollout && accepted.rollout.has_value();
   if (QueryFlag(request, "stream")) {
     streamed = true;

@@ -21,7 +21,15 @@ struct ApplyOptions {
   bool wait = false;
   bool detach = false;
   std::string override_freeze;
+  std::string build_on;
 };
+
+void AddBuildPlace(CLI::App& verb, std::string& build_on) {
+  verb.add_option("--build-on", build_on,
+                  "of an environment on another host, where images are built: here (and sent there) or host "
+                  "(default: here as root, else host)")
+      ->type_name("PLACE");
+}
 
 Result<bool> Confirm() {
   if (::isatty(STDIN_FILENO) != 1)
@@ -50,11 +58,13 @@ void ShowAccepted(const JsonObject& answer) {
 int Apply(Invocation& invocation, const ApplyOptions& options) {
   if (invocation.json && !options.yes)
     return Report(invocation, Error(Code::kRefused, "apply --json asks nothing, so it needs --yes"));
-  DaemonClient client(invocation.layout());
-  auto deployment = PrepareDeployment(invocation, client, options.allow_dirty, options.locked);
+  DaemonClient client(invocation);
+  auto deployment =
+      PrepareDeployment(invocation, client, {options.allow_dirty, options.locked, options.build_on});
   if (!deployment) return Report(invocation, deployment.error());
   const Json document = definition::ToJson(deployment->resolved);
   const std::string& project = deployment->project.definition.project;
+  std::string planned_against;
   if (!invocation.json) {
     const std::string overridden = options.override_freeze.empty() ? "" : "?override_freeze=1";
     auto planned = client.Call("POST", EnvironmentPath(project, invocation.environment, "/plan" + overridden),
@@ -63,6 +73,9 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
     const JsonObject& plan = planned->get_object();
     std::fputs(StringOr(plan, "text", "").c_str(), stdout);
     const bool nothing = BoolOr(plan, "nothing_to_do", false);
+    // What was shown is what happens: not if somebody else was quicker. (Who waits his turn expects that.)
+    if (const auto shown = GetObject(plan, "plan"); shown && !options.wait)
+      planned_against = "&planned_against=" + std::to_string(IntOr(**shown, "active", 0));
     if (!options.yes && !nothing) {
       auto confirmed = Confirm();
       if (!confirmed) return Report(invocation, confirmed.error());
@@ -74,17 +87,17 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
     std::fflush(stdout);
   }
   std::string target = EnvironmentPath(project, invocation.environment, "/rollouts") +
-                       "?wait_turn=" + (options.wait ? "1" : "0");
+                       "?wait_turn=" + (options.wait ? "1" : "0") + planned_against;
   if (!options.override_freeze.empty())
     target += "&override_freeze=" + adapters::PercentEncode(options.override_freeze);
   const std::string body = RenderJson(document);
-  if (!options.detach) return FollowChange(invocation, target, body);
+  if (!options.detach) return FollowChange(invocation, client, target, body);
   return ShowAnswer(invocation, client.Call("POST", target, &document), ShowAccepted);
 }
 
-int Plan(Invocation& invocation, bool detailed, bool allow_dirty, bool locked) {
-  DaemonClient client(invocation.layout());
-  auto deployment = PrepareDeployment(invocation, client, allow_dirty, locked);
+int Plan(Invocation& invocation, bool detailed, const DeploymentOptions& options) {
+  DaemonClient client(invocation);
+  auto deployment = PrepareDeployment(invocation, client, options);
   if (!deployment) return Report(invocation, deployment.error());
   const Json document = definition::ToJson(deployment->resolved);
   auto planned = client.Call(
@@ -109,17 +122,16 @@ int Plan(Invocation& invocation, bool detailed, bool allow_dirty, bool locked) {
 
 void AddPlan(CLI::App& app, Invocation& invocation) {
   auto detailed = std::make_shared<bool>(false);
-  auto allow_dirty = std::make_shared<bool>(false);
-  auto locked = std::make_shared<bool>(false);
-  CLI::App* verb = AddVerb(app, invocation, "plan", "what apply would change, without changing anything",
-                           [&invocation, detailed, allow_dirty, locked] {
-                             return Plan(invocation, *detailed, *allow_dirty, *locked);
-                           });
+  auto options = std::make_shared<DeploymentOptions>();
+  CLI::App* verb =
+      AddVerb(app, invocation, "plan", "what apply would change, without changing anything",
+              [&invocation, detailed, options] { return Plan(invocation, *detailed, *options); });
   verb->alias("diff");
   AddProjectOptions(*verb, invocation);
   verb->add_flag("--detailed-exitcode", *detailed, "exit with 3 when there are changes");
-  verb->add_flag("--allow-dirty", *allow_dirty, "accept uncommitted changes outside `local`");
-  verb->add_flag("--locked", *locked, "refuse what ingot.lock does not pin");
+  verb->add_flag("--allow-dirty", options->allow_dirty, "accept uncommitted changes outside `local`");
+  verb->add_flag("--locked", options->locked, "refuse what ingot.lock does not pin");
+  AddBuildPlace(*verb, options->build_on);
 }
 
 void AddApply(CLI::App& app, Invocation& invocation) {
@@ -132,6 +144,7 @@ void AddApply(CLI::App& app, Invocation& invocation) {
   verb->add_flag("--allow-dirty", options->allow_dirty,
                  "accept uncommitted changes outside `local`, on the record");
   verb->add_flag("--locked", options->locked, "refuse what ingot.lock does not pin");
+  AddBuildPlace(*verb, options->build_on);
   verb->add_flag("--wait", options->wait, "wait for a running rollout to end instead of being refused");
   verb->add_flag("--detach", options->detach, "do not wait for the rollout's end");
   verb->add_option("--override-freeze", options->override_freeze,

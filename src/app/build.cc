@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "app/build_images.h"
+#include "app/daemon_client.h"
+#include "app/remote_build.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
 
@@ -11,12 +13,18 @@ namespace ingot::app {
 
 namespace {
 
-int Build(Invocation& invocation, BuildRequest request) {
+int Build(Invocation& invocation, BuildRequest request, const std::string& build_on) {
   const auto begin = std::chrono::steady_clock::now();
   auto project = LoadProject(invocation);
   if (!project) return Report(invocation, project.error());
   request.show_progress = !invocation.json;
-  auto built = BuildImages(invocation, *project, request);
+  DaemonClient client(invocation);
+  auto remote = client.Remote();
+  if (!remote) return Report(invocation, remote.error());
+  auto there = *remote == nullptr ? Result<bool>(false) : BuildsThere(build_on);
+  if (!there) return Report(invocation, there.error());
+  auto built =
+      *there ? BuildThere(invocation, client, *project, request) : BuildImages(invocation, *project, request);
   if (!built) return Report(invocation, built.error());
   const double ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
@@ -40,11 +48,17 @@ int Build(Invocation& invocation, BuildRequest request) {
 
 void AddBuild(CLI::App& app, Invocation& invocation) {
   auto request = std::make_shared<BuildRequest>();
-  CLI::App* verb = AddVerb(app, invocation, "build", "build and test the images of the definition",
-                           [&invocation, request] { return Build(invocation, *request); });
+  auto build_on = std::make_shared<std::string>();
+  CLI::App* verb =
+      AddVerb(app, invocation, "build", "build and test the images of the definition",
+              [&invocation, request, build_on] { return Build(invocation, *request, *build_on); });
   AddProjectOptions(*verb, invocation);
   verb->add_option("image", request->images, "images to build (default: all)");
   verb->add_flag("--no-cache", request->no_cache, "run every step again");
+  verb->add_option(
+          "--build-on", *build_on,
+          "of an environment on another host, where: here or host (default: here as root, else host)")
+      ->type_name("PLACE");
   verb->add_flag("--locked", request->locked, "refuse what ingot.lock does not pin");
   verb->footer("An image that fails its tests is not golden, and only golden images can be deployed.");
 }

@@ -9,6 +9,7 @@
 
 #include "adapters/crun_sandbox.h"
 #include "adapters/mmdebstrap.h"
+#include "app/build_view.h"
 #include "app/open_store.h"
 #include "app/registry_client.h"
 #include "app/terminal.h"
@@ -17,64 +18,6 @@
 namespace ingot::app {
 
 namespace {
-
-// One line per thing done; what is going on now on the live line.
-class BuildView {
- public:
-  explicit BuildView(bool quiet) : progress_(quiet) {}
-
-  // Of what takes its time at a registry. Any thread.
-  void Note(const std::string& text) {
-    const std::lock_guard lock(mutex_);
-    progress_.Line(Paint(Colour::kYellow, text));
-  }
-
-  void On(const build::BuildEvent& event) {
-    const std::lock_guard lock(mutex_);
-    using Kind = build::BuildEvent::Kind;
-    const std::string name = Paint(Colour::kBlue, event.image);
-    const std::string step =
-        event.number > 0 ? " [" + std::to_string(event.number) + "/" + std::to_string(event.total) + "] "
-                         : " ";
-    switch (event.kind) {
-      case Kind::kImageStarted:
-        progress_.Live(event.image + " …");
-        break;
-      case Kind::kStepStarted:
-        progress_.Live(event.image + step + event.text);
-        break;
-      case Kind::kStepCached:
-        break;
-      case Kind::kStepDone:
-        progress_.Line(name + step + event.text + "  " +
-                       Paint(Colour::kDim, RenderElapsed(static_cast<double>(event.took.count()))));
-        break;
-      case Kind::kOutput:
-        progress_.Live(event.image + "   " + event.text);
-        break;
-      case Kind::kNote:
-        progress_.Line(name + " " + event.text);
-        break;
-      case Kind::kTestStarted:
-        progress_.Live(event.image + " test " + event.text);
-        break;
-      case Kind::kTestPassed:
-        progress_.Line(name + " test passed: " + event.text + "  " +
-                       Paint(Colour::kDim, RenderElapsed(static_cast<double>(event.took.count()))));
-        break;
-      case Kind::kImageDone:
-        progress_.Line(name + " " + Paint(Colour::kGreen, "golden") + " " + event.text.substr(0, 19) + "  " +
-                       Paint(Colour::kDim, event.cached
-                                               ? std::string("unchanged")
-                                               : RenderElapsed(static_cast<double>(event.took.count()))));
-        break;
-    }
-  }
-
- private:
-  std::mutex mutex_;
-  Progress progress_;
-};
 
 struct Workshop {
   OpenedStore opened;
@@ -100,13 +43,15 @@ Result<Workshop> OpenWorkshop(const Invocation& invocation, const BuildRequest& 
   workshop.debian = std::make_unique<adapters::MmdebstrapBase>(std::move(debian));
   build::BuildOptions options;
   options.progress = std::move(progress);
-  options.cache_dir = layout.cache();
-  options.temp_dir = layout.tmp();
+  options.cache_dir = request.work.empty() ? layout.cache() : request.work / "cache";
+  options.layouts = request.layouts;
+  options.temp_dir = request.work.empty() ? layout.tmp() : request.work / "tmp";
   options.no_cache = request.no_cache;
   options.locked = request.locked;
   options.builder_version = std::string("ingot ") + kVersion;
   if (const char* epoch = std::getenv("SOURCE_DATE_EPOCH"); epoch != nullptr)
     options.source_date_epoch_s = std::strtoll(epoch, nullptr, 10);
+  if (request.source_date_epoch_s) options.source_date_epoch_s = *request.source_date_epoch_s;
   workshop.client = TRY(RegistryClient::Make(*workshop.opened.clock, std::move(notice)));
   workshop.builder =
       std::make_unique<build::Builder>(*workshop.opened.store, *workshop.sandbox, workshop.debian.get(),
@@ -139,9 +84,17 @@ Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& i
                                                              const Project& project,
                                                              const BuildRequest& request) {
   BuildView view(!request.show_progress);
-  Workshop workshop = TRY(OpenWorkshop(
-      invocation, request, [&view](const build::BuildEvent& event) { view.On(event); },
-      [&view](const std::string& notice) { view.Note(notice); }));
+  return BuildImages(
+      invocation, project, request, [&view](const build::BuildEvent& event) { view.On(event); },
+      [&view](const std::string& notice) { view.Note(notice); });
+}
+
+Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& invocation,
+                                                             const Project& project,
+                                                             const BuildRequest& request,
+                                                             build::BuildProgress progress,
+                                                             std::function<void(const std::string&)> notice) {
+  Workshop workshop = TRY(OpenWorkshop(invocation, request, std::move(progress), std::move(notice)));
   store::Store& store = *workshop.opened.store;
   // Between the build and the tag nothing else names the new images.
   store::Lease lease = TRY(store.TakeLease("build " + project.definition.project));

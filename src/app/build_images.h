@@ -2,7 +2,9 @@
 // and apply.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,12 +19,24 @@ struct BuildRequest {
   bool no_cache = false;
   bool locked = false;  // refuse what ingot.lock does not pin
   bool show_progress = true;
+  // For somebody on another host (api_builds.cc).
+  fs::path
+      work;  // for context indexes and what is made on the way, on the store's filesystem; empty: the root's
+  bool layouts = true;                              // build::BuildOptions
+  std::optional<int64_t> source_date_epoch_s = {};  // unset: of SOURCE_DATE_EPOCH
 };
 
 // Builds and tags each image as "<project>/<image>:latest" in the store.
 Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& invocation,
                                                              const Project& project,
                                                              const BuildRequest& request);
+// The same; `progress` and `notice` are told what goes on, from several threads, the first never from two at
+// once.
+Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& invocation,
+                                                             const Project& project,
+                                                             const BuildRequest& request,
+                                                             build::BuildProgress progress,
+                                                             std::function<void(const std::string&)> notice);
 Result<build::LockFile> LockPackages(const Invocation& invocation, const Project& project, bool upgrade);
 
 }  // namespace ingot::app

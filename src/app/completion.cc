@@ -10,11 +10,15 @@ namespace ingot::app {
 
 namespace {
 
+// What `--help` lists, too.
+bool IsShown(const CLI::App* verb) {
+  return !verb->get_group().empty();
+}
+
 // The words that may follow, from the declared verbs and options: nothing is listed by hand.
 std::string WordsOf(const CLI::App& app) {
   std::set<std::string> words;
-  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
-    words.insert(verb->get_name());
+  for (const CLI::App* verb : app.get_subcommands(IsShown)) words.insert(verb->get_name());
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) words.insert("--" + name);
     for (const std::string& name : option->get_snames()) words.insert("-" + name);
@@ -25,7 +29,7 @@ std::string WordsOf(const CLI::App& app) {
 }
 
 void PrintCase(const CLI::App& app, const std::string& prefix) {
-  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* verb : app.get_subcommands(IsShown)) {
     const std::string path = prefix.empty() ? verb->get_name() : prefix + " " + verb->get_name();
     std::printf("    \"%s\") words=\"%s\" ;;\n", path.c_str(), WordsOf(*verb).c_str());
     PrintCase(*verb, path);
@@ -52,7 +56,7 @@ void PrintBash(const CLI::App& app) {
 
 void PrintFish(const CLI::App& app) {
   std::puts("# ingot completion: ingot completion fish | source");
-  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* verb : app.get_subcommands(IsShown)) {
     std::printf("complete -c ingot -n __fish_use_subcommand -a %s -d '%s'\n", verb->get_name().c_str(),
                 verb->get_description().c_str());
     for (const CLI::Option* option : verb->get_options())

@@ -77,6 +77,7 @@ Result<void> Daemon::Wire() {
   secrets_ = TRY(secrets::SecretStore::Open(SecretOptions(layout_), clock_));
   for (const std::string& problem : secrets_->problems()) LogToStderr("secrets: " + problem);
   scripts_ = std::make_unique<ScriptFiles>(TRY(ScriptFiles::Open(layout_.scripts())));
+  tokens_ = TRY(ApiTokens::Open(layout_.tokens(), clock_));
   events_ = TRY(adapters::SqliteEvents::Open(layout_.state_db(), clock_));
   notices_ = TRY(Notices::Start(layout_, *events_, *secrets_, clock_));
   journal_ = TRY(adapters::SqliteJournal::Open(layout_.state_db()));

@@ -22,6 +22,7 @@
 #include "adapters/sqlite_jobs.h"
 #include "adapters/sqlite_journal.h"
 #include "adapters/volumes.h"
+#include "app/api_tokens.h"
 #include "app/checks.h"
 #include "app/database_migrator.h"
 #include "app/host_edge.h"
@@ -95,6 +96,7 @@ class Daemon {
   Result<RemovedSecrets> RemoveSecret(const platform::EnvironmentId& environment, const std::string& name,
                                       const std::string& version, bool force);
   const ScriptFiles& scripts() const { return *scripts_; }
+  ApiTokens& tokens() { return *tokens_; }
   adapters::Volumes& volumes() { return *volumes_; }
   // The newest kept revision of which a service has the volume (as the definition names it); unset: none.
   Result<std::optional<uint64_t>> RevisionWithVolume(const platform::EnvironmentId& environment,
@@ -175,6 +177,7 @@ class Daemon {
   OpenedStore opened_;
   std::unique_ptr<secrets::SecretStore> secrets_;
   std::unique_ptr<ScriptFiles> scripts_;
+  std::unique_ptr<ApiTokens> tokens_;
   std::unique_ptr<adapters::SqliteEvents> events_;
   std::unique_ptr<Notices> notices_;
   std::unique_ptr<adapters::SqliteJournal> journal_;

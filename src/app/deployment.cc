@@ -4,7 +4,9 @@
 #include <future>
 
 #include "app/build_images.h"
+#include "app/image_push.h"
 #include "app/migration_scripts.h"
+#include "app/remote_build.h"
 #include "base/aead.h"
 #include "definition/resolve.h"
 #include "definition/unsupported.h"
@@ -59,8 +61,28 @@ Result<std::map<std::string, std::string>> SendSecrets(DaemonClient& client, con
   return versions;
 }
 
-Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty,
-                                     bool locked) {
+namespace {
+
+// In the store of the host that the environment is on; their digests by name.
+Result<std::map<std::string, oci::Digest>> ProvideImages(const Invocation& invocation, DaemonClient& client,
+                                                         const Project& project,
+                                                         const std::set<std::string>& needed,
+                                                         const BuildRequest& request,
+                                                         const std::string& build_on) {
+  const bool elsewhere = TRY(client.Remote()) != nullptr;
+  const bool there = elsewhere && TRY(BuildsThere(build_on));
+  std::map<std::string, oci::Digest> digests;
+  for (const auto& [name, image] : TRY(there ? BuildThere(invocation, client, project, request)
+                                             : BuildImages(invocation, project, request)))
+    if (needed.contains(name)) digests.emplace(name, image.manifest);
+  if (elsewhere && !there) TRY(PushImages(invocation, client, project.definition.project, digests));
+  return digests;
+}
+
+}  // namespace
+
+Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client,
+                                     const DeploymentOptions& options) {
   Deployment deployment;
   deployment.project = TRY(LoadProject(invocation));
   const Project& project = deployment.project;
@@ -73,14 +95,13 @@ Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient&
 
   definition::ResolveInput input;
   input.environment = environment;
-  input.allow_dirty = allow_dirty;
+  input.allow_dirty = options.allow_dirty;
   BuildRequest request;
-  for (const std::string& image : TRY(definition::ImagesNeeded(project.definition, environment)))
-    request.images.push_back(image);
+  const std::set<std::string> needed = TRY(definition::ImagesNeeded(project.definition, environment));
+  request.images.assign(needed.begin(), needed.end());
   request.show_progress = !invocation.json;
-  request.locked = locked;
-  for (const auto& [name, image] : TRY(BuildImages(invocation, project, request)))
-    input.image_digests[name] = image.manifest;
+  request.locked = options.locked;
+  input.image_digests = TRY(ProvideImages(invocation, client, project, needed, request, options.build_on));
   input.secret_versions = TRY(SendSecrets(client, project, environment,
                                           TRY(definition::SecretsNeeded(project.definition, environment))));
   TRY(SendScripts(client, project.definition.project, environment, scripts));

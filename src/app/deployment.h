@@ -25,8 +25,13 @@ Result<void> RefuseUnsupported(const definition::Definition& definition, const s
 Result<std::map<std::string, std::string>> SendSecrets(DaemonClient& client, const Project& project,
                                                        const std::string& environment,
                                                        const std::set<std::string>& names);
-// The errors of each part.
-Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client, bool allow_dirty,
-                                     bool locked);
+struct DeploymentOptions {
+  bool allow_dirty = false;
+  bool locked = false;
+  std::string build_on;  // remote_build.h, BuildsThere
+};
+// Images that are built here for another host are there when it returns. The errors of each part.
+Result<Deployment> PrepareDeployment(const Invocation& invocation, DaemonClient& client,
+                                     const DeploymentOptions& options);
 
 }  // namespace ingot::app

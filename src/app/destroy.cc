@@ -40,7 +40,7 @@ Result<JsonArray> DestroyAll(DaemonClient& client) {
 }
 
 int Destroy(Invocation& invocation, bool yes, bool host) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client = host ? DaemonClient(invocation.layout()) : DaemonClient(invocation);
   std::string what = "every environment on this host";
   std::string project;
   if (!host) {

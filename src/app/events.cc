@@ -40,7 +40,7 @@ int Events(Invocation& invocation, const EventsOptions& options) {
   }
   target += "?after=" + std::to_string(options.after);
   if (options.follow) target += "&follow=1";
-  DaemonClient client(invocation.layout());
+  DaemonClient client = options.host ? DaemonClient(invocation.layout()) : DaemonClient(invocation);
   auto done = client.Stream("GET", target, "", [&](std::string_view line) {
     if (invocation.json) {
       std::printf("%.*s\n", static_cast<int>(line.size()), line.data());

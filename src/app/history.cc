@@ -23,7 +23,7 @@ std::string RevisionName(const JsonObject& object, std::string_view key) {
 int History(Invocation& invocation) {
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto answer = client.Call("GET", EnvironmentPath(*project, invocation.environment, "/history"));
   if (!answer) return Report(invocation, answer.error());
   if (invocation.json) {

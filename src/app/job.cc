@@ -120,7 +120,7 @@ Result<Json> Begin(const Invocation& invocation, DaemonClient& client, const Job
 }
 
 int RunJob(Invocation& invocation, const JobOptions& options) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto begun = Begin(invocation, client, options);
   if (!begun || !begun->is_object() || options.detach) return ShowRun(invocation, begun);
   const auto run = static_cast<uint64_t>(IntOr(begun->get_object(), "run", 0));
@@ -142,7 +142,7 @@ int RunJob(Invocation& invocation, const JobOptions& options) {
 }
 
 int ListJobs(Invocation& invocation, const JobOptions& options) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto jobs_path = RunTarget(invocation, "/jobs");
   if (!jobs_path) return Report(invocation, jobs_path.error());
   auto jobs = client.Call("GET", *jobs_path);
@@ -187,19 +187,19 @@ int ListJobs(Invocation& invocation, const JobOptions& options) {
 }
 
 int OneRun(Invocation& invocation, const JobOptions& options, const char* method) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto target = RunTarget(invocation, RunPath("runs", options.run) + (options.wait ? "?wait=1" : ""));
   return ShowRun(invocation, target ? client.Call(method, *target) : Result<Json>(target.error()));
 }
 
 int ShowRunLogs(Invocation& invocation, const JobOptions& options) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto done = StreamLogs(invocation, client, options.run, options.follow, true);
   return done ? static_cast<int>(kDone) : Report(invocation, done.error());
 }
 
 int GetArtifacts(Invocation& invocation, const JobOptions& options) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto target = RunTarget(invocation, RunPath("artifacts", options.run));
   auto copied = target ? CopyArtifacts(client, *target, options.directory) : Result<Json>(target.error());
   if (!copied) return Report(invocation, copied.error());

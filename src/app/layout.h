@@ -23,6 +23,7 @@ struct Layout {
   fs::path registry_log() const { return logs() / "registry" / "access.log"; }
   fs::path secrets() const { return root / "secrets"; }
   fs::path own_secrets_key() const { return root / "secrets.key"; }
+  fs::path tokens() const { return root / "tokens.json"; }
   fs::path volumes() const { return root / "volumes"; }
   fs::path scripts() const { return root / "scripts"; }
   fs::path cache() const { return root / "cache"; }

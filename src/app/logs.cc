@@ -26,7 +26,7 @@ int Logs(Invocation& invocation, const LogsOptions& options) {
   if (!options.what.empty()) query += "of=" + adapters::PercentEncode(options.what) + "&";
   if (!options.all) query += "tail=" + std::to_string(options.tail) + "&";
   if (options.follow) query += "follow=1";
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto done =
       client.Stream("GET", EnvironmentPath(*project, invocation.environment, "/logs") + query, "",
                     [&](std::string_view line) {

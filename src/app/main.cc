@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   AddSchema(app, invocation);
   AddDoctor(app, invocation);
   AddBuild(app, invocation);
+  AddBuildReceived(app, invocation);
   AddLock(app, invocation);
   AddPlan(app, invocation);
   AddApply(app, invocation);
@@ -60,6 +61,8 @@ int main(int argc, char** argv) {
   AddRegistry(app, invocation);
   AddBackup(app, invocation);
   AddRestore(app, invocation);
+  AddToken(app, invocation);
+  AddLogin(app, invocation);
   AddServe(app, invocation);
   AddCompletion(app, invocation);
   AddVersion(app, invocation);

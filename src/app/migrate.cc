@@ -89,7 +89,7 @@ bool Show(const JsonObject& status) {
 }
 
 int Status(Invocation& invocation) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto status = Ask(invocation, client, "status");
   if (!status) return Report(invocation, status.error());
   if (!invocation.json) {
@@ -104,7 +104,7 @@ int Status(Invocation& invocation) {
 }
 
 int RunThem(Invocation& invocation) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto answer = Ask(invocation, client, "run");
   if (!answer) return Report(invocation, answer.error());
   if (invocation.json) {

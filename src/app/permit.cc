@@ -1,5 +1,9 @@
 #include "app/permit.h"
 
+#include <algorithm>
+
+#include "base/glob.h"
+
 namespace ingot::app {
 
 namespace {
@@ -12,6 +16,8 @@ std::vector<std::string> RightsFor(const std::string& method, const std::string&
   if (method == "DELETE" && what == "secrets") return {"secret"};
   if (method == "PUT" && what == "secrets") return {"secret", "deploy"};
   if (method == "PUT" && what == "scripts") return {"deploy"};
+  // What is built here runs here, as what is deployed.
+  if (method == "POST" && (what == "images" || what == "objects" || what == "builds")) return {"deploy"};
   if (method != "POST") return {};
   if (what == "approve") return {"read"};
   if (what == "abort" || what == "pause" || what == "resume" || what == "advance")
@@ -20,6 +26,16 @@ std::vector<std::string> RightsFor(const std::string& method, const std::string&
   if (what == "rollouts" || what == "plan" || what == "migrations" || what == "jobs") return {"deploy"};
   if (what == "rollback" || what == "scale") return {what};
   return {};
+}
+
+// What the token itself may, wherever that counts.
+bool InScope(const adapters::PeerScope& scope, const std::string& environment,
+             const std::vector<std::string>& rights) {
+  const auto is_there = [&](const std::string& place) { return GlobMatches(place, environment); };
+  if (std::none_of(scope.in.begin(), scope.in.end(), is_there)) return false;
+  return std::any_of(rights.begin(), rights.end(), [&](const std::string& right) {
+    return right == "read" || std::find(scope.may.begin(), scope.may.end(), right) != scope.may.end();
+  });
 }
 
 bool Has(const definition::ResolvedRole& role, const std::string& right) {
@@ -35,11 +51,15 @@ definition::User UserOf(const adapters::SocketPeer& peer) {
 Result<void> Permit(const adapters::HttpRequest& request, const std::string& environment,
                     const std::string& what, const definition::ResolvedRules* rules) {
   if (request.peer.root) return {};
+  const std::vector<std::string> rights = RightsFor(request.method, what);
+  if (InScope(request.peer.scope, environment, rights)) return {};
   if (rules == nullptr)
     return Error(Code::kPermission,
-                 "nothing is deployed to " + environment + ", so nobody but root has a say there yet");
+                 "nothing is deployed to " + environment +
+                     ", so nobody but root, and who has a token for it, has a say there yet; `ingot "
+                     "token create NAME --in " +
+                     environment + "` makes one");
   const definition::User user = UserOf(request.peer);
-  const std::vector<std::string> rights = RightsFor(request.method, what);
   std::string missing;
   for (const std::string& right : rights) {
     for (const auto& [role_name, role] : rules->roles)

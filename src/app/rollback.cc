@@ -21,7 +21,8 @@ int Rollback(Invocation& invocation, std::string revision) {
                     Error(Code::kInvalid, "a revision is written r3; `ingot history` lists them"));
     target += "?to=" + revision;
   }
-  return FollowChange(invocation, target, "");
+  DaemonClient client(invocation);
+  return FollowChange(invocation, client, target, "");
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ namespace {
 int Tell(Invocation& invocation, const std::string& what, const char* done) {
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto answer = client.Call("POST", EnvironmentPath(*project, invocation.environment, "/" + what));
   if (!answer) return Report(invocation, answer.error());
   if (invocation.json)
@@ -118,7 +118,7 @@ void ShowGoingOn(const JsonObject& status) {
 int Approve(Invocation& invocation, const std::string& note) {
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   const auto path = [&](const char* what) { return EnvironmentPath(*project, invocation.environment, what); };
   auto status = client.Call("GET", path("/rollout"));
   if (!status) return Report(invocation, status.error());
@@ -135,7 +135,7 @@ int Approve(Invocation& invocation, const std::string& note) {
 int ShowRollout(Invocation& invocation) {
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   return ShowAnswer(invocation,
                     client.Call("GET", EnvironmentPath(*project, invocation.environment, "/rollout")),
                     ShowGoingOn);

@@ -92,9 +92,9 @@ class View {
 
 }  // namespace
 
-int FollowChange(Invocation& invocation, const std::string& target, const std::string& body) {
+int FollowChange(Invocation& invocation, DaemonClient& client, const std::string& target,
+                 const std::string& body) {
   View view(invocation, std::chrono::steady_clock::now());
-  DaemonClient client(invocation.layout());
   const std::string streamed = target + (target.find('?') == std::string::npos ? "?" : "&") + "stream=1";
   auto done =
       client.Stream("POST", streamed, body, [&view](std::string_view line) { return view.OnLine(line); });

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "app/daemon_client.h"
 #include "app/invocation.h"
 
 namespace ingot::app {
@@ -10,6 +11,7 @@ namespace ingot::app {
 // Sends POST `target` (a path below an environment, with its query but without `stream`) and shows what
 // happens until traffic has moved or will not. Returns the exit code: 0, or 5 when the rollout was reverted.
 // With --json the last document is {"accepted": …, "rollout": …, "elapsed_ms": N}.
-int FollowChange(Invocation& invocation, const std::string& target, const std::string& body);
+int FollowChange(Invocation& invocation, DaemonClient& client, const std::string& target,
+                 const std::string& body);
 
 }  // namespace ingot::app

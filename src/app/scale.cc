@@ -18,7 +18,8 @@ int Scale(Invocation& invocation, const std::string& what) {
                   Error(Code::kInvalid, "\"" + what + "\": expected SERVICE=COUNT, such as web=5"));
   auto project = ProjectName(invocation);
   if (!project) return Report(invocation, project.error());
-  return FollowChange(invocation,
+  DaemonClient client(invocation);
+  return FollowChange(invocation, client,
                       EnvironmentPath(*project, invocation.environment,
                                       "/scale/" + adapters::PercentEncode(what.substr(0, equals))) +
                           "?replicas=" + count,

@@ -7,11 +7,13 @@
 #include <memory>
 
 #include "app/api.h"
+#include "app/build_received.h"
 #include "app/daemon.h"
 #include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/metrics.h"
 #include "app/registry_service.h"
+#include "app/remote_api.h"
 #include "app/scrub.h"
 #include "app/secret_keys.h"
 #include "app/shadow_metrics.h"
@@ -68,13 +70,17 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
   auto daemon = Daemon::Open(layout, *host);
   if (!daemon) return Report(invocation, std::move(daemon).error().While("starting the daemon"));
   Api api(**daemon, [] { ::kill(::getpid(), SIGUSR1); });
-  auto server = adapters::HttpServer::Listen(
-      layout.socket(),
-      [&api](const adapters::HttpRequest& request, adapters::HttpReply& reply) {
-        api.Handle(request, reply);
-      },
-      host->api_group);
+  const adapters::HttpHandler handler = [&api](const adapters::HttpRequest& request,
+                                               adapters::HttpReply& reply) { api.Handle(request, reply); };
+  auto server =
+      adapters::HttpServer::Listen(layout.socket(), handler, host->api_group, {{}, &Api::StreamsBody});
   if (!server) return Report(invocation, server.error());
+  if (auto swept = SweepReceivedBuilds(layout); !swept)
+    LogToStderr("cannot remove what builds for other hosts have left: " + swept.error().Render());
+  SystemClock clock;
+  auto remote = RemoteApi::Start(*host, (*daemon)->tokens(), clock, handler, &Api::StreamsBody);
+  if (!remote) return Report(invocation, std::move(remote).error().While("serving the API to other hosts"));
+  if (*remote) LogToStderr("api on " + (*remote)->address());
   std::unique_ptr<RegistryService> registry_service;
   RegistryService::Options registry = options;
   registry.events = &(*daemon)->events();
@@ -94,7 +100,6 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
     LogToStderr("metrics on " + metrics_server->address().Render());
   }
   const definition::Scrub scrub = host->scrub.value_or(definition::Scrub{});
-  SystemClock clock;
   auto scrubber = std::make_unique<Scrubber>(
       layout, (*daemon)->store(), clock,
       Scrubber::Options{
@@ -106,6 +111,7 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
   LogToStderr("serving " + layout.root.string() + " on " + layout.socket().string());
   const int signal = WaitForSignal(*signals);
   (*daemon)->migrator().EndHandWork();
+  if (*remote) (*remote)->Stop();
   (*server)->Stop();
   metrics_server.reset();
   scrubber.reset();

@@ -108,7 +108,7 @@ void ShowEnvironment(const JsonObject& status) {
 }
 
 int Status(Invocation& invocation, bool host) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client = host ? DaemonClient(invocation.layout()) : DaemonClient(invocation);
   Result<Json> answer = Error(Code::kInternal, "no answer");
   if (host) {
     answer = client.Call("GET", "/v1/environments");
@@ -120,9 +120,12 @@ int Status(Invocation& invocation, bool host) {
   if (!answer) return Report(invocation, answer.error());
   if (!answer->is_object())
     return Report(invocation, Error(Code::kInternal, "the daemon's status is not an object"));
-  const auto lost = LookAtLost(invocation.layout());
+  // Another host's store is that host's to look at.
+  const auto remote = client.Remote();
+  const bool elsewhere = remote && *remote != nullptr;
+  const auto lost = elsewhere ? Result<LostReport>(LostReport{}) : LookAtLost(invocation.layout());
   if (invocation.json) {
-    answer->as_object()["lost"] = lost ? ToJson(*lost) : Json(nullptr);
+    answer->as_object()["lost"] = lost && !elsewhere ? ToJson(*lost) : Json(nullptr);
     PrintJson(*answer);
     return kDone;
   }

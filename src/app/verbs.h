@@ -14,6 +14,7 @@ void AddValidate(CLI::App& app, Invocation& invocation);
 void AddSchema(CLI::App& app, Invocation& invocation);
 void AddDoctor(CLI::App& app, Invocation& invocation);
 void AddBuild(CLI::App& app, Invocation& invocation);
+void AddBuildReceived(CLI::App& app, Invocation& invocation);  // of the daemon; not shown
 void AddLock(CLI::App& app, Invocation& invocation);
 void AddPlan(CLI::App& app, Invocation& invocation);
 void AddApply(CLI::App& app, Invocation& invocation);
@@ -40,6 +41,8 @@ void AddImageTag(CLI::App& images, Invocation& invocation);
 void AddImageArchives(CLI::App& images, Invocation& invocation);  // import, export
 void AddGc(CLI::App& app, Invocation& invocation);
 void AddVerify(CLI::App& app, Invocation& invocation);
+void AddToken(CLI::App& app, Invocation& invocation);
+void AddLogin(CLI::App& app, Invocation& invocation);  // and logout
 void AddRegistry(CLI::App& app, Invocation& invocation);
 void AddBackup(CLI::App& app, Invocation& invocation);
 void AddRestore(CLI::App& app, Invocation& invocation);

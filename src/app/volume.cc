@@ -21,7 +21,7 @@ struct VolumeOptions {
 };
 
 Result<Json> CallVolumes(const Invocation& invocation, const char* method, const std::string& rest) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   return client.Call(
       method, EnvironmentPath(TRY(ProjectName(invocation)), invocation.environment, "/volumes" + rest));
 }

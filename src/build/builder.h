@@ -40,11 +40,12 @@ namespace ingot::build {
 class SessionLock;
 
 struct BuildOptions {
-  BuildProgress progress;           // may be empty
-  fs::path cache_dir;               // context indexes and, below deb/, packages; made if missing
-  fs::path temp_dir;                // on the store's file system; made if missing
-  bool no_cache = false;            // run every step again; results are still kept
-  bool locked = false;              // refuse what ingot.lock does not pin, and leave that file alone
+  BuildProgress progress;  // may be empty
+  fs::path cache_dir;      // context indexes and, below deb/, packages; made if missing
+  fs::path temp_dir;       // on the store's file system; made if missing
+  bool no_cache = false;   // run every step again; results are still kept
+  bool locked = false;     // refuse what ingot.lock does not pin, and leave that file alone
+  bool layouts = true;     // `FROM oci-layout:FOLDER` reads folders of this host; not for somebody else
   int64_t source_date_epoch_s = 0;  // "created", and no file of a layer is younger
   int jobs = 2;                     // stages and images at a time
   std::string commit;               // for the provenance; empty: not known

@@ -40,6 +40,9 @@ std::pair<fs::path, std::string> SplitLayout(const fs::path& project, std::strin
 }  // namespace
 
 Result<oci::Digest> DockerfileImage::State::ImportLayout(const std::string& reference) {
+  if (!session.options.layouts)
+    return Error(Code::kRefused,
+                 "FROM " + reference + ": a build for another host reads no folders of this one");
   const auto [directory, image] = SplitLayout(session.project, reference);
   auto index = ReadFile(directory / "index.json", size_t{4} << 20);
   if (!index) {

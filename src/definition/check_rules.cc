@@ -33,6 +33,8 @@ void CheckRules(const Definition& definition, Problems& problems) {
     CheckApprovers(definition, place, "services." + name, service);
   for (const auto& [name, environment] : definition.environments) {
     const std::string path = "environments." + name;
+    if (name == "local" && !environment.host.empty())
+      place.Fail(path + ".host", "local is this host; expected another environment for another host");
     for (const auto& [service, over] : environment.services)
       CheckApprovers(definition, place, path + ".services." + service, over);
     if (!environment.approval) continue;

@@ -40,8 +40,18 @@ registry:
     - { match: "docker.io/**", url: "https://registry-1.docker.io", ttl: 0s, offline: true }
 scrub: { rate: 1MiB, every: 1d }
 metrics: 127.0.0.1:9464
+api: { group: ingot, listen: [":7443", "127.0.0.1:7444"], tls: { certificate: api.crt, key: api.key } }
 x-note: mine
 )";
+
+TEST(Host, TheApiListensByTlsAlone) {
+  EXPECT_THAT(
+      HostProblems("version: 1\napi: { listen: [\":7443\"] }\n"),
+      ElementsAre("host.yaml:2:6: api: listen without TLS; expected tls: { certificate, key } beside it"));
+  EXPECT_THAT(HostProblems("version: 1\napi: { tls: { certificate: a, key: b } }\n"),
+              ElementsAre("host.yaml:2:6: api: tls stands beside listen only"));
+  EXPECT_THAT(HostProblems("version: 1\napi: { group: ingot }\n"), IsEmpty());
+}
 
 TEST(Host, AWholeOne) {
   const ParsedHost parsed = ParseHost(kWhole, "host.yaml");
@@ -54,6 +64,9 @@ TEST(Host, AWholeOne) {
   EXPECT_EQ(registry.htpasswd, "users");
   EXPECT_EQ(registry.access_log, "log/registry.json");
   EXPECT_EQ(host.metrics, "127.0.0.1:9464");
+  EXPECT_EQ(host.api_group, "ingot");
+  EXPECT_THAT(host.api.listen, ElementsAre(":7443", "127.0.0.1:7444"));
+  EXPECT_EQ(host.api.tls, (RegistryTls{"api.crt", "api.key", ""}));
   EXPECT_EQ(registry.token_lifetime, std::chrono::minutes(5));
   ASSERT_EQ(registry.repositories.size(), 2u);
   const RepositoryRule& shop = registry.RuleFor("shop/web");
@@ -183,7 +196,7 @@ TEST(Host, TheSchemaIsWhatTheDocumentSays) {
       EXPECT_TRUE(line.ends_with("| " + meaning + " |")) << line << " should mean: " << meaning;
     }
   }
-  EXPECT_EQ(keys, 49u);
+  EXPECT_EQ(keys, 54u);
 }
 
 }  // namespace

@@ -96,8 +96,20 @@ bool IsToken(std::string_view text) {
              std::string_view::npos;
 }
 
+bool IsTokenName(std::string_view text) {
+  return !text.empty() && text.size() <= 63 && (IsLower(text.front()) || IsDigit(text.front())) &&
+         All(text, [](char c) { return IsLower(c) || IsDigit(c) || c == '_' || c == '.' || c == '-'; });
+}
+
 bool IsMember(std::string_view text) {
   constexpr std::string_view kGroup = "group:";
+  constexpr std::string_view kApiToken = "token:";
+  constexpr std::string_view kApiCertificate = "cert:";
+  if (text.starts_with(kApiToken)) return IsTokenName(text.substr(kApiToken.size()));
+  if (text.starts_with(kApiCertificate)) {
+    text.remove_prefix(kApiCertificate.size());
+    return !text.empty() && text.size() <= 128 && All(text, [](char c) { return c >= ' ' && c < 0x7f; });
+  }
   if (text.starts_with(kGroup)) text.remove_prefix(kGroup.size());
   if (text.ends_with('$')) text.remove_suffix(1);
   return !text.empty() && text.size() <= 32 && (IsLower(text.front()) || text.front() == '_') &&

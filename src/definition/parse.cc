@@ -10,7 +10,7 @@ namespace ingot::definition {
 Parsed ParseAll(std::string_view bytes, std::string_view file_name, const Variables& variables) {
   Problems problems(file_name);
   const std::optional<Document> document = ReadYaml(bytes, problems);
-  if (!document) return {std::nullopt, std::move(problems).Take(), ""};
+  if (!document) return {std::nullopt, std::move(problems).Take(), "", {}};
 
   Definition definition;
   definition.file = file_name;
@@ -22,8 +22,12 @@ Parsed ParseAll(std::string_view bytes, std::string_view file_name, const Variab
   if (problems.empty()) CheckRoutes(definition, problems);
   if (problems.empty()) CheckRules(definition, problems);
   std::string project = definition.project;
-  if (!problems.empty()) return {std::nullopt, std::move(problems).Take(), std::move(project)};
-  return {std::move(definition), {}, std::move(project)};
+  std::map<std::string, std::string> hosts;
+  for (const auto& [name, environment] : definition.environments)
+    if (!environment.host.empty()) hosts[name] = environment.host;
+  if (!problems.empty())
+    return {std::nullopt, std::move(problems).Take(), std::move(project), std::move(hosts)};
+  return {std::move(definition), {}, std::move(project), std::move(hosts)};
 }
 
 Result<Definition> Parse(std::string_view bytes, std::string_view file_name, const Variables& variables) {

@@ -1,7 +1,9 @@
 // ingot.yaml → Definition. Pure: bytes in, value out.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +18,7 @@ struct Parsed {
   std::optional<Definition> definition;  // set exactly when there is no problem
   std::vector<Problem> problems;         // in the order of the file, at most kMaxProblems
   std::string project;                   // its name, also beside problems elsewhere; empty: it cannot be read
+  std::map<std::string, std::string> hosts;  // of environments that have one, likewise
 };
 
 // Parses and checks everything that can be checked without the world outside the file. Bounded work for any

@@ -268,8 +268,7 @@ TEST(Unsupported, LooksOnlyAtTheEnvironmentThatIsDeployed) {
   EXPECT_THAT(NotYetSupported(definition, "local"), ElementsAre());
   EXPECT_THAT(NotYetSupported(definition, "staging"), ElementsAre());
   EXPECT_THAT(NotYetSupported(definition, "other"),
-              ElementsAre(Unsupported{"environments.other.host", 19, 12, "deploying to another host"},
-                          Unsupported{"environments.other.services.web.keepalive_timeout", 19, 58,
+              ElementsAre(Unsupported{"environments.other.services.web.keepalive_timeout", 19, 58,
                                       "reuse of connections to instances"}));
 }
 

@@ -30,7 +30,9 @@ bool IsSignal(std::string_view text);
 bool IsCapability(std::string_view text);
 // A token of RFC 9110 of at most 64 letters, digits, "-" and "_".
 bool IsToken(std::string_view text);
-// "alice", "group:ops": a user or a group of the host.
+// The name of a token of the API: "ci", "build-1".
+bool IsTokenName(std::string_view text);
+// "alice", "group:ops", "token:ci", "cert:build-1": who a role may have as a member.
 bool IsMember(std::string_view text);
 
 KeyRule Names();

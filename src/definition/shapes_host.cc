@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kLongestGlob = 255;  // as a repository's name
 constexpr size_t kMostRules = 500;
+constexpr size_t kMostApiListeners = 16;
 
 bool IsGlobOf(std::string_view text, std::string_view more) {
   return !text.empty() && text.size() <= kLongestGlob && std::all_of(text.begin(), text.end(), [&](char c) {
@@ -183,14 +184,43 @@ Shape<Scrub> ScrubShape() {
   return fields.ToShape();
 }
 
+Shape<RegistryTls> ApiTlsShape() {
+  Fields<RegistryTls> fields("api_tls", "TLS of the API; files are read again when they change.");
+  fields
+      .Required("certificate", &RegistryTls::certificate, FilePath("a file"),
+                "PEM: the certificate, then those between it and its authority.")
+      .Required("key", &RegistryTls::key, FilePath("a file"), "PEM: its private key.")
+      .Optional("client_ca", &RegistryTls::client_ca, FilePath("a file"),
+                "PEM: authorities of client certificates; a client is then cert:NAME, by its common name.");
+  return fields.ToShape();
+}
+
 Shape<Host> ApiShape() {
-  Fields<Host> fields("host_api", "The daemon's socket.");
-  fields.Optional(
-      "group", &Host::api_group,
-      TextThat("a group of the host", "^[a-z_][a-z0-9_.-]{0,31}\\$?$",
-               [](std::string_view text) { return text.find(':') == text.npos && IsMember(text); }),
-      "Its members may use it as far as `access` of an environment lets them; only root if not "
-      "given.");
+  Fields<Host> fields("host_api", "The daemon's API.");
+  fields
+      .Optional(
+          "group", &Host::api_group,
+          TextThat("a group of the host", "^[a-z_][a-z0-9_.-]{0,31}\\$?$",
+                   [](std::string_view text) { return text.find(':') == text.npos && IsMember(text); }),
+          "Its members may use the socket as far as `access` of an environment lets them; only root if not "
+          "given.")
+      .Part("listen",
+            As<Host, std::vector<std::string>>(
+                ListOf(Listen(), 1),
+                [](std::vector<std::string> listen, Host& host) { host.api.listen = std::move(listen); }),
+            "Addresses and ports where other hosts reach it, by TLS alone; none if not given.")
+      .Part("tls",
+            As<Host, RegistryTls>(ApiTlsShape(),
+                                  [](RegistryTls tls, Host& host) { host.api.tls = std::move(tls); }),
+            "Its certificate; beside listen.")
+      .Check([](Reader& reader, const Node&, Host& host) {
+        if (!host.api.listen.empty() && !host.api.tls)
+          return reader.Fail("listen without TLS; expected tls: { certificate, key } beside it");
+        if (host.api.listen.empty() && host.api.tls) return reader.Fail("tls stands beside listen only");
+        return host.api.listen.size() <= kMostApiListeners ||
+               reader.Fail("more than the " + std::to_string(kMostApiListeners) +
+                           " addresses that there may be");
+      });
   return fields.ToShape();
 }
 
@@ -209,7 +239,7 @@ const Shape<Host>& HostShape() {
         .Needed()
         .Optional("disk_limit", &Host::disk_limit_bytes, Size(), "The most that the store takes on disk.")
         .Optional("registry", &Host::registry, HostRegistryShape(), "The registry of this host.")
-        .Part("api", ApiShape(), "The daemon's socket.")
+        .Part("api", ApiShape(), "The daemon's API.")
         .Optional("metrics", &Host::metrics, RegistryListen(),
                   "Address and port where GET /metrics is answered, for Prometheus; without a log-in.")
         .Optional("router", &Host::router, HostRouterShape(), "How the outside reaches services.")

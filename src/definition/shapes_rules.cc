@@ -8,8 +8,10 @@ namespace ingot::definition {
 namespace {
 
 Shape<std::string> Member() {
-  return TextThat("a user of the host, or group: and a group of it", "^(group:)?[a-z_][a-z0-9_.-]{0,31}\\$?$",
-                  IsMember);
+  return TextThat(
+      "a user of the host, group: and a group of it, token:NAME or cert:NAME",
+      "^(group:)?[a-z_][a-z0-9_.-]{0,31}\\$?$|^token:[a-z0-9][a-z0-9._-]{0,62}$|^cert:[ -~]{1,128}$",
+      IsMember);
 }
 
 Shape<Freeze> FreezeShape() {
@@ -46,9 +48,10 @@ Shape<Role> RoleShape() {
           "Acts.")
       .Optional("in", &Role::in, ListOf(NameText("the name of an environment"), 1),
                 "Environments; all if not given.")
-      .Optional("members", &Role::members, ListOf(Member(), 1),
-                "Users of the host, and group:NAME for everybody of a group; if not given, the group of the "
-                "role's name.");
+      .Optional(
+          "members", &Role::members, ListOf(Member(), 1),
+          "Users of the host, group:NAME for everybody of a group, token:NAME and cert:NAME for who comes "
+          "from elsewhere; if not given, the group of the role's name.");
   return fields.ToShape();
 }
 

@@ -40,7 +40,6 @@ constexpr std::array kNotYet = {
     Block{"routes[].listen", IsIpv6, "IPv6 listeners"},
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},
     Block{"flags", nullptr, "feature flags"},
-    Block{"environment.host", nullptr, "deploying to another host"},
     Block{"environment.platform", IsNotLocal, "Kubernetes"},
     Block{"environment.context", nullptr, "Kubernetes"},
     Block{"environment.verify", nullptr, "verification after a rollout"},

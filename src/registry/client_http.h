@@ -32,6 +32,9 @@ struct ClientRequest {
   std::optional<ClientUpload> upload;
   const std::atomic<bool>* cancelled = nullptr;  // looked at once a second at least
   std::optional<Milliseconds> timeout;           // of the whole exchange; unset: as long as it goes on
+  // After the body was sent nothing may come for so long, in place of the client's own limits: of an answer
+  // that tells what happens when it happens.
+  std::optional<Milliseconds> patience = {};
 };
 
 struct ClientResponse {

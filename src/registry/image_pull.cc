@@ -44,7 +44,30 @@ struct ComingLayer {
   bool here = false;                   // its blob is in the store
   std::optional<store::IncomingBlob> blob;
   std::optional<store::ReadArchive> archive;
+  std::optional<store::Tree> tree;  // in place of both
 };
+
+// The layer as it was sealed on the same layers below, with the blob that the manifest names; or one that was
+// made in a store, and says by itself what all of it is.
+Result<std::optional<store::Layer>> FindSealed(store::Store& store, store::Lease& lease,
+                                               const oci::Descriptor& descriptor,
+                                               const std::vector<oci::Digest>& diff_ids, size_t i) {
+  const auto entry = TRY(store.CacheGet(PulledLayerKey(descriptor.digest, diff_ids, i), &lease));
+  std::optional<store::Layer> found;
+  TRY(store.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
+    if (entry && !entry->refs.layers.empty())
+      for (store::Layer& layer : TRY(rows.FindLayers(entry->refs.layers.front())))
+        if (layer.diff_id == diff_ids[i]) found = std::move(layer);
+    if (found || descriptor.digest != diff_ids[i]) return {};
+    for (store::Layer& layer : TRY(rows.FindLayers(diff_ids[i])))
+      if (!layer.blob) found = std::move(layer);
+    return {};
+  }));
+  if (!found) return std::optional<store::Layer>();
+  const bool made_when_read = !found->blob && descriptor.digest == found->diff_id;
+  if (!made_when_read && !TRY(store.HasBlob(descriptor.digest))) return std::optional<store::Layer>();
+  return found;
+}
 
 class ImagePull {
  public:
@@ -188,11 +211,14 @@ class ImagePull {
     layers_.resize(manifest_.layers.size());
     for (size_t i = 0; i < layers_.size(); ++i) {
       const oci::Descriptor& descriptor = manifest_.layers[i];
-      layers_[i].sealed = TRY(FindKnown(i));
+      layers_[i].sealed = TRY(FindSealed(store_, lease_, descriptor, config_.diff_ids, i));
       if (layers_[i].sealed) {
         ++progress_.layers_known;
         continue;
       }
+      if (descriptor.digest == config_.diff_ids[i])
+        layers_[i].tree = TRY(source_.GetTree(config_.diff_ids[i]));
+      if (layers_[i].tree) continue;
       layers_[i].here = TRY(IsHere(descriptor));
       if (!layers_[i].here) needed_bytes_ += descriptor.size_bytes;
       progress_.total_bytes += descriptor.size_bytes;
@@ -213,23 +239,6 @@ class ImagePull {
     while (const size_t n = TRY(source(buffer.data(), buffer.size())))
       hash.Update(std::string_view(buffer.data(), n));
     return oci::Digest::FromSha256Hex(Hex(hash.Finish())) == descriptor.digest;
-  }
-
-  // The layer as it was sealed on the same layers below, with the blob that the manifest names.
-  Result<std::optional<store::Layer>> FindKnown(size_t i) {
-    const oci::Descriptor& descriptor = manifest_.layers[i];
-    const auto entry = TRY(store_.CacheGet(PulledLayerKey(descriptor.digest, config_.diff_ids, i), &lease_));
-    if (!entry || entry->refs.layers.empty()) return std::optional<store::Layer>();
-    std::optional<store::Layer> found;
-    TRY(store_.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
-      for (store::Layer& layer : TRY(rows.FindLayers(entry->refs.layers.front())))
-        if (layer.diff_id == config_.diff_ids[i]) found = std::move(layer);
-      return {};
-    }));
-    if (!found) return std::optional<store::Layer>();
-    const bool made_when_read = !found->blob && descriptor.digest == found->diff_id;
-    if (!made_when_read && !TRY(store_.HasBlob(descriptor.digest))) return std::optional<store::Layer>();
-    return found;
   }
 
   // The first error stops them all.
@@ -301,6 +310,14 @@ class ImagePull {
       sealed.AddSealed(std::move(*layer.sealed));
       return {};
     }
+    if (layer.tree) {
+      store::Layer made = TRY(store_.SealLayer(*layer.tree, lease_));
+      if (made.diff_id != config_.diff_ids[i])
+        return Foreign(Code::kInvalid, "the layer that came as files is " + made.diff_id.Render() +
+                                           "; the configuration says " + config_.diff_ids[i].Render());
+      sealed.AddSealed(std::move(made));
+      return {};
+    }
     if (!layer.here) pulled_.transferred_bytes += descriptor.size_bytes;
     TRY(sealed.Add(std::move(*layer.archive), descriptor, config_.diff_ids[i],
                    [&]() -> Result<void> { return layer.here ? Result<void>() : layer.blob->Publish(); }));
@@ -333,6 +350,19 @@ class ImagePull {
 };
 
 }  // namespace
+
+Result<std::vector<size_t>> LackingLayers(store::Store& store, store::Lease& lease,
+                                          const oci::Manifest& manifest, const oci::ImageConfig& config) {
+  if (config.diff_ids.size() != manifest.layers.size())
+    return Error(Code::kInvalid, "the manifest has " + std::to_string(manifest.layers.size()) +
+                                     " layers, its configuration " + std::to_string(config.diff_ids.size()));
+  std::vector<size_t> lacking;
+  for (size_t i = 0; i < manifest.layers.size(); ++i) {
+    if (TRY(FindSealed(store, lease, manifest.layers[i], config.diff_ids, i))) continue;
+    if (!TRY(store.KeepBlob(manifest.layers[i].digest, lease))) lacking.push_back(i);
+  }
+  return lacking;
+}
 
 Result<std::optional<oci::Digest>> FindPulled(store::Store& store, const oci::Digest& digest,
                                               store::Lease* lease) {

@@ -6,8 +6,11 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
+#include "oci/image_config.h"
+#include "oci/manifest.h"
 #include "oci/reference.h"
 #include "registry/client.h"
 #include "registry/image_source.h"
@@ -39,6 +42,12 @@ struct PulledImage {
   uint64_t transferred_bytes = 0;
   size_t layers = 0;
 };
+
+// The layers of an image, by number, that PullImage would have to be given: neither sealed here nor kept as
+// blobs. What is here is kept for the lease's life. kInvalid: manifest and configuration do not belong
+// together.
+Result<std::vector<size_t>> LackingLayers(store::Store& store, store::Lease& lease,
+                                          const oci::Manifest& manifest, const oci::ImageConfig& config);
 
 // The image for this machine that the store has of `digest` (an index or a manifest that was pulled); nothing
 // is asked of a registry. With a lease it is kept for the lease's life.

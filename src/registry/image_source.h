@@ -13,6 +13,7 @@
 #include "oci/descriptor.h"
 #include "oci/reference.h"
 #include "registry/remote_manifest.h"
+#include "store/tree.h"
 
 namespace ingot::registry {
 
@@ -28,6 +29,12 @@ class ImageSource {
   // The blob's bytes from `offset` on. Size and digest are the caller's to check (CheckedBlob).
   virtual Result<void> GetBlob(const oci::Descriptor& blob, uint64_t offset, const ByteSink& sink,
                                const std::atomic<bool>* cancelled) = 0;
+  // A layer whose canonical tar is `diff_id` as a tree, with its contents in the pool of the store that it is
+  // taken into; nullopt: only as a blob. Whether it is that layer is the caller's to check.
+  virtual Result<std::optional<store::Tree>> GetTree(const oci::Digest& diff_id) {
+    static_cast<void>(diff_id);
+    return std::optional<store::Tree>();
+  }
   // Signatures, bills of materials and the like that refer to `subject`. None is none; kUnsupported where
   // there can be none.
   virtual Result<std::vector<oci::Descriptor>> ListReferrers(const oci::Digest& subject) = 0;

@@ -1,0 +1,118 @@
+#include "app/remote_api.h"
+
+#include "app/daemon_client.h"
+#include "app/host_config.h"
+#include "app/signals.h"
+
+namespace ingot::app {
+
+namespace {
+
+adapters::HttpRefusal RefuseCaller(int status, const std::string& message,
+                                   const std::string& retry_after = "") {
+  return {status, RenderJson(ErrorToJson(Error(Code::kPermission, message))) + "\n", retry_after};
+}
+
+// A follower whose token is taken back sees the end of its stream.
+class GuardedReply final : public adapters::HttpReply {
+ public:
+  GuardedReply(adapters::HttpReply& reply, RemoteGate& gate, const adapters::HttpRequest& request)
+      : reply_(reply), gate_(gate), request_(request) {}
+  Result<void> Send(int status, std::string_view type, std::string_view body) override {
+    return reply_.Send(status, type, body);
+  }
+  Result<void> Begin(int status, std::string_view type) override { return reply_.Begin(status, type); }
+  Result<void> Write(std::string_view chunk) override {
+    if (!gate_.Stands(request_))
+      return Error(Code::kCancelled, "the token of " + request_.peer.name + " was removed or has expired");
+    return reply_.Write(chunk);
+  }
+  Result<void> End() override { return reply_.End(); }
+  bool Gone() override { return reply_.Gone() || !gate_.Stands(request_); }
+
+ private:
+  adapters::HttpReply& reply_;
+  RemoteGate& gate_;
+  const adapters::HttpRequest& request_;
+};
+
+}  // namespace
+
+std::optional<adapters::HttpRefusal> RemoteGate::Enter(adapters::HttpRequest& request) {
+  if (!request.bearer.empty()) {
+    // Counted before it is looked at, so that attempts at once are limited, too.
+    if (const auto wait = failures_.Take(request.address, clock_.Steady()))
+      return RefuseCaller(
+          429, "too many wrong tokens came from there; wait " + std::to_string(wait->count()) + " s",
+          std::to_string(wait->count()));
+    const auto token = tokens_.Find(request.bearer);
+    if (!token) {
+      LogToStderr("api: a wrong token from " + request.address);
+      return RefuseCaller(
+          401,
+          "this token is not known here: it is wrong, was removed, or has expired; root of this host "
+          "makes a new one with `ingot token create`");
+    }
+    failures_.GiveBack(request.address);
+    request.peer.name = "token:" + token->name;
+    request.peer.root = token->IsAdmin();
+    request.peer.scope = {token->in, token->may};
+    return std::nullopt;
+  }
+  if (!request.certificate.empty()) {
+    request.peer.name = request.certificate;
+    return std::nullopt;
+  }
+  return RefuseCaller(
+      401,
+      "who asks? Send a token (root of this host makes one with `ingot token create`) or a client "
+      "certificate that api.tls.client_ca of its host.yaml vouches for");
+}
+
+bool RemoteGate::Stands(const adapters::HttpRequest& request) {
+  return request.bearer.empty() || tokens_.Find(request.bearer).has_value();
+}
+
+Result<std::unique_ptr<RemoteApi>> RemoteApi::Start(
+    const definition::Host& host, ApiTokens& tokens, const Clock& clock, adapters::HttpHandler handler,
+    std::function<bool(const adapters::HttpRequest&)> streams) {
+  if (host.api.listen.empty()) return std::unique_ptr<RemoteApi>();
+  std::unique_ptr<RemoteApi> made(new RemoteApi(tokens, clock));
+  adapters::TlsServer::Files files;
+  files.certificate = HostFile(host, host.api.tls->certificate);
+  files.key = HostFile(host, host.api.tls->key);
+  if (!host.api.tls->client_ca.empty()) files.client_ca = HostFile(host, host.api.tls->client_ca);
+  made->tls_ = TRY(adapters::TlsServer::Open(files));
+  RemoteGate* gate = &made->gate_;
+  const adapters::HttpHandler guarded =
+      [gate, handler = std::move(handler)](const adapters::HttpRequest& request, adapters::HttpReply& reply) {
+        GuardedReply guard(reply, *gate, request);
+        handler(request, guard);
+      };
+  const adapters::HttpRules rules{[gate](adapters::HttpRequest& request) { return gate->Enter(request); },
+                                  std::move(streams)};
+  for (const std::string& text : host.api.listen) {
+    adapters::TlsHttpOptions options;
+    options.listen = TRY(adapters::TcpAddress::Parse(text));
+    options.tls = made->tls_.get();
+    // One watches the files.
+    if (made->servers_.empty())
+      options.complain = [](const std::string& what) {
+        LogToStderr("api: " + what + "; going on with what was");
+      };
+    made->servers_.push_back(TRY(adapters::TlsHttpServer::Listen(options, guarded, rules)));
+  }
+  return made;
+}
+
+void RemoteApi::Stop() {
+  for (const auto& server : servers_) server->Stop();
+}
+
+std::string RemoteApi::address() const {
+  std::string out;
+  for (const auto& server : servers_) out += (out.empty() ? "" : ", ") + server->address().Render();
+  return out;
+}
+
+}  // namespace ingot::app

@@ -1,0 +1,358 @@
+"""Deploying to another host: its API by TLS, who is let in, what is sent, and what a client may not do to it."""
+import http.client
+import json
+import os
+import pathlib
+import pty
+import pwd
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from host import INGOT, Finished, Host, free_port, wait_for
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+def openssl(directory, *args):
+    subprocess.run(["openssl", *args], cwd=directory, check=True, capture_output=True, timeout=60)
+
+
+def certificate(directory, name, common_name, extension, *validity):
+    """NAME.crt and NAME.key, signed by ca.crt; renamed to their names, the key first."""
+    (directory / f"{name}.ext").write_text(extension)
+    openssl(directory, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+            f"{name}.key.new", "-out", f"{name}.csr", "-subj", f"/CN={common_name}")
+    openssl(directory, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
+            "-out", f"{name}.crt.new", "-extfile", f"{name}.ext", *(validity or ("-days", "2")))
+    os.rename(directory / f"{name}.key.new", directory / f"{name}.key")
+    os.rename(directory / f"{name}.crt.new", directory / f"{name}.crt")
+
+
+SERVER = "subjectAltName=IP:127.0.0.1\n"
+CLIENT = "extendedKeyUsage=clientAuth\n"
+
+
+class Far(Host):
+    """The host that is deployed to."""
+
+    def __init__(self):
+        super().__init__()
+        self.api = free_port()
+        self.url = f"https://127.0.0.1:{self.api}"
+        self.etc = self.base / "etc"
+        self.etc.mkdir()
+        openssl(self.etc, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=test authority")
+        certificate(self.etc, "server", "far", SERVER)
+        (self.etc / "host.yaml").write_text(
+            f'version: 1\napi: {{ listen: ["127.0.0.1:{self.api}"], tls: {{ certificate: server.crt, key: server.key, '
+            "client_ca: ca.crt } }\n")
+
+    def begin(self):
+        self.start(env={"INGOT_HOST_CONFIG": str(self.etc / "host.yaml")})
+
+    def token(self, name, *args):
+        made = self.ok("token", "create", name, *args)
+        assert made.out.startswith("ingot_") and len(made.out.strip()) == 6 + 64
+        return made.out.strip()
+
+    def trust(self, token=None):
+        return {"INGOT_CA": str(self.etc / "ca.crt"), **({"INGOT_TOKEN": token} if token else {})}
+
+    def ask(self, method, path, body=None, token=None, headers=(), certificate=None):
+        """(status, JSON) over TLS."""
+        context = ssl.create_default_context(cafile=self.etc / "ca.crt")
+        if certificate:
+            context.load_cert_chain(self.etc / f"{certificate}.crt", self.etc / f"{certificate}.key")
+        connection = http.client.HTTPSConnection("127.0.0.1", self.api, context=context, timeout=30)
+        try:
+            connection.request(method, path, body, {**({"Authorization": f"Bearer {token}"} if token else {}), **dict(headers)})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            return answer.status, json.loads(text) if text.startswith("{") else text
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def far():
+    made = Far()
+    made.begin()
+    yield made
+    made.close()
+
+
+def definition(far, revision="one", more="", build=". "):
+    return f"""
+version: 1
+project: shop
+images: {{ app: {{ build: {build} }} }}
+services:
+  web:
+    image: app
+    port: 8080
+    replicas: 2
+    environment: {{ REVISION: {revision} }}
+    health: {{ ready: {{ http: /healthz }} }}
+    rollout: {{ keep_old: 1m, drain: 1s }}
+routes: [{{ listen: "127.0.0.1:@PORT@", to: web }}]
+environments: {{ staging: {{ host: "{far.url}" }} }}
+{more}
+"""
+
+
+DOCKERFILE = 'FROM scratch\nCOPY app /app\nCOPY text /text\nUSER 1000:1000\nCMD ["/app"]\n'
+
+
+def project(host, far, text="first", **options):
+    host.define(definition(far, **options), DOCKERFILE)
+    (host.project / ".dockerignore").write_text("*\n!app\n!text\n")
+    (host.project / "text").write_text(text)
+
+
+def test_a_release_to_another_host_sends_only_what_it_lacks(host, far):
+    ci = far.token("ci", "--in", "shop/staging")
+    mine = far.trust(ci)
+    project(host, far)
+    first = host.ok("apply", "-e", "staging", "--yes", env=mine)
+    assert "2 layers, 2 files" in first.out, first
+    assert host.get()[:2] == (200, "one")
+    # One line changed: one layer with one file goes.
+    project(host, far, text="second")
+    second = host.ok("apply", "-e", "staging", "--yes", env=mine)
+    assert "1 images, 1 layers, 1 files" in second.out, second
+    # Nothing but the environment changed: no image goes.
+    project(host, far, text="second", revision="two")
+    third = host.ok("apply", "-e", "staging", "--yes", env=mine)
+    assert "sent" not in third.out and host.get()[1] == "two"
+    assert host.ok("plan", "-e", "staging", "--json", env=mine).json()["nothing_to_do"]
+
+    # Every other verb is about that host, too; here no daemon runs.
+    history = host.ok("history", "-e", "staging", "--json", env=mine).json()
+    assert [entry["actor"] for entry in history["revisions"]] == ["token:ci"] * 3
+    status = host.ok("status", "-e", "staging", "--json", env=mine).json()
+    assert status["active"] == 3 and status["lost"] is None
+    assert host.ok("rollback", "-e", "staging", "--json", env=mine).json()["rollout"]["to"] == 2
+    assert host.get()[1] == "one"
+    host.ok("scale", "web=1", "-e", "staging", env=mine)
+    assert host.ok("logs", "-e", "staging", env=mine).code == 0
+    # On whose word the images are golden there.
+    received = [e for e in map(json.loads, far.ok("events", "--host", "--json").out.splitlines()) if e["kind"] == "image.received"]
+    assert [(e["actor"], e["detail"]["image"], e["detail"]["golden"]) for e in received] == [("token:ci", "shop/app", True)] * 2
+    digest = received[-1]["detail"]["digest"]
+    assert far.ok("images", "inspect", digest, "--json").json()["tests"]["claimed_by"] == "token:ci"
+    assert far.run("verify", "--json").code == 0
+    # It may what it was made for, and nothing else.
+    refused = host.run("destroy", "-e", "staging", "--yes", env=mine)
+    assert refused.code == 1 and "token:ci" in refused.err and "destroy" in refused.err
+    assert far.ask("DELETE", "/v1/host", token=ci)[0] == 403
+    assert far.ask("GET", "/v1/tokens", token=ci)[0] == 403
+    assert far.ask("GET", "/v1/projects/shop/environments/production", token=ci)[0] == 403
+    assert far.ask("POST", "/v1/projects/other/environments/staging/images", b"{}", token=ci)[0] == 403
+
+
+def test_an_unprivileged_client_builds_on_the_host(host, far):
+    ci = far.token("ci", "--in", "shop/*", "--may", "deploy", "--for", "1h")
+    home = host.base / "home"
+    home.mkdir()
+    shutil.copy(INGOT, host.base / "ingot")  # where anybody may run it
+    project(host, far, build="{ context: ., args: { WHO: \"${WHO}\" } }")
+    (host.project / "link").symlink_to("/etc/shadow")
+    (host.project / "Dockerfile").write_text('FROM scratch\nARG WHO\nLABEL who=$WHO\nCOPY app /app\nCOPY text link /\nUSER 1000:1000\n'
+                                             'CMD ["/app"]\n')
+    (host.project / ".dockerignore").write_text("*\n!app\n!text\n!link\n")
+    (host.project / "ignored").write_text("secret")
+    for path in [home, host.project, *host.project.iterdir()]:
+        os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid, follow_symlinks=False)
+
+    def nobody(*args, stdin="", **env):
+        return Finished(subprocess.run([str(host.base / "ingot"), *args], cwd=host.project, capture_output=True, text=True,
+                                       input=stdin, timeout=120, user=NOBODY.pw_uid, group=NOBODY.pw_gid, extra_groups=[],
+                                       env={"HOME": str(home), "NO_COLOR": "1", "PATH": os.environ["PATH"],
+                                            "INGOT_ROOT": str(host.base / "no-root"), "WHO": "nobody", **env}))
+
+    # A log-in is looked at first, and kept where nobody else reads it.
+    wrong = nobody("login", far.url, "--ca", str(far.etc / "ca.crt"), "--token-stdin", stdin="ingot_wrong\n")
+    assert wrong.code == 1 and "does not know this token" in wrong.err
+    unbelieved = nobody("login", far.url, "--token-stdin", stdin=ci)
+    assert unbelieved.code == 4 and "--ca FILE" in unbelieved.err
+    assert "token:ci" in nobody("login", far.url, "--ca", str(far.etc / "ca.crt"), "--token-stdin", stdin=ci + "\n").out
+    kept = home / ".config" / "ingot" / "hosts.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+    built = nobody("build", "-e", "staging", "--json")
+    assert built.code == 0, built
+    digest = built.json()["images"]["app"]["digest"]
+    inspected = far.ok("images", "inspect", digest, "--json").json()
+    assert inspected["golden"] and inspected["config"]["config"]["Labels"] == {"who": "nobody"}
+    # A link stays a link: what it leads to on the host is not read.
+    far.ok("images", "export", digest, str(far.base / "image.tar"))
+    image = (far.base / "image.tar").read_bytes()
+    assert b"/etc/shadow" in image and b"secret" not in image
+    assert pathlib.Path("/etc/shadow").read_bytes().splitlines()[0] not in image
+    applied = nobody("apply", "-e", "staging", "--yes")
+    assert applied.code == 0, applied
+    assert host.get()[:2] == (200, "one")
+    assert not (host.base / "no-root").exists()
+    assert nobody("build", "-e", "staging", "--json").json()["images"]["app"]["cached"]
+    # A mistake of the Dockerfile is told as if it had been built here.
+    (host.project / "Dockerfile").write_text("FROM scratch\nCOPY nothing /\n")
+    failed = nobody("build", "-e", "staging")
+    assert failed.code != 0 and "Dockerfile:2" in failed.err, failed
+    # What is not below the project, or read through a link, is not sent and not read.
+    (host.base / "Dockerfile").write_text("FROM scratch\nCOPY text /\n")
+    (host.project / "Dockerfile").unlink()
+    (host.project / "Dockerfile").symlink_to("../Dockerfile")
+    linked = nobody("build", "-e", "staging")
+    assert linked.code == 2 and "symbolic link" in linked.err, linked
+    host.define(definition(far, build="{ context: .. }"))
+    outside = nobody("build", "-e", "staging")
+    assert outside.code == 2 and "not below the project" in outside.err, outside
+    assert not [path for path in (far.root / "tmp").iterdir() if path.name.startswith("received-build")]
+    assert "forgot" in nobody("logout", far.url).out
+    assert "ingot login" in nobody("status", "-e", "staging").err
+
+
+def test_who_is_let_in(host, far):
+    project(host, far)
+    status = ("status", "-e", "staging")
+    assert "ingot login" in host.run(*status, env=far.trust()).err
+    wrong = host.run(*status, env=far.trust("ingot_" + "0" * 64))
+    assert wrong.code == 1 and "does not know this token" in wrong.err
+    unknown = host.run(*status, env={"INGOT_TOKEN": "x"})
+    assert unknown.code == 4 and "TLS failed" in unknown.err
+    # A token that is taken back ends what it follows, and is nobody's at once.
+    ops = far.token("ops", "--may", "admin")
+    assert far.ask("GET", "/v1/version", token=ops)[1]["you"] == "token:ops"
+    assert far.ask("GET", "/v1/environments", token=ops)[0] == 200
+    follower = subprocess.Popen(["curl", "-sN", "--cacert", str(far.etc / "ca.crt"), "-H", f"Authorization: Bearer {ops}",
+                                 f"{far.url}/v1/events?follow"], stdout=subprocess.PIPE)
+    assert json.loads(follower.stdout.readline())["kind"] == "token.created"
+    far.ok("token", "rm", "ops")
+    follower.stdout.read()
+    assert follower.wait(timeout=20) is not None
+    assert far.ask("GET", "/v1/version", token=ops)[0] == 401
+    kinds = [e["kind"] for e in map(json.loads, far.ok("events", "--host", "--json").out.splitlines())]
+    assert kinds == ["token.created", "token.removed"]
+    assert far.run("token", "rm", "ops").code == 1
+    # One that has expired is no better; its name may be used again.
+    brief = far.token("brief", "--in", "shop/staging", "--for", "1ms")
+    assert far.ask("GET", "/v1/version", token=brief)[0] == 401
+    assert far.ok("token", "ls", "--json").json()["tokens"][0]["expired"]
+    assert brief not in (far.root / "tokens.json").read_text() and (far.root / "tokens.json").stat().st_mode & 0o777 == 0o600
+    for bad in (["--in", "shop"], ["--may", "deploy"], ["--in", "a/b", "--may", "admin"], ["--in", "a/b", "--may", "fly"]):
+        assert far.run("token", "create", "other", *bad).code == 2
+    # By a certificate: what `access` gives its name.
+    certificate(far.etc, "build", "build-1", CLIENT)
+    assert far.ask("GET", "/v1/version", certificate="build")[1]["you"] == "cert:build-1"
+    assert far.ask("GET", "/v1/projects/shop/environments/staging", certificate="build")[0] == 403
+    ci = far.token("ci", "--in", "shop/staging")
+    project(host, far, more='access: { machines: { may: [rollback], members: ["cert:build-1"] } }')
+    host.ok("apply", "-e", "staging", "--yes", env=far.trust(ci))
+    by_certificate = {"INGOT_CLIENT_CERT": str(far.etc / "build.crt"), "INGOT_CLIENT_KEY": str(far.etc / "build.key")}
+    assert host.ok("status", "-e", "staging", "--json", env={**far.trust(), **by_certificate}).json()["active"] == 1
+    refused = host.run("scale", "web=1", "-e", "staging", env={**far.trust(), **by_certificate})
+    assert refused.code == 1 and "cert:build-1 has no role that may scale" in refused.err
+    # Who guesses is not heard for a while: not even with the right one.
+    answers = [far.ask("GET", "/v1/version", token=f"guess-{i}")[0] for i in range(25)]
+    assert answers[0] == 401 and answers[-1] == 429
+    assert far.ask("GET", "/v1/version", token=ci)[0] == 429
+
+
+def test_a_certificate_is_renewed_without_a_restart(host, far):
+    project(host, far)
+    ci = far.token("ci", "--in", "shop/staging")
+    host.ok("apply", "-e", "staging", "--yes", env=far.trust(ci))
+    certificate(far.etc, "server", "far", SERVER, "-days", "0")
+
+    def expired():
+        done = host.run("status", "-e", "staging", env=far.trust(ci))
+        return done.code == 4 and "expired" in done.err
+
+    time.sleep(1.1)  # -days 0: it ends with the second in which it was made
+    wait_for("the expired certificate is used, and refused", expired)
+    certificate(far.etc, "server", "far", SERVER)
+    wait_for("the new one is", lambda: host.run("status", "-e", "staging", env=far.trust(ci)).code == 0)
+    # Nobody there, and a name that is none, are told apart.
+    text = (host.project / "ingot.yaml").read_text()
+    (host.project / "ingot.yaml").write_text(text.replace(far.url, f"https://127.0.0.1:{free_port()}"))
+    assert "nobody accepts a connection" in host.run("status", "-e", "staging", env=far.trust(ci)).err
+    (host.project / "ingot.yaml").write_text(text.replace(far.url, "https://host.invalid:7443"))
+    assert "no such host is known" in host.run("status", "-e", "staging", env=far.trust(ci)).err
+
+
+def test_two_clients_at_once(host, far):
+    project(host, far)
+    one, other = far.token("one", "--in", "shop/staging"), far.token("other", "--in", "shop/staging")
+    host.ok("apply", "-e", "staging", "--yes", env=far.trust(one))
+    project(host, far, revision="slow")
+    mine, theirs = pty.openpty()
+    asked = subprocess.Popen([str(INGOT), "apply", "-e", "staging"], cwd=host.project, stdin=theirs, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True,
+                             env={**os.environ, "INGOT_ROOT": str(host.root), "NO_COLOR": "1", **far.trust(one)})
+    os.close(theirs)
+    seen = ""
+    while "[y/N]" not in seen:
+        seen += asked.stdout.read(1)
+    # While a person thinks, somebody else is quicker.
+    project(host, far, revision="quick")
+    host.ok("apply", "-e", "staging", "--yes", env=far.trust(other))
+    os.write(mine, b"y\n")
+    out, err = asked.communicate(timeout=60)
+    os.close(mine)
+    assert asked.returncode == 1 and "r2 of shop/staging, by token:other, has become active" in err, (seen + out, err)
+    assert host.get()[1] == "quick"
+
+
+def test_an_interrupted_push_leaves_nothing_half(host, far):
+    ci = far.token("ci", "--in", "shop/staging")
+    project(host, far)
+    base = "/v1/projects/shop/environments/staging"
+    # A client that goes away, one that lies, and one that sends nonsense.
+    context = ssl.create_default_context(cafile=far.etc / "ca.crt")
+    with socket.create_connection(("127.0.0.1", far.api)) as plain:
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+            body = b'{"images":[]}\nobject ' + b"ab" * 32 + b" 1000000\n" + b"x" * 1000
+            secure.sendall(b"POST " + base.encode() + b"/images HTTP/1.1\r\nHost: far\r\nAuthorization: Bearer " + ci.encode()
+                           + b"\r\nContent-Length: 2000000\r\n\r\n" + body)
+    for body, code, word in [
+            (b'{"images":[]}\nobject ' + b"ab" * 32 + b" 3\nabcend\n", 409, "not what it was said to be"),
+            (b'{"images":[]}\ntree x 4\nabcdend\n', 400, "cannot be read"),
+            (b'{"images":[]}\nblob sha256:' + b"ab" * 32 + b" 3\nabcend\n", 400, ""),
+            (b'{"images":[{"image":"../x","manifest":"","config":"","golden":true}]}\nend\n', 400, "name of an image"),
+            (b'{"images":[]}\nelephant x 1\naend\n', 400, "kind"),
+            (b'{"images":[]}\nobject x\nend\n', 400, "entry"),
+            (b'{"images":[]}\n', 400, "end early"),
+            (b"nonsense\n", 400, "")]:
+        status, answer = far.ask("POST", base + "/images", body, token=ci)
+        assert status == code and word in answer["error"]["message"], (body, status, answer)
+    assert far.ask("POST", base + "/builds", b'{"version":1}\nend\n', token=ci)[0] == 400
+    # Who is nobody is told so before anything is read.
+    assert far.ask("POST", base + "/images", b"x" * (1 << 20))[0] == 401
+    assert far.ask("PUT", base + "/secrets/x", b"x" * (17 << 20), token=ci)[0] == 413
+    assert far.ask("PUT", base + "/secrets/x", b"x" * (2 << 20), token=ci)[0] == 400
+
+    # The host is killed in the middle of a push; what had come whole need not come again.
+    with open(host.project / "text", "wb") as big:
+        for _ in range(100):
+            big.write(os.urandom(1 << 20))
+    push = subprocess.Popen([str(INGOT), "apply", "-e", "staging", "--yes"], cwd=host.project, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True,
+                            env={**os.environ, "INGOT_ROOT": str(host.root), "NO_COLOR": "1", **far.trust(ci)})
+    staging = far.root / "objects.staging"
+    wait_for("it comes", lambda: any(path.is_file() and path.stat().st_size > 1 << 20 for path in staging.rglob("*")) or push.poll() is not None)
+    far.kill_daemon(signal.SIGKILL)
+    out, err = push.communicate(timeout=60)
+    assert push.returncode == 1 and "connection broke" in err, (out, err)
+    far.begin()
+    assert far.ok("images", "ls", "--json").json()["images"] == []
+    assert far.run("verify", "--json").code == 0
+    host.ok("apply", "-e", "staging", "--yes", env=far.trust(ci))
+    assert host.get()[:2] == (200, "one")
