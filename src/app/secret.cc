@@ -43,7 +43,7 @@ Result<SecretText> ReadValue(const SecretOptions& options) {
 Result<Json> SetSecret(const Invocation& invocation, const SecretOptions& options) {
   const std::string target = TRY(SecretTarget(invocation, options.name));
   const SecretText value = TRY(ReadValue(options));
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   return ParseJson(TRY(client.CallRaw("PUT", target, value.text())));
 }
 
@@ -94,7 +94,7 @@ void ShowRemoved(const JsonObject& answer) {
 int WithTarget(Invocation& invocation, const Result<std::string>& target, const char* method,
                const std::function<void(const JsonObject&)>& show) {
   if (!target) return Report(invocation, target.error());
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   return ShowAnswer(invocation, client.Call(method, *target), show);
 }
 
@@ -142,7 +142,8 @@ void AddSecret(CLI::App& app, Invocation& invocation) {
   remove->footer("Refused while something needs it. Nothing brings it back.");
 
   AddVerb(*secret, invocation, "rotate-key", "seal every secret of this host by a new key", [&invocation] {
-    return WithTarget(invocation, std::string("/v1/rotate-secrets-key"), "POST",
+    DaemonClient client(invocation.layout());
+    return ShowAnswer(invocation, client.Call("POST", "/v1/rotate-secrets-key"),
                       [](const JsonObject& answer) {
                         std::printf("%lld files are sealed by the key %s; the former one is forgotten\n",
                                     static_cast<long long>(IntOr(answer, "sealed", 0)),
