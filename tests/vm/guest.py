@@ -135,6 +135,7 @@ services:
     rollout: {{ keep_old: 30m, drain: 2s }}
 routes:
   - {{ listen: "127.0.0.1:8000", to: web }}
+policy: {{ retention: {{ keep: 3 }} }}
 """
 
 # What the layers above one another must give: a file of a lower layer that is removed, replaced, made another's, moved
@@ -362,8 +363,12 @@ def verified():
     equal("everything is what its name promises", (report_["ok"], report_["kernel_enforced"]), (True, VERITY))
     name = instances("web")[0]["name"]
     check("an instance is as in its image", ingot_json("verify", name)["ok"])
+    for unused in ("a", "b", "c", "d"):
+        define(unused)
+        ingot("build")
+    define("two")
     freed = ingot_json("gc", "--keep-cache", "0s")
-    say(gc=freed)
+    check("the collector frees what nothing needs", freed["freed_bytes"] > 0 and freed["removed"], freed)
     check("the collector took nothing that is needed", ingot_json("verify")["ok"])
     serves("two")
 
@@ -388,9 +393,12 @@ def what_is_declared_came_back(kept):
     equal("edge to leaf", get()[:3], (200, kept["revision"], kept["revision"]))
     check("no instance is started twice", not {i["id"] for i in instances("web") + instances("api")} & set(kept["ids"]))
     events = [json.loads(line) for line in ingot("events", "--json", "--after", str(kept["event"])).splitlines()]
-    ready = [event["detail"]["instance"] for event in events if event["kind"] == "instance.ready"]
-    names = [re.search(r"\b(web|api)\b", name).group(1) for name in ready]
-    check("who is asked is ready before who asks", names[:1] == ["api"] and sorted(names) == ["api", "web", "web"], ready)
+    # The warm fleets of the revision before come back, too: of each pair the one that is asked comes first.
+    ready = [re.search(r"(web|api)@(\w+)", event["detail"]["instance"]).groups()
+             for event in events if event["kind"] == "instance.ready"]
+    fleets = list(dict.fromkeys(ready))
+    order = "".join(service[0] for service, _ in fleets)
+    check("who is asked is ready before who asks", order in ("aw", "aaww", "awaw") and len(ready) >= 3, ready)
     part(the_fallback_is_really_taken)
 
 
@@ -468,7 +476,7 @@ def a_changed_object():
         except OSError as error:
             check("the kernel refuses a changed object", error.errno == 5, error)
         shown = in_image("cat /data >/dev/null")
-        check("an instance does not get it either", shown.returncode != 0 and "I/O error" in shown.stderr, shown)
+        check("an instance does not get it either", shown.returncode != 0 and "Input/output error" in shown.stderr, shown)
     elif not VERITY:
         os.chmod(path, 0o644)
         with open(path, "r+b") as file:
