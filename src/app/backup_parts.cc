@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "adapters/sqlite.h"
@@ -103,39 +104,57 @@ class Collector {
     return {};
   }
 
-  // Copied, and again while their key is just being rotated: all of them by one key.
+  // Copied; again while their key is just being rotated, so that one key opens all of them.
   Result<void> Secrets() {
     if (!IsThereAlready(layout_.secrets())) return {};
+    if (std::error_code ec; fs::is_regular_file(layout_.secrets() / "key", ec))
+      return Error(Code::kRefused,
+                   layout_.secrets().string() +
+                       " has secrets of a former version of Ingot, which are not sealed; start this "
+                       "version's daemon once, which seals them");
     for (int attempt = 1;; ++attempt) {
-      std::vector<backup::SourceEntry> entries;
-      TRY(AddTree(layout_.secrets(), "secrets", backup::Contents::kPlain, entries));
-      DropForeign(entries);
-      std::set<std::string> keys;
-      TRY(RemoveTree(Copies() / "secrets"));
-      bool whole = true;
-      for (backup::SourceEntry& source : entries) {
-        const fs::path copy = Copies() / source.entry.path;
-        auto bytes = ReadFile(source.file, secrets::kMostSealedBytes);
-        whole &= bytes || bytes.error().code() != Code::kNotFound;
-        if (!whole) break;
-        TRY(MakeDirectories(copy.parent_path(), 0700));
-        TRY(WriteFileAtomic(copy, TRY(std::move(bytes)), 0600, Durability::kNone));
-        const std::string kept = TRY(ReadFile(copy, secrets::kMostSealedBytes));
-        if (const auto about = secrets::ReadSealedAbout(kept))
-          keys.insert(about->key);
-        else
-          out_.warnings.push_back(source.file.string() + " is damaged, and damaged in the backup");
-        source.entry.size_bytes = kept.size();
-        source.file = copy;
+      CopiedSecrets copied = TRY(CopySecrets());
+      const bool last = attempt == kAttempts;
+      if (copied.whole && (copied.keys.size() <= 1 || last)) {
+        Part("secrets") = std::move(copied.entries);
+        for (std::string& warning : copied.warnings) out_.warnings.push_back(std::move(warning));
+        return wanted_.key ? Key(copied.keys) : KeyIsElsewhere(copied.keys);
       }
-      if (whole && keys.size() <= 1) {
-        Part("secrets") = std::move(entries);
-        return wanted_.key ? Key(keys) : KeyIsElsewhere(keys);
-      }
-      if (attempt == kAttempts)
-        return Error(Code::kConflict, "the key of the secrets is being rotated; run the backup again");
+      if (last)
+        return Error(Code::kConflict, "secrets come and go while they are copied; run the backup again");
       std::this_thread::sleep_for(std::chrono::milliseconds(200 * attempt));
     }
+  }
+
+  struct CopiedSecrets {
+    std::vector<backup::SourceEntry> entries;
+    std::set<std::string> keys;  // that seal them; several while a rotation is under way, or cannot end
+    std::vector<std::string> warnings;  // what is damaged
+    bool whole = true;                  // none was removed meanwhile
+  };
+  Result<CopiedSecrets> CopySecrets() {
+    CopiedSecrets out;
+    TRY(AddTree(layout_.secrets(), "secrets", backup::Contents::kPlain, out.entries));
+    DropForeign(out.entries);
+    TRY(RemoveTree(Copies() / "secrets"));
+    for (backup::SourceEntry& source : out.entries) {
+      const fs::path copy = Copies() / source.entry.path;
+      auto read = ReadFile(source.file, secrets::kMostSealedBytes);
+      if (!read && read.error().code() == Code::kNotFound) {
+        out.whole = false;
+        return out;
+      }
+      const std::string bytes = TRY(std::move(read));
+      TRY(MakeDirectories(copy.parent_path(), 0700));
+      TRY(WriteFileAtomic(copy, bytes, 0600, Durability::kNone));
+      if (const auto about = secrets::ReadSealedAbout(bytes))
+        out.keys.insert(about->key);
+      else
+        out.warnings.push_back(source.file.string() + " is damaged, and damaged in the backup");
+      source.entry.size_bytes = bytes.size();
+      source.file = copy;
+    }
+    return out;
   }
 
   Result<void> KeyIsElsewhere(const std::set<std::string>& keys) {

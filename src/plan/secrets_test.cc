@@ -35,11 +35,15 @@ TEST(SecretsOfARevision, AreThoseOfEveryPlaceThatNamesOne) {
   service.name = "web";
   service.secrets = {{"in_service", "1"}, {"twice", "2"}};
   definition::ResolvedCheck check;
+  check.kind = definition::ResolvedCheck::Kind::kHttp;
   check.secret = "in_check";
   check.secret_version = "3";
+  service.rollout.strategy = definition::Strategy::kCanary;
   service.rollout.analysis.emplace().checks.push_back(check);
-  service.scale.emplace().queue.emplace().source.secret = "in_queue";
-  service.scale->queue->source.secret_version = "4";
+  check.kind = definition::ResolvedCheck::Kind::kPrometheus;
+  check.secret = "in_queue";
+  check.secret_version = "4";
+  service.scale.emplace().queue.emplace().source = check;
   resolved.services.push_back(service);
   resolved.jobs.emplace_back().instance.secrets = {{"in_job", "5"}, {"twice", "2"}};
   definition::ResolvedMigration migration;

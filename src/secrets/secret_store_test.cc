@@ -304,7 +304,7 @@ TEST_F(SecretStoreTest, RemovesOneVersionAndLeavesNoFolder) {
   EXPECT_FALSE(fs::exists(FileOf(one).parent_path()));
 }
 
-// What versions of Ingot before 0.2 kept: bytes as they are, and the key that versions are named by.
+// What former versions of Ingot kept: bytes as they are, and the key that versions are named by.
 class TakeOverTest : public SecretStoreTest {
  protected:
   TakeOverTest() {

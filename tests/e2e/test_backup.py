@@ -215,6 +215,12 @@ def test_a_full_disk_leaves_no_backup(served):
     missing = host.run("backup", str(host.base / "nowhere" / "a.ingot"))
     assert missing.code == 1
     assert host.run("backup", str(host.base / "b.ingot")).code == 0
+    # What a former version kept unsealed would not be in it.
+    (host.root / "secrets" / "key").write_bytes(bytes(32))
+    refused = host.run("backup", str(host.base / "c.ingot"))
+    assert refused.code == 4 and "seals them" in refused.err
+    assert not (host.base / "c.ingot").exists()
+    (host.root / "secrets" / "key").unlink()
 
 
 def test_a_backup_that_leads_elsewhere_writes_nothing(host):

@@ -153,7 +153,7 @@ def test_what_a_revision_needs_is_not_removed_and_what_nothing_needs_is(host):
 
 
 def test_what_was_kept_as_plain_files_is_sealed_at_the_start(host):
-    """As versions before 0.2 kept them."""
+    """As former versions kept them."""
     names = os.urandom(32)
 
     def version_of(value):
