@@ -44,7 +44,6 @@ constexpr std::array kNotYet = {
     Block{"environment.host", nullptr, "deploying to another host"},
     Block{"environment.platform", IsNotLocal, "Kubernetes"},
     Block{"environment.context", nullptr, "Kubernetes"},
-    Block{"environment.verify", nullptr, "verification after a rollout"},
     Block{"policy.images", nullptr, "signatures"},
     Block{"policy.drift", nullptr, "watching for drift"},
     Block{"notify[].on[]", IsDrift, "watching for drift"},
