@@ -35,6 +35,7 @@ struct Record {
   bool starting = false;     // a worker is at it
   bool passed_gate = false;  // the prober said ready; kReady follows once the router has it
   bool routed = false;       // the router has it among the fleet's servers
+  bool serve_asked = false;  // it is held no longer than until the router has it
   bool ended = false;        // its process has been seen to end
   bool copying = false;      // a worker is at what it leaves
   bool copied = false;
@@ -119,9 +120,25 @@ class LocalPlatform::Impl {
       record.status.state = InstanceState::kStarting;
       record.status.volumes = platform::VolumesOf(fleet);
       record.status.copying = !fleet.snapshot.volumes.empty();
+      record.status.held = fleet.held;
       state->to_start.push_back(id);
     }
     start_wanted_.notify_one();
+    return {};
+  }
+
+  // The file says that it is held until the router has it: killed before that, we are asked again.
+  Result<void> Serve(const InstanceId& id) {
+    {
+      auto state = state_.lock();
+      const auto found = state->records.find(id);
+      if (found == state->records.end() || !found->second.instance.fleet.held || found->second.serve_asked ||
+          found->second.stop != StopPhase::kNone)
+        return {};
+      found->second.serve_asked = true;
+      state->to_route.insert(id.fleet());
+    }
+    route_wanted_.notify_one();
     return {};
   }
 
@@ -250,6 +267,7 @@ class LocalPlatform::Impl {
       record.instance = std::move(*remembered);
       record.status.id = id;
       record.status.volumes = platform::VolumesOf(record.instance.fleet);
+      record.status.held = record.instance.fleet.held;
       const auto slot = slots.find(id);
       const auto process = running.find(id);
       if (slot != slots.end()) record.status.address = slot->second.address;
@@ -265,7 +283,8 @@ class LocalPlatform::Impl {
         record.status.reason = DescribeExit(process->second.exit_code, process->second.out_of_memory);
       } else {
         record.status.state = record.instance.was_ready ? InstanceState::kReady : InstanceState::kRunning;
-        record.passed_gate = record.routed = record.instance.was_ready;
+        record.passed_gate = record.instance.was_ready;
+        record.routed = record.instance.was_ready && !record.instance.fleet.held;
         record.status.pid = process->second.pid;
         record.status.started = process->second.started;
         TRY(Watch(record));
@@ -441,8 +460,13 @@ class LocalPlatform::Impl {
         // One that is being drained stays among the servers until it has nothing in flight.
         const bool stays =
             record.routed && (record.stop == StopPhase::kAsked || record.stop == StopPhase::kDraining);
-        if (!stays && (!record.passed_gate || record.stop != StopPhase::kNone)) {
+        const bool held = record.instance.fleet.held && !record.serve_asked;
+        if (!stays && (held || !record.passed_gate || record.stop != StopPhase::kNone)) {
           record.routed = false;
+          // What cannot be remembered is proven again by the next daemon; it is ready all the same.
+          if (held && record.passed_gate && record.stop == StopPhase::kNone &&
+              record.status.state != InstanceState::kReady)
+            static_cast<void>(SetReady(record).has_value());
           continue;
         }
         servers.push_back({id, record.status.address});
@@ -457,14 +481,19 @@ class LocalPlatform::Impl {
       Record& record = found->second;
       record.routed = true;
       if (record.passed_gate && record.stop == StopPhase::kNone) {
-        record.status.state = InstanceState::kReady;
-        record.status.reason.clear();
-        record.instance.was_ready = true;
-        // With the lock held: written after the instance was removed, the file would stay.
-        TRY(record.instance.Save(FileOf(id)));
+        record.status.held = record.instance.fleet.held = record.serve_asked = false;
+        TRY(SetReady(record));
       }
     }
     return {};
+  }
+
+  // With the lock held: written after the instance was removed, the file would stay.
+  Result<void> SetReady(Record& record) const {
+    record.status.state = InstanceState::kReady;
+    record.status.reason.clear();
+    record.instance.was_ready = true;
+    return record.instance.Save(FileOf(record.instance.id));
   }
 
   void RouteLoop() {
@@ -616,6 +645,9 @@ Result<bool> LocalPlatform::TopologySettled(const EnvironmentId&) {
 }
 Result<void> LocalPlatform::Start(const FleetSpec& fleet, const InstanceId& instance) {
   return impl_->Start(fleet, instance);
+}
+Result<void> LocalPlatform::Serve(const InstanceId& instance) {
+  return impl_->Serve(instance);
 }
 Result<void> LocalPlatform::Stop(const InstanceId& instance) {
   return impl_->Stop(instance);

@@ -52,6 +52,7 @@ class LocalPlatform final : public platform::Platform {
                            const platform::Topology& topology) override;
   Result<bool> TopologySettled(const platform::EnvironmentId& environment) override;
   Result<void> Start(const platform::FleetSpec& fleet, const platform::InstanceId& instance) override;
+  Result<void> Serve(const platform::InstanceId& instance) override;
   Result<void> Stop(const platform::InstanceId& instance) override;
   Result<platform::Observation> Observe() override;
   Result<void> ApplyRoutes(const platform::EnvironmentId& environment,

@@ -195,6 +195,9 @@ class ServiceRules {
     const std::string path = path_ + ".scale";
     const int min = scale.min.value_or(1);
     const bool target = scale.target && scale.target->Any();
+    if (scale.spares.value_or(0) > 0) Spares(service);
+    // Spares alone leave the count to `replicas` and to people.
+    if (scale.spares && !target && !scale.schedules && !scale.min && !scale.max && !scale.cooldown) return;
     if (scale.schedules) Schedules(scale, *scale.schedules, min, target);
     if (scale.schedules && !target) return;
     if (!scale.max) {
@@ -215,6 +218,21 @@ class ServiceRules {
                   "a share of nothing; expected resources: with memory beside scale");
     else if (scale.target->requests && (!service.ports || service.ports->empty()))
       place_.Fail(path + ".target.requests", "no request can come; expected a port beside scale");
+  }
+
+  // What is held out of the router alone is no spare: its work would begin when it starts.
+  void Spares(const Service& service) {
+    const std::string at = path_ + ".scale.spares";
+    if (service.kind == Kind::kWorker)
+      place_.Fail(at, "a worker takes work as soon as it runs; expected no spares, or kind: service");
+    else if (service.kind == Kind::kStateful)
+      place_.Fail(at, "each instance of a stateful service has volumes of its own; expected no spares");
+    else if (!service.ports || service.ports->empty())
+      place_.Fail(at, "without a port no request is kept from it; expected a port beside scale");
+    else if (service.rollout && service.rollout->strategy == Strategy::kRecreate)
+      place_.Fail(at,
+                  "with strategy: recreate there is never one beside another; expected no spares, or another "
+                  "strategy");
   }
 
   void Schedules(const definition::Scale& scale, const std::vector<ScaleSchedule>& schedules, int min,

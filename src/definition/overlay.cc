@@ -89,6 +89,7 @@ Service Overlay(const Service& base, const Service& over) {
     Set(scale.target, with.target);
     Set(scale.cooldown, with.cooldown);
     Set(scale.schedules, with.schedules);
+    Set(scale.spares, with.spares);
   });
   Set(out.max_age, over.max_age);
   return out;

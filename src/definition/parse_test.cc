@@ -248,6 +248,25 @@ INSTANTIATE_TEST_SUITE_P(
              WithService("scale: { max: 4, schedules: [{ at: \"0 8 * * *\", max: 3 }] }"),
              "ingot.yaml:4:80: services.app.scale.schedules[0].max: without a target the count is min; "
              "expected no max here, or a target"},
+        Case{
+            "SparesOfAWorker", WithService("kind: worker, scale: { spares: 1 }"),
+            "ingot.yaml:4:55: services.app.scale.spares: a worker takes work as soon as it runs; expected no "
+            "spares, or kind: service"},
+        Case{"SparesOfStateful",
+             WithVolume("kind: stateful, volumes: [{ name: data, path: /data }], scale: { spares: 2 }"),
+             "ingot.yaml:4:97: services.app.scale.spares: each instance of a stateful service has volumes of "
+             "its own; expected no spares"},
+        Case{
+            "SparesWithoutAPort", WithService("scale: { spares: 1 }"),
+            "ingot.yaml:4:41: services.app.scale.spares: without a port no request is kept from it; expected "
+            "a port beside scale"},
+        Case{"SparesBesideRecreate",
+             WithService("port: 80, rollout: { strategy: recreate }, scale: { spares: 1 }"),
+             "ingot.yaml:4:84: services.app.scale.spares: with strategy: recreate there is never one beside "
+             "another; expected no spares, or another strategy"},
+        Case{"SparesAndAMaximumWithoutATarget", WithService("port: 80, scale: { spares: 1, max: 3 }"),
+             "ingot.yaml:4:42: services.app.scale: nothing to scale by; expected target: with cpu, memory, "
+             "requests or queue"},
         Case{"BadSize", WithService("resources: { memory: 128Mi }"),
              "ingot.yaml:4:53: services.app.resources.memory: expected a size such as 512KiB, 128MiB or "
              "1GiB, not "

@@ -9,6 +9,7 @@
 #include "definition/listener.h"
 #include "definition/overlay.h"
 #include "definition/problem.h"
+#include "definition/scale_bounds.h"
 
 namespace ingot::definition {
 
@@ -101,6 +102,7 @@ ResolvedScale ResolveScale(const Scale& scale) {
   out.memory = number(target.memory, 0);
   out.requests = number(target.requests, 0);
   out.cooldown = scale.cooldown.value_or(kDefaultCooldown);
+  out.spares = number(scale.spares, 0);
   for (const ScaleSchedule& schedule : scale.schedules.value_or(std::vector<ScaleSchedule>{})) {
     const uint32_t least = number(schedule.min, out.min);
     out.schedules.push_back({schedule.at, least, number(schedule.max, std::max(least, out.max))});
@@ -225,6 +227,7 @@ class Resolver {
     if (out.rollout.analysis) TRY(SetVersions(out.rollout.analysis->checks));
     if (service.scale) out.scale = ResolveScale(*service.scale);
     if (out.scale && out.scale->queue) TRY(SetVersion(out.scale->queue->source));
+    if (!Follows(out.scale) && out.scale && out.scale->spares == 0) out.scale.reset();
     out.max_age = service.max_age.value_or(Milliseconds(0));
     const auto least = static_cast<int>(kDefaultReplicas);
     out.replicas = static_cast<uint32_t>(

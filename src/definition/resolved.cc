@@ -236,6 +236,7 @@ Json ToJson(const ResolvedScale& scale) {
     });
   if (scale.queue)
     out["queue"] = JsonObject{{"source", ToJson(scale.queue->source)}, {"each", scale.queue->each}};
+  if (scale.spares > 0) out["spares"] = scale.spares;
   return out;
 }
 

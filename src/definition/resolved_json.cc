@@ -11,6 +11,7 @@
 #include "definition/reading.h"
 #include "definition/resolved.h"
 #include "definition/scalars.h"
+#include "definition/scale_bounds.h"
 
 namespace ingot::definition {
 
@@ -271,7 +272,8 @@ Result<ResolvedScale> ReadScale(const Reading& json) {
                                 static_cast<uint32_t>(TRY(queue.Int("each", 1, 1'000'000'000)))};
     if (scale.queue->source.kind == ResolvedCheck::Kind::kHttp) return queue.Bad("source", "a number");
   }
-  if (!scale.HasTarget() && scale.schedules.empty()) return json.Bad("cpu", "a target");
+  if (json.Has("spares")) scale.spares = static_cast<uint32_t>(TRY(json.Int("spares", 0, 100)));
+  if (!Follows(scale) && scale.spares == 0) return json.Bad("cpu", "a target");
   return scale;
 }
 

@@ -6,6 +6,10 @@
 
 namespace ingot::definition {
 
+bool Follows(const std::optional<ResolvedScale>& scale) {
+  return scale && (scale->HasTarget() || !scale->schedules.empty());
+}
+
 ScaleBounds BoundsAt(const ResolvedScale& scale, WallTime time_of_day) {
   ScaleBounds bounds{scale.min, scale.max, ""};
   std::optional<WallTime> since;

@@ -10,6 +10,9 @@
 
 namespace ingot::definition {
 
+// Whether the count follows the load or the time; a scale may have spares alone.
+bool Follows(const std::optional<ResolvedScale>& scale);
+
 struct ScaleBounds {
   uint32_t min = 1;
   uint32_t max = 1;

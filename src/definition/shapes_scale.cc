@@ -31,7 +31,9 @@ Shape<Scale> ScaleShape() {
       .Optional("target", &Scale::target, target.ToShape(), "What decides between them.")
       .Optional("cooldown", &Scale::cooldown, Duration(),
                 "Fewer instances have to be enough for so long before there are fewer.", "5m")
-      .Optional("schedules", &Scale::schedules, ListOf(schedule.ToShape(), 1), "Other bounds, by time.");
+      .Optional("schedules", &Scale::schedules, ListOf(schedule.ToShape(), 1), "Other bounds, by time.")
+      .Optional("spares", &Scale::spares, Integer(0, 100),
+                "Ready instances beyond the count, which get no requests until they are needed.", "0");
   return fields.ToShape();
 }
 

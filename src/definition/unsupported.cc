@@ -42,7 +42,6 @@ constexpr std::array kNotYet = {
     Block{"flags", nullptr, "feature flags"},
     Block{"environment.platform", IsNotLocal, "Kubernetes"},
     Block{"environment.context", nullptr, "Kubernetes"},
-    Block{"environment.verify", nullptr, "verification after a rollout"},
     Block{"policy.images", nullptr, "signatures"},
     Block{"policy.drift", nullptr, "watching for drift"},
     Block{"notify[].on[]", IsDrift, "watching for drift"},

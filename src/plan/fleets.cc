@@ -83,7 +83,8 @@ std::vector<Fleet> Fleets(const definition::Resolved& resolved) {
     platform::FleetId id(EnvironmentOf(resolved), service.name,
                          std::string(definition::FleetDigest(service).Short()));
     out.push_back({SpecOf(std::move(id), service), service.replicas, service.kind, service.rollout,
-                   service.scale, service.max_age});
+                   definition::Follows(service.scale) ? service.scale : std::nullopt, service.max_age,
+                   service.scale ? service.scale->spares : 0});
   }
   return out;
 }

@@ -20,12 +20,13 @@ struct Fleet {
   definition::ResolvedRollout rollout{};
   std::optional<definition::ResolvedScale> scale{};  // the count follows the load
   Milliseconds max_age{0};                           // 0: instances are of any age
+  uint32_t spares = 0;                               // as declared
   // Whether a replacement waits until what it replaces is gone.
   bool Alone() const { return rollout.strategy == definition::Strategy::kRecreate; }
   // Whether its instances are members with volumes of their own.
   bool Stateful() const { return kind == definition::Kind::kStateful; }
   // The most instances that there are at a time beyond the count, while none of its rollouts is under way.
-  uint32_t Beyond() const { return max_age > Milliseconds(0) && !Alone() ? 1 : 0; }
+  uint32_t Beyond() const { return spares + (max_age > Milliseconds(0) && !Alone() ? 1 : 0); }
   // Where the count follows the load or the time: the nearest to `count` that may be.
   uint32_t Within(uint32_t count) const {
     if (!scale) return count;

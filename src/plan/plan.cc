@@ -69,12 +69,24 @@ void AddPeak(Plan& plan, const Fleet& fleet, uint32_t count) {
   if (count > 0 && fleet.spec.limits.memory_bytes == 0) plan.peak_unbounded = true;
 }
 
+uint32_t SparesInEffect(const Active& active, const Fleet& fleet) {
+  const auto found = active.spares.find(fleet.spec.id.service());
+  return found == active.spares.end() ? 0 : found->second;
+}
+
+// While a release is under way the old fleet has its spares, after it the new one.
+uint32_t BesideCount(const std::optional<Active>& active, const Fleet* former, const Fleet& fleet) {
+  return active && former != nullptr ? std::max(fleet.Beyond(), SparesInEffect(*active, *former))
+                                     : fleet.Beyond();
+}
+
 // Of two fleets that roll: the larger count and the surge, of the larger instances.
 void AddRolling(Plan& plan, const Fleet& before, uint32_t count_before, const Fleet& after,
                 uint32_t count_after) {
   const platform::Limits& a = before.spec.limits;
   const platform::Limits& b = after.spec.limits;
-  const uint32_t count = std::max(count_before, count_after) + after.rollout.surge;
+  // Spares come when no surge is there any more.
+  const uint32_t count = std::max(count_before, count_after) + std::max(after.rollout.surge, after.spares);
   plan.peak_memory_bytes += count * std::max(a.memory_bytes, b.memory_bytes);
   plan.peak_millicpus += count * std::max(a.millicpus, b.millicpus);
   if (a.memory_bytes == 0 || b.memory_bytes == 0) plan.peak_unbounded = true;
@@ -166,18 +178,19 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
       if (active) change.differences = DifferencesOf(active->revision.resolved, next, service);
       // The old instances of a service that stops first have left before the new ones come.
       if (former != nullptr && StopsFirst(*former, fleet))
-        AddLarger(plan, *former, InEffect(active->replicas, *former), fleet, count);
+        AddLarger(plan, *former, InEffect(active->replicas, *former) + SparesInEffect(*active, *former),
+                  fleet, count + fleet.spares);
       else if (former != nullptr && Rolls(*former, fleet, fleet))
         AddRolling(plan, *former, InEffect(active->replicas, *former), fleet, count);
       else
-        AddPeak(plan, fleet, count + fleet.Beyond());
+        AddPeak(plan, fleet, count + BesideCount(active, former, fleet));
       plan.fleets.push_back(std::move(change));
       continue;
     }
     const uint32_t before = InEffect(active->replicas, *same);
     kept.push_back({FleetChange::Action::kKeep, fleet.spec.id, count, {}, {}});
     if (before != count) plan.scales.push_back({service, before, count});
-    AddPeak(plan, fleet, std::max(before, count) + fleet.Beyond());
+    AddPeak(plan, fleet, std::max(before, count) + BesideCount(active, same, fleet));
   }
   if (active) {
     for (const Fleet& fleet : active->revision.fleets) {
@@ -198,7 +211,8 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     for (const auto& service : next.services) keep_old = std::max(keep_old, service.rollout.keep_old);
     plan.options_changed =
         !plan.new_revision && (keep_old != active->keep_old || ScalesOf(next) != active->scales ||
-                               MaxAgesOf(next) != active->max_ages || next.rules != active->rules);
+                               SparesOf(next) != active->spares || MaxAgesOf(next) != active->max_ages ||
+                               next.rules != active->rules);
   }
   plan.fleets.insert(plan.fleets.end(), kept.begin(), kept.end());
   plan.fleets.insert(plan.fleets.end(), retired.begin(), retired.end());

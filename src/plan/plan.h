@@ -36,6 +36,7 @@ struct Active {
   Milliseconds keep_old{0};                  // in effect
   std::map<std::string, definition::ResolvedScale> scales;  // in effect, by service
   std::map<std::string, Milliseconds> max_ages;             // the same
+  std::map<std::string, uint32_t> spares;                   // the same
   definition::ResolvedRules rules;                          // in effect
 };
 

@@ -228,6 +228,26 @@ TEST(Plan, AnotherWindowIsAChangeWithoutARevision) {
   EXPECT_THAT(plan.scales, IsEmpty());
 }
 
+TEST(Plan, SparesAreInThePeakAndAreNoRevision) {
+  const Plan plain = MakePlan(std::nullopt, Shop("info", "1"), {});
+  definition::Resolved next = Shop("info", "1");
+  definition::ResolvedService& web = next.services.back();
+  ASSERT_EQ(web.name, "web");
+  web.scale = definition::ResolvedScale{.spares = 2};
+  const uint64_t each = web.limits.memory_bytes;
+  EXPECT_EQ(MakePlan(std::nullopt, next, {}).peak_memory_bytes, plain.peak_memory_bytes + 2 * each);
+  const Plan plan = MakePlan(ActiveOf(Shop("info", "1")), next, {});
+  EXPECT_FALSE(plan.new_revision);
+  EXPECT_TRUE(plan.options_changed);
+  EXPECT_THAT(ScalesOf(next), IsEmpty()) << "the count is nobody's but the definition's";
+  EXPECT_EQ(Fleets(next).back().Within(7), 7u);
+  // A release that takes them away: until it has switched the old ones are there.
+  Active active = ActiveOf(next);
+  active.spares = SparesOf(next);
+  const uint64_t without = MakePlan(ActiveOf(Shop("info", "1")), Shop("warn", "2"), {}).peak_memory_bytes;
+  EXPECT_EQ(MakePlan(active, Shop("warn", "2"), {}).peak_memory_bytes, without + 2 * each);
+}
+
 // A count that followed the load is nobody's word once it no longer does; within its bounds it is kept.
 TEST(Plan, ACountThatFollowsTheLoadStaysWithinItsBoundsAndEndsWithThem) {
   const definition::ResolvedScale scale{.min = 1, .max = 8, .cpu = 50};

@@ -31,7 +31,14 @@ Milliseconds Revision::KeepOld() const {
 std::map<std::string, definition::ResolvedScale> ScalesOf(const definition::Resolved& resolved) {
   std::map<std::string, definition::ResolvedScale> out;
   for (const auto& service : resolved.services)
-    if (service.scale) out.emplace(service.name, *service.scale);
+    if (definition::Follows(service.scale)) out.emplace(service.name, *service.scale);
+  return out;
+}
+
+std::map<std::string, uint32_t> SparesOf(const definition::Resolved& resolved) {
+  std::map<std::string, uint32_t> out;
+  for (const auto& service : resolved.services)
+    if (service.scale && service.scale->spares > 0) out.emplace(service.name, service.scale->spares);
   return out;
 }
 

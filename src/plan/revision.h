@@ -35,6 +35,8 @@ struct Revision {
 
 // Services whose count follows the load, and how.
 std::map<std::string, definition::ResolvedScale> ScalesOf(const definition::Resolved& resolved);
+// By service: how many spares it has; those that have some.
+std::map<std::string, uint32_t> SparesOf(const definition::Resolved& resolved);
 
 // At which age instances of a service are replaced, of those that have one.
 std::map<std::string, Milliseconds> MaxAgesOf(const definition::Resolved& resolved);

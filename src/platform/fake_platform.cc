@@ -80,6 +80,7 @@ Result<void> FakePlatform::Start(const FleetSpec& fleet, const InstanceId& insta
     entry.asked = clock_.Steady();
     entry.status.id = instance;
     entry.status.volumes = VolumesOf(fleet);
+    entry.status.held = fleet.held;
     entry.status.state = InstanceState::kStarting;
     entry.status.started = clock_.Now();
     ever_started_.insert(instance);
@@ -87,6 +88,12 @@ Result<void> FakePlatform::Start(const FleetSpec& fleet, const InstanceId& insta
   TRY(After("Start"));
   entries_.at(instance).accepted = true;
   return {};
+}
+
+Result<void> FakePlatform::Serve(const InstanceId& instance) {
+  TRY(Before("Serve"));
+  if (const auto found = entries_.find(instance); found != entries_.end()) found->second.status.held = false;
+  return After("Serve");
 }
 
 Result<void> FakePlatform::Stop(const InstanceId& instance) {

@@ -36,8 +36,9 @@ class FakePlatform final : public Platform {
 
   // The script of a new instance. Unset: the default one.
   std::function<Script(const FleetSpec&, const InstanceId&)> script;
-  // Asked before a call has its effect ("SetTopology", "Start", "Stop", "ApplyRoutes", "Observe",
-  // "TopologySettled"); an Error is returned instead of the effect. May throw, to end the caller as a crash.
+  // Asked before a call has its effect ("SetTopology", "Start", "Serve", "Stop", "ApplyRoutes",
+  // "Observe", "TopologySettled"); an Error is returned instead of the effect. May throw, to end the caller
+  // as a crash.
   std::function<Result<void>(const std::string& function)> before;
   // Asked after the effect; an Error is returned in spite of it.
   std::function<Result<void>(const std::string& function)> after;
@@ -48,6 +49,7 @@ class FakePlatform final : public Platform {
   Result<void> SetTopology(const EnvironmentId& environment, const Topology& topology) override;
   Result<bool> TopologySettled(const EnvironmentId& environment) override;
   Result<void> Start(const FleetSpec& fleet, const InstanceId& instance) override;
+  Result<void> Serve(const InstanceId& instance) override;
   Result<void> Stop(const InstanceId& instance) override;
   Result<Observation> Observe() override;
   Result<void> ApplyRoutes(const EnvironmentId& environment, const RouteTable& routes) override;

@@ -86,7 +86,7 @@ struct SecretRef {
 
 // Everything an instance of the fleet can see. Two FleetSpecs with equal ids are equal; those of a job's runs
 // but for `arguments` and `environment`, which each run may be given, and those of members but for `member`
-// and `snapshot`.
+// and `snapshot`, and of every fleet but for `held`.
 struct FleetSpec {
   FleetId id;
   oci::Digest image;                               // manifest
@@ -104,6 +104,7 @@ struct FleetSpec {
   std::vector<Scratch> scratch;
   std::vector<VolumeMount> volumes;
   std::optional<uint32_t> member;  // set for an instance of a fleet with volumes
+  bool held = false;               // this instance is ready without the router, until Platform::Serve
   VolumeSnapshot snapshot;
   std::vector<SecretRef> secrets;
   std::vector<std::string> capabilities;  // "NET_BIND_SERVICE"; nothing else is granted
@@ -138,6 +139,7 @@ struct InstanceStatus {
   std::optional<Milliseconds> ready_after;  // from start to ready
   std::vector<std::string> volumes;         // that it has, or is about to have: VolumesOf
   bool copying = false;                     // kStarting: a snapshot is being made, which takes its time
+  bool held = false;                        // the router does not have it: FleetSpec::held
 };
 
 // The volumes of the member that `fleet` describes, as "cache-0"; none when it describes no member.

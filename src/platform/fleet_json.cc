@@ -151,6 +151,7 @@ Json ToJson(const FleetSpec& fleet) {
       {"scratch", std::move(scratch)},
       {"volumes", std::move(volumes)},
       {"member", fleet.member ? Json(*fleet.member) : Json(nullptr)},
+      {"held", fleet.held},
       {"snapshot", JsonObject{{"name", fleet.snapshot.name}, {"volumes", Strings(fleet.snapshot.volumes)}}},
       {"secrets", std::move(secrets)},
       {"capabilities", Strings(fleet.capabilities)},
@@ -198,6 +199,7 @@ Result<FleetSpec> FleetFromJson(const Json& json) {
   }
   // Not known to what was written by an earlier version.
   if (object.contains("volumes")) TRY(ReadVolumes(object, fleet));
+  fleet.held = BoolOr(object, "held", false);
   for (const Json& item : *TRY(GetArray(object, "secrets"))) {
     const JsonObject& secret = *TRY(Object(item, "secrets"));
     SecretRef& made = fleet.secrets.emplace_back();
@@ -220,6 +222,7 @@ Json ToJson(const InstanceStatus& status) {
   if (status.started != WallTime{}) out["started"] = RenderTime(status.started);
   if (status.ready_after) out["ready_after_ms"] = status.ready_after->count();
   if (!status.volumes.empty()) out["volumes"] = Strings(status.volumes);
+  if (status.held) out["held"] = true;
   return out;
 }
 

@@ -40,6 +40,9 @@ class Platform {
   // Asks for an instance. One that exists already (also a dead one) stays as it is. When it returned success,
   // Observe lists the instance until Stop.
   virtual Result<void> Start(const FleetSpec& fleet, const InstanceId& instance) = 0;
+  // Ends `FleetSpec::held` of an instance: from when Observe says so, it is as one that was started without.
+  // One that is not held or does not exist is success.
+  virtual Result<void> Serve(const InstanceId& instance) = 0;
   // Asks for its end: no new connection → in flight done or `drain` over → stop signal → grace → SIGKILL →
   // everything released. An instance that does not exist is success. Afterwards Observe no longer lists it.
   virtual Result<void> Stop(const InstanceId& instance) = 0;

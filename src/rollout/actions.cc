@@ -34,6 +34,15 @@ void AddStarts(Transition& t, std::vector<Action>& actions) {
   }
 }
 
+void AddServes(const Transition& t, std::vector<Action>& actions) {
+  for (const auto& [id, fleet] : t.next.fleets)
+    for (const DesiredInstance& instance : fleet.instances) {
+      const InstanceId name(id, instance.ordinal);
+      const platform::InstanceStatus* status = t.Observed(name);
+      if (!instance.spare && status != nullptr && status->held) actions.push_back(ServeInstance{name});
+    }
+}
+
 // Whether somebody who may still ask this fleet is being drained himself.
 bool HasAskers(Transition& t, const FleetId& fleet) {
   for (const auto& route : t.Wanted().routes.inside) {
@@ -76,6 +85,8 @@ std::vector<Action> ActionsOf(Transition& t) {
   std::vector<Action> actions;
   const Desired& desired = t.Wanted();
   const bool routes_wait = !t.RoutesInEffect();
+  // First, since the router has room for it already: whoever takes a place waits for nothing.
+  AddServes(t, actions);
   if (!t.TopologyInEffect())
     actions.push_back(SetTopology{desired.topology});
   else if (*t.view.topology != desired.topology && !routes_wait && !t.next.Busy())

@@ -15,7 +15,8 @@ constexpr uint64_t kSpreadStride = 619;
 
 bool IsReadyNow(Transition& t, const platform::FleetId& id, const DesiredInstance& instance) {
   const platform::InstanceStatus* status = t.Observed({id, instance.ordinal});
-  return instance.ready && status != nullptr && status->state == platform::InstanceState::kReady;
+  return instance.ready && status != nullptr && status->state == platform::InstanceState::kReady &&
+         status->held == instance.spare;
 }
 
 bool IsWanted(const FleetState& fleet, uint64_t ordinal) {
@@ -50,17 +51,41 @@ void Release(Transition& t, const platform::FleetId& id, FleetState& fleet, uint
   t.changed = true;  // instances are no part of topology and routes
 }
 
-void BeginAging(Transition& t, const platform::FleetId& id, FleetState& fleet, Milliseconds max_age) {
+// Of those that serve, or of the spares, the one that is due first; null: there is none.
+const DesiredInstance* OldestOf(const FleetState& fleet, Milliseconds max_age, bool spare) {
   const DesiredInstance* oldest = nullptr;
   for (const DesiredInstance& instance : fleet.instances)
-    if (oldest == nullptr || DueOf(instance, max_age) < DueOf(*oldest, max_age)) oldest = &instance;
+    if (instance.spare == spare && (oldest == nullptr || DueOf(instance, max_age) < DueOf(*oldest, max_age)))
+      oldest = &instance;
+  return oldest;
+}
+
+// A spare carries nothing: it goes, and another one is started. One at a time here, too.
+void AgeSpares(Transition& t, const platform::FleetId& id, FleetState& fleet, Milliseconds max_age) {
+  const DesiredInstance* oldest = OldestOf(fleet, max_age, /*spare=*/true);
+  if (oldest == nullptr) return;
+  if (t.now < DueOf(*oldest, max_age)) return t.Wake(DueOf(*oldest, max_age));
+  if (fleet.Spares() != SparesOf(t.next, id) ||
+      !std::all_of(fleet.instances.begin(), fleet.instances.end(),
+                   [&](const DesiredInstance& instance) { return IsReadyNow(t, id, instance); }))
+    return;
+  const uint64_t ordinal = oldest->ordinal;
+  t.Record("instance.aged", {{"instance", platform::InstanceId(id, ordinal).Render()},
+                             {"age_ms", (t.now - oldest->asked).count()},
+                             {"max_age_ms", max_age.count()}});
+  Release(t, id, fleet, ordinal);
+}
+
+void BeginAging(Transition& t, const platform::FleetId& id, FleetState& fleet, Milliseconds max_age) {
+  const DesiredInstance* oldest = OldestOf(fleet, max_age, /*spare=*/false);
   if (oldest == nullptr) return;
   if (t.now < DueOf(*oldest, max_age)) return t.Wake(DueOf(*oldest, max_age));
   // What is not whole heals first; its next change brings us here again.
-  if (fleet.failures > 0 || fleet.leaving || fleet.instances.size() != CountOf(t.next, id) ||
+  if (fleet.failures > 0 || fleet.leaving || fleet.Serving() != CountOf(t.next, id) ||
       AnyLeaving(t, id, fleet) ||
-      !std::all_of(fleet.instances.begin(), fleet.instances.end(),
-                   [&](const DesiredInstance& instance) { return IsReadyNow(t, id, instance); }))
+      !std::all_of(fleet.instances.begin(), fleet.instances.end(), [&](const DesiredInstance& instance) {
+        return instance.spare || IsReadyNow(t, id, instance);
+      }))
     return;
   const uint64_t ordinal = oldest->ordinal;
   t.Record("instance.aged", {{"instance", platform::InstanceId(id, ordinal).Render()},
@@ -79,7 +104,7 @@ void BeginAging(Transition& t, const platform::FleetId& id, FleetState& fleet, M
 void EndAging(Transition& t, const platform::FleetId& id, FleetState& fleet) {
   const auto ready = static_cast<size_t>(
       std::count_if(fleet.instances.begin(), fleet.instances.end(), [&](const DesiredInstance& instance) {
-        return instance.ordinal != *fleet.aging && IsReadyNow(t, id, instance);
+        return !instance.spare && instance.ordinal != *fleet.aging && IsReadyNow(t, id, instance);
       }));
   if (ready < CountOf(t.next, id)) return;
   Release(t, id, fleet, *fleet.aging);
@@ -117,6 +142,7 @@ void Age(Transition& t) {
       EndAging(t, id, fleet);
     else
       BeginAging(t, id, fleet, max_age);
+    AgeSpares(t, id, fleet, max_age);
   }
 }
 

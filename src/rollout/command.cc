@@ -107,12 +107,12 @@ Result<void> TakeCounts(Acceptance& out, const Apply& apply, const Command& comm
     keep_old = std::max(keep_old, service.rollout.keep_old);
     uint32_t& declared = live.declared[service.name];
     // A count that followed the load is nobody's word.
-    const bool let_go = !service.scale && live.scales.contains(service.name);
+    const bool let_go = !definition::Follows(service.scale) && live.scales.contains(service.name);
     if (declared == service.replicas && !let_go) continue;
     const uint32_t before = live.replicas[service.name];
     declared = service.replicas;
     declared_anew = true;
-    if (service.scale) continue;  // it begins there, and is where the load has led it
+    if (definition::Follows(service.scale)) continue;  // it begins there, and is where the load has led it
     live.replicas[service.name] = service.replicas;
     state.overrides.erase(service.name);
     if (before == service.replicas) continue;
@@ -120,8 +120,11 @@ Result<void> TakeCounts(Acceptance& out, const Apply& apply, const Command& comm
     events.push_back(MakeEvent(state, "service.scaled", actor,
                                {{"service", service.name}, {"from", before}, {"to", service.replicas}}));
   }
-  if (auto scales = plan::ScalesOf(resolved); scales != live.scales) {
+  auto scales = plan::ScalesOf(resolved);
+  auto spares = plan::SparesOf(resolved);
+  if (scales != live.scales || spares != live.spares) {
     live.scales = std::move(scales);
+    live.spares = std::move(spares);
     out.answer.kind = Accepted::Kind::kScaled;
     events.push_back(MakeEvent(state, "revision.scale", actor, {{"revision", Name(*state.active)}}));
   }
@@ -178,6 +181,7 @@ Result<void> Do(const Apply& apply, const Command& command, Acceptance& out, Wal
                               {"dirty", revision->resolved.dirty}}));
   out.new_revision = revision;
   state.unserved.insert(revision->number);
+  if (apply.verify) state.unverified.insert(revision->number);
   PlanRollout(out, RolloutKind::kApply, std::move(revision), command.actor, now, events);
   return {};
 }
@@ -187,6 +191,9 @@ Result<void> Do(const Rollback& rollback, const Command& command, Acceptance& ou
   EnvironmentState& state = *out.state;
   const bool waits = state.rollout && state.rollout->phase == Phase::kPlanned && !state.destroying;
   if (!waits) TRY(CheckFree(state));
+  if (rollback.from && rollback.from != state.active)
+    return Error(Code::kConflict,
+                 Name(*rollback.from) + " does not serve any more: there is nothing to take back");
   const uint64_t number = TRY(RollbackTarget(state, rollback));
   if (state.unserved.contains(number))
     return Error(Code::kRefused, Name(number) +
@@ -202,6 +209,10 @@ Result<void> Do(const Rollback& rollback, const Command& command, Acceptance& ou
     Finish(state, Phase::kReverted, now, out.finished, events);
   }
   PlanRollout(out, RolloutKind::kRollback, std::move(target), command.actor, now, events);
+  // Not the reason of the rollout, which would be why that one failed.
+  if (!rollback.reason.empty())
+    events.push_back(MakeEvent(state, "revision.verify_failed", command.actor,
+                               {{"revision", Name(*state.active)}, {"reason", rollback.reason}}));
   return {};
 }
 
@@ -331,6 +342,23 @@ Result<void> Do(const Abort&, const Command& command, Acceptance& out, WallTime 
   return {};
 }
 
+Result<void> Do(const Verified& verified, const Command& command, Acceptance& out,
+                std::vector<audit::Draft>& events) {
+  EnvironmentState& state = *out.state;
+  if (!state.active) return NothingDeployed(state);
+  if (state.active != verified.revision)
+    return Error(Code::kConflict,
+                 Name(verified.revision) + " does not serve; " + Name(*state.active) + " does");
+  out.answer = {Accepted::Kind::kNothing, std::nullopt, state.active};
+  if (state.unverified.erase(verified.revision) == 0) {
+    out.state.reset();
+    return {};
+  }
+  events.push_back(
+      MakeEvent(state, "revision.verified", command.actor, {{"revision", Name(verified.revision)}}));
+  return {};
+}
+
 Result<void> Do(const Destroy&, const Command& command, Acceptance& out, WallTime now,
                 std::vector<audit::Draft>& events) {
   EnvironmentState& state = *out.state;
@@ -401,6 +429,8 @@ Result<Acceptance> Accept(const EnvironmentState& state, const Command& command,
     TRY(Do(Advance{}, command, out, events));
   else if (const auto* approve = std::get_if<Approve>(&command.what))
     TRY(Do(*approve, out, events));
+  else if (const auto* verified = std::get_if<Verified>(&command.what))
+    TRY(Do(*verified, command, out, events));
   else
     TRY(Do(Destroy{}, command, out, now, events));
   if (out.state) Seal(*out.state, std::move(events), now);

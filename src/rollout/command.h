@@ -14,9 +14,16 @@ namespace ingot::rollout {
 struct Apply {
   definition::Resolved resolved;
   std::string override_freeze;  // why it goes on in a time in which nothing is released; empty: it does not
+  bool verify = false;          // a new revision counts as not verified until Verified
 };
 struct Rollback {
-  std::optional<uint64_t> to;  // unset: the revision before the active one
+  std::optional<uint64_t> to;         // unset: the revision before the active one
+  std::string reason = {};            // why the active one was found wanting, for the record
+  std::optional<uint64_t> from = {};  // kConflict when another revision serves by now
+};
+// The active revision has done what it had to show after its release.
+struct Verified {
+  uint64_t revision = 0;
 };
 // Counts hold until an apply changes the service's count in the definition.
 struct Scale {
@@ -41,7 +48,8 @@ struct Approve {
 // Ends everything of the environment; its history stays.
 struct Destroy {};
 
-using Request = std::variant<Apply, Rollback, Scale, Abort, Pause, Resume, Advance, Approve, Destroy>;
+using Request =
+    std::variant<Apply, Rollback, Scale, Abort, Pause, Resume, Advance, Approve, Verified, Destroy>;
 
 struct Command {
   platform::EnvironmentId environment;
@@ -75,7 +83,7 @@ Result<uint64_t> RollbackTarget(const EnvironmentState& state, const Rollback& r
 // kInvalid: too many replicas. kRefused: an abort or a pause after the shift; a release in a time in which
 // nothing is released, or one that only loosens the rules that it would need approval by. kConflict also: it
 // is paused already, or not, or has no step to go on from, or waits for nobody's approval. kPermission: an
-// approval by somebody who may not.
+// approval by somebody who may not; a word about a revision that does not serve.
 // `time_of_day`: what schedules and freezes go by; unset: `now`.
 Result<Acceptance> Accept(const EnvironmentState& state, const Command& command, RevisionPtr target,
                           WallTime now, std::optional<WallTime> time_of_day = {});

@@ -219,6 +219,7 @@ Result<Json> Controller::History(const platform::EnvironmentId& environment, siz
   for (const plan::Revision& revision : TRY(impl_->journal_.ReadRevisions(environment, limit))) {
     JsonObject summary = Summary(revision).get_object();
     const auto live = state->live.find(revision.number);
+    summary["verified"] = !state->unverified.contains(revision.number);
     summary["role"] = live == state->live.end() ? Json(nullptr) : Json(RoleName(live->second.role));
     revisions.push_back(std::move(summary));
   }
@@ -252,6 +253,7 @@ std::optional<plan::Active> Controller::Active(const platform::EnvironmentId& en
                       live.keep_old,
                       live.scales,
                       live.max_ages,
+                      live.spares,
                       state->rules};
 }
 
@@ -270,7 +272,8 @@ std::vector<ScaledService> Controller::Scaled() const {
       scaled.schedule = bounds.schedule;
       if (const auto found = state.fleets.find(fleet->spec.id); found != state.fleets.end())
         for (const DesiredInstance& instance : found->second.instances)
-          if (instance.ready) scaled.ready.insert(platform::InstanceId(fleet->spec.id, instance.ordinal));
+          if (instance.ready && !instance.spare)
+            scaled.ready.insert(platform::InstanceId(fleet->spec.id, instance.ordinal));
       out.push_back(std::move(scaled));
     }
   }

@@ -164,7 +164,7 @@ uint32_t Counted(const EnvironmentState& state, const platform::FleetId& fleet, 
       serving = std::max(serving, wanted);
     } else if (live.role == Role::kCandidate && state.fleets.contains(fleet)) {
       // It was warm a moment ago, and stays as it is until then.
-      warm = std::max(warm, static_cast<uint32_t>(state.fleets.at(fleet).instances.size()));
+      warm = std::max(warm, static_cast<uint32_t>(state.fleets.at(fleet).Serving()));
     } else if (found->kind == definition::Kind::kService) {
       // A worker takes work for as long as it runs, and a member holds its volumes: of a revision that no
       // longer serves none may.
@@ -207,8 +207,11 @@ Desired DesiredOf(const EnvironmentState& state) {
       resolved.push_back(&revision.resolved);
     }
     for (const auto& [service, count] : live.replicas) {
-      // With room for the successor of an old instance, always: what is replaced by age changes no topology.
-      const uint32_t most = count + (live.max_ages.contains(service) ? 1 : 0);
+      // With room for the successor of an old instance, and for spares, always: what is replaced by age, or
+      // takes a place, changes no topology.
+      const auto spares = live.spares.find(service);
+      const uint32_t most = count + (live.max_ages.contains(service) ? 1 : 0) +
+                            (spares == live.spares.end() ? 0 : spares->second);
       replicas[service] = std::max(replicas[service], most);
     }
     for (const plan::Fleet& fleet : revision.fleets) {

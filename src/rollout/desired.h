@@ -25,7 +25,9 @@ std::optional<uint64_t> Leading(const EnvironmentState& state);
 std::optional<uint64_t> OwnerOf(const EnvironmentState& state, const platform::FleetId& fleet);
 // How many instances the fleet shall have now.
 uint32_t CountOf(const EnvironmentState& state, const platform::FleetId& fleet);
-// The same, but for what a rollout takes away meanwhile.
+// How many spares it shall have beside them, once all of the count are ready.
+uint32_t SparesOf(const EnvironmentState& state, const platform::FleetId& fleet);
+// The same as CountOf, but for what a rollout takes away meanwhile.
 uint32_t UnlimitedCountOf(const EnvironmentState& state, const platform::FleetId& fleet);
 
 }  // namespace ingot::rollout

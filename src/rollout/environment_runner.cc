@@ -210,6 +210,16 @@ bool EnvironmentRunner::Do(const StartInstance& action, WallTime now) {
   return true;
 }
 
+bool EnvironmentRunner::Do(const ServeInstance& action, WallTime now) {
+  Retry& retry = serves_[action.instance];
+  if (!MayTry(retry, now)) return false;
+  if (platform_.Serve(action.instance))
+    retry = {0, now + kAskAgain};
+  else
+    retry.Failed(now);
+  return true;
+}
+
 bool EnvironmentRunner::Do(const StopInstance& action, WallTime now) {
   Retry& retry = stops_[action.instance];
   if (!MayTry(retry, now)) return false;
@@ -265,6 +275,11 @@ void EnvironmentRunner::Forget() {
   std::erase_if(view_.start_trouble, [&](const auto& entry) { return !wanted(entry.first); });
   std::erase_if(starts_, [&](const auto& entry) { return !wanted(entry.first); });
   if (view_.looked)
+    std::erase_if(serves_, [&](const auto& entry) {
+      const auto seen = view_.observed.find(entry.first);
+      return !wanted(entry.first) || seen == view_.observed.end() || !seen->second.held;
+    });
+  if (view_.looked)
     std::erase_if(stops_, [&](const auto& entry) { return !view_.observed.contains(entry.first); });
 }
 
@@ -279,7 +294,7 @@ bool EnvironmentRunner::under_way() const {
   for (const auto& [id, fleet] : state_.fleets)
     for (const DesiredInstance& instance : fleet.instances)
       if (!instance.ready) return true;
-  return !stops_.empty() || !starts_.empty();
+  return !stops_.empty() || !starts_.empty() || !serves_.empty();
 }
 
 }  // namespace ingot::rollout

@@ -54,6 +54,7 @@ class EnvironmentRunner {
   bool Do(const SetTopology& action, WallTime now);
   bool Do(const ApplyRoutes& action, WallTime now);
   bool Do(const StartInstance& action, WallTime now);
+  bool Do(const ServeInstance& action, WallTime now);
   bool Do(const StopInstance& action, WallTime now);
   bool Do(const RunMigrations& action, WallTime now);
   bool Do(const CancelMigrations& action, WallTime now);
@@ -78,6 +79,7 @@ class EnvironmentRunner {
   Retry journal_retry_;
   Retry sink_retry_;
   std::map<platform::InstanceId, Retry> starts_;
+  std::map<platform::InstanceId, Retry> serves_;
   std::map<platform::InstanceId, Retry> stops_;
   std::optional<WallTime> wake_;
   WallTime counters_asked_{};

@@ -1,5 +1,6 @@
 #include "rollout/environment_state.h"
 
+#include <algorithm>
 #include <array>
 
 namespace ingot::rollout {
@@ -12,6 +13,11 @@ constexpr std::array<std::string_view, 14> kPhases = {
 constexpr std::array<std::string_view, 4> kRoles = {"active", "candidate", "warm", "retiring"};
 
 }  // namespace
+
+size_t FleetState::Serving() const {
+  return static_cast<size_t>(std::count_if(instances.begin(), instances.end(),
+                                           [](const DesiredInstance& instance) { return !instance.spare; }));
+}
 
 std::string_view PhaseName(Phase phase) {
   return kPhases[static_cast<size_t>(phase)];

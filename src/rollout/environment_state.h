@@ -101,6 +101,8 @@ struct LiveRevision {
   std::map<std::string, definition::ResolvedScale> scales;
   // By service: the age at which an instance is replaced, as in the last definition applied.
   std::map<std::string, Milliseconds> max_ages;
+  // By service: how many spares it has, as in the last definition applied.
+  std::map<std::string, uint32_t> spares;
   // By service: no more instances than this, whatever the count says. How a strategy takes instances away.
   std::map<std::string, uint32_t> limits;
   bool operator==(const LiveRevision&) const = default;
@@ -114,6 +116,7 @@ struct DesiredInstance {
   WallTime asked{};                  // when it was decided that it shall exist
   WallTime since{};                  // of the newest of these facts
   std::optional<uint32_t> member{};  // of a stateful service: which of them it is
+  bool spare = false;                // beyond the count, held out of the router until it takes a place
   bool operator==(const DesiredInstance&) const = default;
 };
 
@@ -130,6 +133,13 @@ struct FleetState {
   // one is started.
   std::optional<uint64_t> aging;
   std::optional<uint64_t> leaving;
+  // Backoff of spares, apart: that they die delays nothing that serves, and says nothing about it.
+  uint32_t spare_failures = 0;
+  WallTime spare_not_before{};
+  std::string spare_reason;  // why the last one died
+  // Those that are counted, and those beyond.
+  size_t Serving() const;
+  size_t Spares() const { return instances.size() - Serving(); }
   bool operator==(const FleetState&) const = default;
 };
 
@@ -172,6 +182,8 @@ struct EnvironmentState {
   std::optional<Contracting> contracting;
   std::set<uint64_t> unmigrated;     // revisions whose expand scripts were not all run
   std::optional<Released> released;  // the last one
+  // Revisions that are to be verified when they serve, and of which nobody has said that they are.
+  std::set<uint64_t> unverified;
   std::set<uint64_t> unserved;  // revisions that no rollout has brought to serve: nobody has approved them
   // Of the last definition applied that has come to serve, and what a release that falls over goes back to. A
   // rollback brings no former rules back.

@@ -39,6 +39,7 @@ EnvironmentState Full() {
   live.declared["web"] = 2;
   live.replicas["web"] = 3;
   live.max_ages["web"] = Milliseconds(60'000);
+  live.spares["web"] = 2;
   state.live[2] = live;
   FleetState fleet;
   fleet.proven = true;
@@ -53,6 +54,10 @@ EnvironmentState Full() {
   fleet.reason = "exited with code 3";
   fleet.aging = 7;
   fleet.leaving = 6;
+  fleet.instances.push_back({.ordinal = 8, .spare = true});
+  fleet.spare_failures = 3;
+  fleet.spare_not_before = WallTime(Milliseconds(10));
+  fleet.spare_reason = "exited with code 4";
   state.fleets[platform::FleetId(state.id, "web", "0123456789ab")] = fleet;
   state.overrides["web"] = 3;
   state.destroying = true;
@@ -64,6 +69,7 @@ EnvironmentState Full() {
   state.unmigrated = {5};
   state.released = Released{4, 2};
   state.unserved = {6};
+  state.unverified = {2, 6};
   state.rules.roles["ops"] = {{"approve"}, {"group:ops"}};
   state.rules.approval = "ops";
   state.rules_before.freezes = {{WallTime(Milliseconds(1)), WallTime(Milliseconds(2)), "", {}, "why"}};
@@ -86,7 +92,9 @@ TEST(EnvironmentState, ADocumentWithoutAMemberIsInvalid) {
     // A missing rollout or active revision is as none.
     if (member.key() == "rollout" || member.key() == "active") continue;
     // Of before there were any.
-    if (member.key() == "migrations" || member.key() == "released" || member.key() == "rules") continue;
+    if (member.key() == "migrations" || member.key() == "released" || member.key() == "rules" ||
+        member.key() == "unverified")
+      continue;
     Json part = whole;
     part.get_object().erase(member.key());
     auto parsed = StateFromJson(part);

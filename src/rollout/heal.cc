@@ -12,11 +12,6 @@ constexpr Milliseconds kFirstDelay{100};
 constexpr Milliseconds kLongestDelay{30'000};
 constexpr Milliseconds kStable{60'000};
 
-Milliseconds DelayAfter(uint32_t failures) {
-  if (failures > 9) return kLongestDelay;
-  return std::min(kLongestDelay, kFirstDelay * (1 << (failures - 1)));
-}
-
 // Deaths of one generation count once: twenty instances that lose their host together are one failure.
 void NoteDeath(Transition& t, const platform::FleetId& id, FleetState& fleet, const DesiredInstance& instance,
                const std::string& reason) {
@@ -46,8 +41,13 @@ void Watch(Transition& t, const platform::FleetId& id, FleetState& fleet) {
     } else if (fleet.proven) {
       const std::string death = DeathOf(instance, name, status, t.view);
       if (!death.empty()) {
-        t.Record("instance.lost", {{"instance", name.Render()}, {"reason", death}});
-        NoteDeath(t, id, fleet, instance, death);
+        JsonObject detail{{"instance", name.Render()}, {"reason", death}};
+        if (instance.spare) detail["spare"] = true;
+        t.Record("instance.lost", std::move(detail));
+        if (instance.spare)
+          NoteSpareDeath(t, fleet, instance, death);
+        else
+          NoteDeath(t, id, fleet, instance, death);
         changed = true;
         continue;
       }
@@ -74,21 +74,7 @@ void Watch(Transition& t, const platform::FleetId& id, FleetState& fleet) {
 
 void Grow(Transition& t, const platform::FleetId& id, FleetState& fleet, uint32_t count) {
   if (fleet.failures > 0 && t.now < fleet.not_before) return t.Wake(fleet.not_before);
-  while (fleet.instances.size() < count && AddInstance(t, id)) t.changed = true;
-}
-
-// Those that are not ready go first, of the others the newest.
-void Shrink(Transition& t, const platform::FleetId& id, FleetState& fleet, uint32_t count) {
-  std::stable_sort(fleet.instances.begin(), fleet.instances.end(),
-                   [](const DesiredInstance& a, const DesiredInstance& b) {
-                     return a.ready != b.ready ? a.ready : a.ordinal < b.ordinal;
-                   });
-  while (fleet.instances.size() > count) {
-    t.Record("instance.stopping",
-             {{"instance", platform::InstanceId(id, fleet.instances.back().ordinal).Render()}});
-    fleet.instances.pop_back();
-  }
-  t.changed = true;
+  while (fleet.Serving() < count && AddInstance(t, id)) t.changed = true;
 }
 
 // A warm fleet that a rollout brings back, of a service that stops first: until the others have gone none of
@@ -103,6 +89,7 @@ bool Awaits(const Transition& t, const platform::FleetId& id) {
 void Calm(Transition& t, const platform::FleetId& id, FleetState& fleet) {
   WallTime newest = fleet.last_failure;
   for (const DesiredInstance& instance : fleet.instances) {
+    if (instance.spare) continue;
     if (!instance.ready) return;
     newest = std::max(newest, instance.since);
   }
@@ -115,6 +102,11 @@ void Calm(Transition& t, const platform::FleetId& id, FleetState& fleet) {
 }
 
 }  // namespace
+
+Milliseconds DelayAfter(uint32_t failures) {
+  if (failures > 9) return kLongestDelay;
+  return std::min(kLongestDelay, kFirstDelay * (1 << (failures - 1)));
+}
 
 std::string DeathOf(const DesiredInstance& instance, const platform::InstanceId& name,
                     const platform::InstanceStatus* status, const View& view) {
@@ -149,12 +141,14 @@ void Heal(Transition& t) {
     if (t.view.looked) Watch(t, id, fleet);
     if (!fleet.proven) continue;
     const uint32_t count = WantedOf(t.next, id);
-    if (fleet.instances.size() < count && !fleet.leaving && !Awaits(t, id)) Grow(t, id, fleet, count);
+    TakeSpares(t, id, fleet, count);
+    if (fleet.Serving() < count && !fleet.leaving && !Awaits(t, id)) Grow(t, id, fleet, count);
     if (IsStateful(t.next, id))
       DropMembers(t, id, fleet, count);
-    else if (fleet.instances.size() > count)
-      Shrink(t, id, fleet, count);
-    if (fleet.failures > 0 && fleet.instances.size() == count) Calm(t, id, fleet);
+    else
+      while (fleet.Serving() > count) DropOne(t, id, fleet, /*spare=*/false);
+    KeepSpares(t, id, fleet);
+    if (fleet.failures > 0 && fleet.Serving() == count) Calm(t, id, fleet);
   }
 }
 

@@ -72,6 +72,10 @@ struct StartInstance {
   platform::FleetSpec spec;
   platform::InstanceId instance;
 };
+// It was started as a spare, and is none any more.
+struct ServeInstance {
+  platform::InstanceId instance;
+};
 struct StopInstance {
   platform::InstanceId instance;
 };
@@ -85,8 +89,8 @@ struct RunChecks {
   CheckOrder order;
 };
 struct EndChecks {};
-using Action = std::variant<SetTopology, ApplyRoutes, StartInstance, StopInstance, RunMigrations,
-                            CancelMigrations, RunChecks, EndChecks>;
+using Action = std::variant<SetTopology, ApplyRoutes, StartInstance, ServeInstance, StopInstance,
+                            RunMigrations, CancelMigrations, RunChecks, EndChecks>;
 
 struct Decision {
   std::optional<EnvironmentState> state;  // journal it before the actions; unset: nothing changed

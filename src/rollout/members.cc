@@ -118,6 +118,7 @@ void DropMembers(Transition& t, const platform::FleetId& id, FleetState& fleet, 
 
 platform::FleetSpec SpecOf(const Transition& t, const plan::Fleet& fleet, const DesiredInstance& instance) {
   platform::FleetSpec spec = fleet.spec;
+  spec.held = instance.spare;
   if (!fleet.Stateful()) return spec;
   spec.member = instance.member;
   const auto& rollout = t.next.rollout;

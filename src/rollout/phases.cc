@@ -39,6 +39,7 @@ void MakeLive(EnvironmentState& state) {
   live.keep_old = revision.KeepOld();
   live.scales = plan::ScalesOf(revision.resolved);
   live.max_ages = plan::MaxAgesOf(revision.resolved);
+  live.spares = plan::SparesOf(revision.resolved);
   for (const auto& [service, count] : state.overrides)
     if (const plan::Fleet* fleet = revision.FleetOf(service)) live.replicas[service] = fleet->Within(count);
   state.live[revision.number] = std::move(live);
@@ -294,7 +295,7 @@ size_t CountReady(const Transition& t, const platform::FleetId& id) {
   size_t ready = 0;
   for (const DesiredInstance& instance : t.next.fleets.at(id).instances) {
     const platform::InstanceStatus* status = t.Observed(platform::InstanceId(id, instance.ordinal));
-    ready += status != nullptr && status->state == platform::InstanceState::kReady ? 1 : 0;
+    ready += !instance.spare && Serves(status) ? 1 : 0;
   }
   return ready;
 }
@@ -315,7 +316,7 @@ Milliseconds StartLimit(const plan::Fleet& fleet, uint32_t count) {
 uint32_t AddInstances(Transition& t, const platform::FleetId& id) {
   const FleetState& state = t.next.fleets[id];
   const uint32_t count = CountOf(t.next, id);
-  while (state.instances.size() < count && AddInstance(t, id)) {
+  while (state.Serving() < count && AddInstance(t, id)) {
   }
   return count;
 }
@@ -356,6 +357,7 @@ Verdict Judge(const EnvironmentState& state, const View& view) {
     const FleetState& desired = state.fleets.at(id);
     size_t ready = 0;
     for (const DesiredInstance& instance : desired.instances) {
+      if (instance.spare) continue;
       const platform::InstanceId name(id, instance.ordinal);
       const auto found = view.observed.find(name);
       const platform::InstanceStatus* status = found == view.observed.end() ? nullptr : &found->second;
@@ -365,7 +367,7 @@ Verdict Judge(const EnvironmentState& state, const View& view) {
         verdict.failure = name.Short() + " " + death;
         return verdict;
       }
-      if (status != nullptr && status->state == platform::InstanceState::kReady) {
+      if (Serves(status)) {
         ++ready;
       } else if (verdict.waiting.empty()) {
         verdict.waiting =

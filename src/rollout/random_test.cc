@@ -154,6 +154,7 @@ class Life {
     shop.batch = 1 + random_() % 3;
     shop.surge = random_() % 3;
     if (Chance(25)) shop.max_age = Milliseconds(10'000 + random_() % 50'000);
+    if (Chance(40)) shop.spares = 1 + random_() % 3;
     if (Chance(40)) shop.analysis = definition::ResolvedAnalysis{{}, {}, 50, 9'990};
     if (shop.analysis && Chance(50)) {
       shop.analysis->router = Chance(50);

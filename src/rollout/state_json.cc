@@ -75,7 +75,8 @@ Json LiveToJson(const LiveRevision& live) {
   return JsonObject{{"scales", std::move(scales)},       {"role", RoleName(live.role)},
                     {"until", RenderTime(live.until)},   {"keep_old_ms", live.keep_old.count()},
                     {"declared", Counts(live.declared)}, {"replicas", Counts(live.replicas)},
-                    {"limits", Counts(live.limits)},     {"max_ages_ms", std::move(max_ages)}};
+                    {"limits", Counts(live.limits)},     {"max_ages_ms", std::move(max_ages)},
+                    {"spares", Counts(live.spares)}};
 }
 
 Result<LiveRevision> LiveFromJson(const Json& json) {
@@ -95,6 +96,7 @@ Result<LiveRevision> LiveFromJson(const Json& json) {
     for (const auto& member : ages)
       live.max_ages[std::string(member.key())] = Milliseconds(TRY(GetInt(ages, member.key())));
   }
+  if (object.contains("spares")) live.spares = TRY(CountsFrom(object, "spares"));
   if (object.contains("limits")) live.limits = TRY(CountsFrom(object, "limits"));
   return live;
 }
@@ -108,6 +110,7 @@ Json FleetToJson(const FleetState& fleet) {
                     {"asked", RenderTime(instance.asked)},
                     {"since", RenderTime(instance.since)}};
     if (instance.member) item["member"] = *instance.member;
+    if (instance.spare) item["spare"] = true;
     instances.push_back(std::move(item));
   }
   return JsonObject{{"proven", fleet.proven},
@@ -117,7 +120,10 @@ Json FleetToJson(const FleetState& fleet) {
                     {"not_before", RenderTime(fleet.not_before)},
                     {"reason", fleet.reason},
                     {"aging", Optional(fleet.aging)},
-                    {"leaving", Optional(fleet.leaving)}};
+                    {"leaving", Optional(fleet.leaving)},
+                    {"spare_failures", fleet.spare_failures},
+                    {"spare_not_before", RenderTime(fleet.spare_not_before)},
+                    {"spare_reason", fleet.spare_reason}};
 }
 
 Result<FleetState> FleetFromJson(const Json& json) {
@@ -128,7 +134,7 @@ Result<FleetState> FleetFromJson(const Json& json) {
     const JsonObject& instance = *TRY(Object(item, "instances"));
     fleet.instances.push_back({TRY(Unsigned<uint64_t>(instance, "ordinal")), TRY(GetBool(instance, "seen")),
                                TRY(GetBool(instance, "ready")), TRY(Time(instance, "asked")),
-                               TRY(Time(instance, "since")), std::nullopt});
+                               TRY(Time(instance, "since")), std::nullopt, BoolOr(instance, "spare", false)});
     if (instance.contains("member"))
       fleet.instances.back().member = TRY(Unsigned<uint32_t>(instance, "member"));
   }
@@ -138,6 +144,12 @@ Result<FleetState> FleetFromJson(const Json& json) {
   fleet.reason = TRY(GetString(object, "reason"));
   fleet.aging = TRY(OptionalUnsigned(object, "aging"));
   fleet.leaving = TRY(OptionalUnsigned(object, "leaving"));
+  // Journals of before there were any.
+  if (object.contains("spare_failures")) {
+    fleet.spare_failures = TRY(Unsigned<uint32_t>(object, "spare_failures"));
+    fleet.spare_not_before = TRY(Time(object, "spare_not_before"));
+    fleet.spare_reason = TRY(GetString(object, "spare_reason"));
+  }
   return fleet;
 }
 
@@ -332,6 +344,8 @@ Json ToJson(const EnvironmentState& state) {
   for (const audit::Draft& draft : state.outbox) outbox.push_back(DraftToJson(draft));
   JsonArray unserved;
   for (const uint64_t revision : state.unserved) unserved.emplace_back(static_cast<int64_t>(revision));
+  JsonArray unverified;
+  for (const uint64_t revision : state.unverified) unverified.emplace_back(static_cast<int64_t>(revision));
   return JsonObject{{"version", kVersion},
                     {"environment", state.id.Render()},
                     {"step", state.step},
@@ -349,6 +363,7 @@ Json ToJson(const EnvironmentState& state) {
                                                                   {"revision", state.released->revision}})
                                                 : Json(nullptr)},
                     {"unserved", std::move(unserved)},
+                    {"unverified", std::move(unverified)},
                     {"rules", definition::ToJson(state.rules)},
                     {"rules_before", definition::ToJson(state.rules_before)},
                     {"destroying", state.destroying},
@@ -381,6 +396,12 @@ Result<EnvironmentState> StateFromJson(const Json& json) {
     state.released =
         Released{TRY(Unsigned<uint64_t>(last, "rollout")), TRY(Unsigned<uint64_t>(last, "revision"))};
   }
+  if (object.contains("unverified"))
+    for (const Json& revision : *TRY(GetArray(object, "unverified"))) {
+      if (!revision.is_int64() || revision.get_int64() < 1)
+        return Error(Code::kInvalid, "unverified: expected numbers of revisions");
+      state.unverified.insert(static_cast<uint64_t>(revision.get_int64()));
+    }
   if (object.contains("rules")) {
     for (const Json& revision : *TRY(GetArray(object, "unserved"))) {
       if (!revision.is_int64() || revision.get_int64() < 1)

@@ -49,9 +49,28 @@ size_t Ready(const FleetState* fleet, const platform::FleetId& id, const View& v
   size_t ready = 0;
   for (const DesiredInstance& instance : fleet->instances) {
     const auto found = view.observed.find({id, instance.ordinal});
-    if (found != view.observed.end() && found->second.state == platform::InstanceState::kReady) ++ready;
+    if (!instance.spare && found != view.observed.end() && Serves(&found->second)) ++ready;
   }
   return ready;
+}
+
+// Beside the count: how many spares there shall be, and are ready. Null where there are none.
+Json SparesAt(const EnvironmentState& state, const FleetState* fleet, const platform::FleetId& id,
+              const View& view) {
+  const uint32_t wanted = SparesOf(state, id);
+  if (wanted == 0) return nullptr;
+  size_t ready = 0;
+  if (fleet != nullptr)
+    for (const DesiredInstance& instance : fleet->instances) {
+      const auto found = view.observed.find({id, instance.ordinal});
+      if (instance.spare && found != view.observed.end() &&
+          found->second.state == platform::InstanceState::kReady)
+        ++ready;
+    }
+  const bool fails = fleet != nullptr && fleet->spare_failures > 0 && ready < wanted;
+  return JsonObject{{"desired", wanted},
+                    {"ready", view.looked ? Json(ready) : Json(nullptr)},
+                    {"reason", fails ? fleet->spare_reason : std::string()}};
 }
 
 // Between which counts it is, where its count follows the load or the time.
@@ -85,6 +104,7 @@ Json Services(const EnvironmentState& state, const View& view, WallTime time_of_
                              {"image", fleet.spec.image.Render()},
                              {"desired", count},
                              {"ready", view.looked ? Json(ready) : Json(nullptr)},
+                             {"spares", SparesAt(state, desired, id, view)},
                              {"degraded", degraded},
                              {"scale", Bounds(state.live.at(*state.active), id.service(), time_of_day)},
                              {"reason", degraded ? desired->reason : std::string()},
@@ -110,7 +130,7 @@ Json OtherFleets(const EnvironmentState& state, const View& view) {
                              {"role", RoleName(state.live.at(number).role)},
                              {"fleet", id.Render()},
                              {"image", fleet->spec.image.Render()},
-                             {"desired", desired == nullptr ? size_t{0} : desired->instances.size()},
+                             {"desired", desired == nullptr ? size_t{0} : desired->Serving()},
                              {"ready", view.looked ? Json(Ready(desired, id, view)) : Json(nullptr)},
                              {"instances", Instances(desired, id, view)}});
   }
@@ -181,19 +201,21 @@ Json StatusOf(const EnvironmentState& state, const Desired& desired, const View&
     problems.emplace_back("contract scripts of r" + std::to_string(state.contracting->revision) +
                           " failed and will be tried again at " + RenderTime(*state.contracting->again) +
                           ": " + state.contracting->reason);
-  return JsonObject{{"version", 1},
-                    {"environment", state.id.Render()},
-                    {"step", state.step},
-                    {"active", Number(state.active)},
-                    {"destroying", state.destroying},
-                    {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
-                    {"waits_for", state.rollout ? Json(WaitsFor(state, view)) : Json("")},
-                    {"services", Services(state, view, time_of_day)},
-                    {"fleets", OtherFleets(state, view)},
-                    {"revisions", std::move(revisions)},
-                    {"routes", std::move(routes)},
-                    {"routes_in_effect", view.routes == desired.routes},
-                    {"problems", std::move(problems)}};
+  return JsonObject{
+      {"version", 1},
+      {"environment", state.id.Render()},
+      {"step", state.step},
+      {"active", Number(state.active)},
+      {"verified", !state.active ? Json(nullptr) : Json(!state.unverified.contains(*state.active))},
+      {"destroying", state.destroying},
+      {"rollout", state.rollout ? ToJson(*state.rollout) : Json(nullptr)},
+      {"waits_for", state.rollout ? Json(WaitsFor(state, view)) : Json("")},
+      {"services", Services(state, view, time_of_day)},
+      {"fleets", OtherFleets(state, view)},
+      {"revisions", std::move(revisions)},
+      {"routes", std::move(routes)},
+      {"routes_in_effect", view.routes == desired.routes},
+      {"problems", std::move(problems)}};
 }
 
 Json RolloutStatusOf(const EnvironmentState& state, const View& view) {

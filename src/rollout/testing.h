@@ -47,6 +47,7 @@ struct Shop {
   uint16_t preview_port = 0;  // of web, when it is one
   Milliseconds max_age{0};    // of every service
   std::optional<definition::ResolvedScale> web_scale;
+  uint32_t spares = 0;      // of web and api, which then may not stop first
   uint64_t migrations = 0;  // scripts of the migration "shop"; each third one contracts
   bool operator==(const Shop&) const = default;
 };
@@ -63,7 +64,11 @@ class WatchedJournal final : public Journal {
 
   Result<std::vector<EnvironmentState>> Load() override { return memory.Load(); }
   Result<void> Commit(const JournalStep& step) override {
-    if (before) TRY(before("Commit"));
+    if (before) {
+      auto may = before("Commit");
+      failed = failed || !may;
+      TRY(std::move(may));
+    }
     TRY(memory.Commit(step));
     if (watch) watch(last, *step.state);
     last = *step.state;
@@ -82,6 +87,7 @@ class WatchedJournal final : public Journal {
   }
 
   EnvironmentState last;  // what was committed last
+  bool failed = false;    // a commit, since this was reset
 };
 
 // Passes on to a FakePlatform, and writes down each break of a law that it sees on the way.
@@ -99,6 +105,7 @@ class WatchedPlatform final : public platform::Platform {
     return fake_.TopologySettled(id);
   }
   Result<void> Start(const platform::FleetSpec& fleet, const platform::InstanceId& id) override;
+  Result<void> Serve(const platform::InstanceId& id) override;
   Result<void> Stop(const platform::InstanceId& id) override;
   Result<platform::Observation> Observe() override { return fake_.Observe(); }
   Result<void> ApplyRoutes(const platform::EnvironmentId& id, const platform::RouteTable& routes) override;
@@ -165,6 +172,9 @@ class World {
   std::vector<audit::Event> Events() { return *sink.Read({.limit = 10'000'000}); }
   // What holds at any moment.
   void Check();
+  // What holds after a tick whose decisions were all journalled: a free place of the count has no spare
+  // beside it. And always: whoever is held is a spare, or is about to be let in.
+  void CheckSpares(bool decided);
   // What holds when nothing is under way: exactly what is desired runs, and is routed.
   void CheckSettled();
   std::vector<std::string> violations();

@@ -64,6 +64,13 @@ definition::Resolved ResolvedOf(const Shop& shop) {
   definition::ResolvedService web = Service("web", shop.web, shop.web_replicas, 8080, shop);
   web.uses = {{"api", false, api.ports, "", false}};
   web.scale = shop.web_scale;
+  if (shop.spares > 0) {
+    for (definition::ResolvedService* service : {&web, &api})
+      if (!service->scale && service->rollout.strategy != definition::Strategy::kRecreate)
+        service->scale.emplace();
+    for (definition::ResolvedService* service : {&web, &api})
+      if (service->scale) service->scale->spares = shop.spares;
+  }
   if (shop.web_canary) make_canary(web);
   if (shop.web_canary) web.rollout.preview.port = shop.preview_port;
   if (shop.web_rolling) make_rolling(web);
@@ -115,7 +122,7 @@ definition::Resolved ResolvedOf(const Shop& shop) {
 size_t WatchedPlatform::Ready(const FleetId& fleet) {
   size_t ready = 0;
   for (const auto& [id, status] : fake_.instances())
-    if (id.fleet() == fleet && status.state == InstanceState::kReady) ++ready;
+    if (id.fleet() == fleet && Serves(&status)) ++ready;
   return ready;
 }
 
@@ -127,6 +134,11 @@ Result<void> WatchedPlatform::Start(const platform::FleetSpec& fleet, const Inst
       std::any_of(found->second.instances.begin(), found->second.instances.end(),
                   [&](const DesiredInstance& instance) { return instance.ordinal == id.ordinal(); });
   if (!journalled) violations.push_back("started before it was journalled: " + id.Render());
+  if (journalled)
+    for (const DesiredInstance& instance : found->second.instances)
+      if (instance.ordinal == id.ordinal() && instance.spare != fleet.held)
+        violations.push_back((instance.spare ? "spare is started to serve: " : "is held and no spare: ") +
+                             id.Render());
   CheckAlone(id);
   CheckVolumes(fleet, id);
   for (const InstanceId& old : alone_)
@@ -195,6 +207,17 @@ void WatchedPlatform::CheckAlone(const InstanceId& id) {
                            std::string(PhaseName(last.rollout->phase)));
 }
 
+Result<void> WatchedPlatform::Serve(const InstanceId& id) {
+  const auto found = journal_.last.fleets.find(id.fleet());
+  const bool journalled = found != journal_.last.fleets.end() &&
+                          std::any_of(found->second.instances.begin(), found->second.instances.end(),
+                                      [&](const DesiredInstance& instance) {
+                                        return instance.ordinal == id.ordinal() && !instance.spare;
+                                      });
+  if (!journalled) violations.push_back("served before it was journalled: " + id.Render());
+  return fake_.Serve(id);
+}
+
 Result<void> WatchedPlatform::Stop(const InstanceId& id) {
   const EnvironmentState& state = journal_.last;
   const auto fleet = state.fleets.find(id.fleet());
@@ -221,10 +244,11 @@ void WatchedPlatform::Compare(const EnvironmentState& before, const EnvironmentS
   const auto& seen = fake_.instances();  // valid until it is asked again
   for (const auto& [id, fleet] : next.fleets) {
     const auto former = before.fleets.find(id);
-    if (former == before.fleets.end() || fleet.instances.size() >= CountOf(next, id)) continue;
+    if (former == before.fleets.end() || fleet.Serving() >= CountOf(next, id)) continue;
     // Decided in an earlier step, and taken back in this one.
-    if (former->second.instances.size() > CountOf(before, id)) continue;
+    if (former->second.Serving() > CountOf(before, id)) continue;
     for (const DesiredInstance& instance : former->second.instances) {
+      if (instance.spare) continue;
       const InstanceId name(id, instance.ordinal);
       const bool kept =
           std::any_of(fleet.instances.begin(), fleet.instances.end(),
@@ -325,7 +349,7 @@ void WatchedPlatform::CheckAged(const EnvironmentState& before, const Environmen
     if (status == seen.end() || status->second.state != InstanceState::kReady) continue;
     for (const DesiredInstance& instance : fleet.instances) {
       const auto other = seen.find(InstanceId(id, instance.ordinal));
-      ready += other != seen.end() && other->second.state == InstanceState::kReady ? 1 : 0;
+      ready += other != seen.end() && Serves(&other->second) ? 1 : 0;
     }
     if (ready < CountOf(next, id))
       violations.push_back("aging: gave up " + old.Render() + " for " + std::to_string(ready));
@@ -426,8 +450,10 @@ void World::Open() {
 
 Milliseconds World::Tick() {
   try {
+    journal.failed = false;
     const Milliseconds next = controller->Tick();
     Check();
+    CheckSpares(!journal.failed);
     return next;
   } catch (const Killed&) {
     ++kills;
@@ -444,7 +470,7 @@ bool World::Busy() const {
   for (const auto& [number, live] : now->live)
     if (live.role == Role::kRetiring) return true;
   for (const auto& [id, fleet] : now->fleets) {
-    if (fleet.instances.size() != CountOf(*now, id)) return true;
+    if (fleet.Serving() != CountOf(*now, id) || fleet.Spares() != SparesOf(*now, id)) return true;
     for (const DesiredInstance& instance : fleet.instances)
       if (!instance.ready) return true;
   }
@@ -563,6 +589,24 @@ void World::Check() {
   if (warm > 1) violations_.push_back("more than one warm revision");
 }
 
+void World::CheckSpares(bool decided) {
+  const EnvironmentState* now = controller->State(Local());
+  if (now == nullptr) return;
+  const auto& seen = fake.instances();
+  for (const auto& [id, fleet] : now->fleets) {
+    if (decided && fleet.proven && fleet.Spares() > 0 && fleet.Serving() < CountOf(*now, id))
+      violations_.push_back("spares: one waits beside a free place of " + id.Render());
+    const bool serves = now->active && now->RevisionOf(*now->active).Find(id) != nullptr;
+    if (decided && !serves && fleet.Spares() > 0)
+      violations_.push_back("spares: of a fleet that does not serve: " + id.Render());
+    for (const DesiredInstance& instance : fleet.instances) {
+      const auto status = seen.find(InstanceId(id, instance.ordinal));
+      if (instance.spare && status != seen.end() && !status->second.held)
+        violations_.push_back("spares: requests come to " + status->first.Render());
+    }
+  }
+}
+
 void World::CheckSettled() {
   const EnvironmentState* now = controller->State(Local());
   if (now == nullptr) return;
@@ -584,6 +628,13 @@ void World::CheckSettled() {
     if (id.fleet().environment() != Local()) continue;
     if (wanted.erase(id) == 0) violations_.push_back("leaked: " + id.Render());
   }
+  const auto& seen = fake.instances();  // valid until it is asked again
+  for (const auto& [id, fleet] : now->fleets)
+    for (const DesiredInstance& instance : fleet.instances) {
+      const auto status = seen.find(InstanceId(id, instance.ordinal));
+      if (status != seen.end() && status->second.held != instance.spare)
+        violations_.push_back("spares: is not let in: " + status->first.Render());
+    }
   for (const InstanceId& id : wanted) violations_.push_back("missing: " + id.Render());
   // The members of a stateful service are 0, 1, …, each once.
   for (const auto& [id, fleet] : now->fleets) {

@@ -104,6 +104,19 @@ std::vector<plan::ShiftStep> StepsOf(const EnvironmentState& state);
 
 // Looks after instances: notes what is seen, replaces what died, keeps counts.
 void Heal(Transition& t);
+// spares.cc: gives free places of the count to spares, ready ones first.
+void TakeSpares(Transition& t, const platform::FleetId& id, FleetState& fleet, uint32_t count);
+// Starts and ends spares, until there are as many as there shall be.
+void KeepSpares(Transition& t, const platform::FleetId& id, FleetState& fleet);
+void NoteSpareDeath(Transition& t, FleetState& fleet, const DesiredInstance& instance,
+                    const std::string& reason);
+// Ends one of the instances that are spares, or of those that are not: one that is not ready, else the
+// newest.
+void DropOne(Transition& t, const platform::FleetId& id, FleetState& fleet, bool spare);
+// Ready, and with the router: it gets its part of the requests.
+bool Serves(const platform::InstanceStatus* status);
+// The delay before an instance that takes the place of a dead one.
+Milliseconds DelayAfter(uint32_t failures);
 // aging.cc: begins and ends replacements by age; the new instances are Heal's.
 void Age(Transition& t);
 // The instances that the fleet shall have: its count, and one more while an old one waits for its successor.
