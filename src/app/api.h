@@ -31,6 +31,7 @@ class Api {
   Result<Json> InEnvironment(const Request& request, Reply& reply, const Environment& environment,
                              const std::string& what, const std::string& name, bool& streamed);
 
+  Result<Json> StatusOf(const Environment& environment);
   Result<void> Permitted(const Request& request, const Environment& environment, const std::string& what);
 
   // api_rollouts.cc

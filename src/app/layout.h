@@ -21,6 +21,7 @@ struct Layout {
   fs::path registry_log() const { return logs() / "registry" / "access.log"; }
   fs::path secrets() const { return root / "secrets"; }
   fs::path volumes() const { return root / "volumes"; }
+  fs::path acme() const { return root / "acme"; }  // certificates from an authority (acme_service.h)
   fs::path scripts() const { return root / "scripts"; }
   fs::path cache() const { return root / "cache"; }
   fs::path tmp() const { return root / "tmp"; }
