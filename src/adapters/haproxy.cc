@@ -23,6 +23,10 @@ using platform::EnvironmentId;
 using platform::FleetId;
 using platform::InstanceId;
 
+bool IsUnix(const RouterSocket& socket) {
+  return socket.kind == RouterSocket::Kind::kEgress || socket.kind == RouterSocket::Kind::kReturn;
+}
+
 // Does `fd` listen where the socket should?
 bool ListensAt(const Fd& fd, const RouterSocket& socket) {
   struct sockaddr_storage storage {};
@@ -32,16 +36,22 @@ bool ListensAt(const Fd& fd, const RouterSocket& socket) {
   if (::getsockname(fd.get(), reinterpret_cast<struct sockaddr*>(&storage), &size) < 0 ||
       ::getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &flag) < 0 || listening == 0)
     return false;
-  if (socket.kind == RouterSocket::Kind::kEgress) {
+  if (IsUnix(socket)) {
     const auto* un = reinterpret_cast<const char*>(&storage) + sizeof(sa_family_t);
     return storage.ss_family == AF_UNIX && std::string(un).ends_with("/" + EgressSocketName(socket.number));
   }
-  const auto* in = reinterpret_cast<const struct sockaddr_in*>(&storage);
-  char text[INET_ADDRSTRLEN];
+  char text[INET6_ADDRSTRLEN];
   auto address = ListenAddress::Parse(socket.address);
-  return storage.ss_family == AF_INET && address &&
-         ::inet_ntop(AF_INET, &in->sin_addr, text, sizeof text) != nullptr && address->address == text &&
-         ntohs(in->sin_port) == address->port;
+  if (!address) return false;
+  if (address->IsIpv6()) {
+    const auto* in6 = reinterpret_cast<const struct sockaddr_in6*>(&storage);
+    return storage.ss_family == AF_INET6 &&
+           ::inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text) != nullptr && address->address == text &&
+           ntohs(in6->sin6_port) == address->port;
+  }
+  const auto* in = reinterpret_cast<const struct sockaddr_in*>(&storage);
+  return storage.ss_family == AF_INET && ::inet_ntop(AF_INET, &in->sin_addr, text, sizeof text) != nullptr &&
+         address->address == text && ntohs(in->sin_port) == address->port;
 }
 
 }  // namespace
@@ -84,7 +94,7 @@ Result<void> HaproxyRouter::Impl::ReadState(Inner& inner) {
 // --- sockets and processes ---
 
 Result<std::shared_ptr<const Fd>> HaproxyRouter::Impl::OpenSocket(const RouterSocket& socket) {
-  if (socket.kind == RouterSocket::Kind::kEgress)
+  if (IsUnix(socket))
     return std::make_shared<const Fd>(
         TRY(OpenUnixListener(directory_.get(), EgressSocketName(socket.number), options_.uid, options_.gid)));
   const ListenAddress address = TRY(ListenAddress::Parse(socket.address));
@@ -210,7 +220,8 @@ Result<void> HaproxyRouter::Impl::SetTopology(const EnvironmentId& environment,
     return run;
   }
   for (const auto& [key, fd] : inner->sockets)
-    if (!wanted.contains(key) && key.starts_with("egress|"))
+    if (!wanted.contains(key) &&
+        (key.starts_with("egress|") || key.starts_with("server|") || key.starts_with("return|")))
       ::unlinkat(directory_.get(), EgressSocketName(inner->state.numbers.at(key)).c_str(), 0);
   inner->state = std::move(next);
   inner->sockets = std::move(sockets);

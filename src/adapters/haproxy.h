@@ -68,6 +68,15 @@ class HaproxyRouter final : public platform::Router {
   // process: no connection notices. kFailed: HAProxy refuses one, and the former ones go on.
   Result<void> SetCertificates(const std::vector<std::string>& pems);
 
+  // What the listeners of routes by host name answer an authority that asks whether a name is this host's:
+  // token → key authorization (HaproxyEdge::challenges). In effect when this returns. kInvalid: not of the
+  // base64url alphabet (and one "." in the latter).
+  Result<void> SetChallenges(const std::map<std::string, std::string>& challenges);
+
+  // Of each server elsewhere that the environment's topology names, once, in the order of its address. One
+  // that could not be looked at is an error.
+  Result<std::vector<platform::OutsideState>> ServersOf(const platform::EnvironmentId& environment);
+
   // Ends every HAProxy of this root at once and removes its state: connections are cut.
   Result<void> Destroy();
 

@@ -1,6 +1,8 @@
 // Certificates of the running HAProxy, and the files that its next process starts with.
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 
 #include "adapters/haproxy_impl.h"
@@ -77,6 +79,24 @@ Result<void> HaproxyRouter::Impl::TakeCertificates(Inner& inner, bool as_many) {
   TRY(RunPlans(inner.state, inner.sockets, true));
   inner.dirty = true;
   return Follow(inner, nullptr, true);
+}
+
+Result<void> HaproxyRouter::Impl::SetChallenges(const std::map<std::string, std::string>& challenges) {
+  for (const auto& [token, answer] : challenges)
+    for (const std::string& text : {token, answer})
+      if (text.empty() || text.size() > 512 || !std::all_of(text.begin(), text.end(), [](unsigned char c) {
+            return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+          }))
+        return Error(Code::kInvalid, "\"" + text.substr(0, 100) + "\" is not a part of an ACME challenge");
+  auto inner = inner_.lock();
+  if (inner->state.challenges == challenges) return {};
+  inner->state.challenges = challenges;
+  if (inner->state.numbers.empty()) return {};
+  return Follow(*inner, nullptr, true);
+}
+
+Result<void> HaproxyRouter::SetChallenges(const std::map<std::string, std::string>& challenges) {
+  return impl_->SetChallenges(challenges);
 }
 
 Result<void> HaproxyRouter::Impl::SetCertificates(const std::vector<std::string>& pems) {

@@ -165,6 +165,17 @@ Result<std::map<std::string, ServerStat>> ParseServerStats(std::string_view answ
   return out;
 }
 
+Result<std::map<std::string, ServerHealth>> ParseServerHealth(std::string_view answer) {
+  std::map<std::string, ServerHealth> out;
+  TRY(EachRow<5>(answer, ',', {"pxname", "svname", "status", "check_desc", "last_chk"}, [&](const auto& row) {
+    // "UP 1/2" is on its way down. Before any check, and without an address, the state is all there is.
+    const std::string_view why = !row[4].empty() ? row[4] : !row[3].empty() ? row[3] : row[2];
+    out[std::string(row[0]) + "/" + std::string(row[1])] = {
+        row[2].starts_with("UP"), why == "MAINT (resolution)" ? "its name has no address" : std::string(why)};
+  }));
+  return out;
+}
+
 Result<std::map<std::string, BackendStat>> ParseBackendStats(std::string_view answer) {
   std::map<std::string, BackendStat> out;
   TRY(EachRow<8>(

@@ -46,6 +46,13 @@ struct BackendStat {
 // Key: the backend.
 Result<std::map<std::string, BackendStat>> ParseBackendStats(std::string_view answer);
 
+// How checks see a server: from "show stat".
+struct ServerHealth {
+  bool up = false;
+  std::string why;  // HAProxy's words for the last check; may be empty
+};
+Result<std::map<std::string, ServerHealth>> ParseServerHealth(std::string_view answer);
+
 // The rows of "show table" of a table that stores gpc0 under a string.
 Result<std::map<std::string, uint64_t>> ParseTable(std::string_view answer);
 

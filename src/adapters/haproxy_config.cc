@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "adapters/haproxy_outside.h"
 #include "adapters/mirror_rules.h"
 #include "base/sha256.h"
 
@@ -56,28 +57,37 @@ std::string Global(const HaproxyLimits& limits) {
 }
 
 // One lookup per request into txn.r: two lookups of one request may see two versions of the map. `deal` sets
-// txn.n, 0 to 999, for requests that are split: those below the weight go to the other backend. `preview` has
-// the last word.
+// txn.n, 0 to 999, for requests that are split: those below the weight go to the other backend. `servers`:
+// values may give a server elsewhere a share, which goes first. `preview` has the last word.
 std::string ChooseBackend(const std::string& rule, const std::string& nothing, const std::string& deal,
-                          const std::string& preview) {
+                          const std::string& preview, bool servers) {
   return nothing + "  acl split var(txn.w) -m int gt 0\n" +                //
          "  " + rule + " set-var(txn.b) var(txn.r),field(1,:)\n" +         //
          "  " + rule + " set-var(txn.w) var(txn.r),field(3,:),add(0)\n" +  //
+         (servers ? BeforeServerShare() : "") +                            //
          "  " + rule + " set-var(txn.n) rand(1000) if split\n" + deal +    //
+         (servers ? AfterServerShare() : "") +                             //
          "  " + rule + " set-var(txn.b) var(txn.r),field(2,:) if split { var(txn.n),sub(txn.w) lt 0 }\n" +
          preview + "  use_backend %[var(txn.b)]\n";
 }
 
 // A user's number follows from what tells him apart and the rollout: as weights rise he moves at most once,
-// and another rollout has other users first.
-std::string Deal(const platform::Topology::Sticky& sticky, bool outside, const std::string& when = "split",
-                 const std::string& suffix = "") {
+// and another rollout has other users first. For the share of a server elsewhere (`servers`) he has another
+// number, the same in all rollouts: as that share falls he moves at most once, too.
+std::string Deal(const platform::Topology::Sticky& sticky, bool outside, bool servers,
+                 const std::string& of = "", const std::string& suffix = "") {
+  const std::string when = (servers ? "dealt" : "split") + of;
   const std::string number = ",concat(|,txn.k),crc32(1),mod(1000)";
+  const auto away = [&](const std::string& value, const std::string& condition) {
+    return servers ? "  http-request set-var(txn.a) " + value +
+                         ",concat(|outside),crc32(1),mod(1000) if shared" + of + condition + "\n"
+                   : "";
+  };
   const std::string rollout = "  http-request set-var(txn.k) var(txn.r),field(4,:) if " + when + "\n";
   if (!sticky.header.empty()) {
     const std::string value = "req.fhdr(" + sticky.header + ")";
     return rollout + "  http-request set-var(txn.n) " + value + number + " if " + when + " { " + value +
-           " -m found }\n";
+           " -m found }\n" + away(value, " { " + value + " -m found }");
   }
   if (sticky.cookie.empty() || !outside) return "";
   const std::string fresh = "txn.new" + suffix;
@@ -88,8 +98,9 @@ std::string Deal(const platform::Topology::Sticky& sticky, bool outside, const s
          " !known" + suffix + "\n  http-request set-var(txn.c) var(" + fresh + ") if { var(" + fresh +
          ") -m found }\n"
          "  http-request set-var(txn.n) var(txn.c)" +
-         number + " if " + when + "\n  http-after-response add-header Set-Cookie \"" + sticky.cookie +
-         "=%[var(" + fresh + ")]; Path=/; HttpOnly; SameSite=Lax\" if { var(" + fresh + ") -m found }\n";
+         number + " if " + when + "\n" + away("var(txn.c)", "") +
+         "  http-after-response add-header Set-Cookie \"" + sticky.cookie + "=%[var(" + fresh +
+         ")]; Path=/; HttpOnly; SameSite=Lax\" if { var(" + fresh + ") -m found }\n";
 }
 
 // To the other backend wherever there is one, whatever its weight.
@@ -109,11 +120,12 @@ struct SharedRules {
 };
 SharedRules SharedRulesOf(const RouterState& state) {
   SharedRules out;
+  const bool servers = HasServers(state);
   size_t number = 0;
   for (const auto& [id, environment] : state.environments)
     for (const auto& service : environment.topology.services) {
       const std::string suffix = std::to_string(++number);
-      const std::string deal = Deal(service.sticky, true, "split of" + suffix, suffix);
+      const std::string deal = Deal(service.sticky, true, servers, " of" + suffix, suffix);
       const std::string preview = ToPreview(service.preview, "of" + suffix + " ");
       const std::string copies = MirrorChoice(service.shadow, "of" + suffix + " ");
       const auto& hosts = environment.topology.hosts;
@@ -121,8 +133,9 @@ SharedRules SharedRulesOf(const RouterState& state) {
           std::none_of(hosts.begin(), hosts.end(),
                        [&](const auto& host) { return host.service == service.name; }))
         continue;
-      out.deals += "  acl of" + suffix + " var(txn.b) -m beg " + id.project() + "." + id.environment() + "." +
-                   service.name + ".\n" + deal;
+      // With servers elsewhere what txn.b has become does not tell the service.
+      out.deals += "  acl of" + suffix + (servers ? " var(txn.r),field(1,:)" : " var(txn.b)") + " -m beg " +
+                   id.project() + "." + id.environment() + "." + service.name + ".\n" + deal;
       out.previews += preview;
       out.copies += copies;
     }
@@ -162,6 +175,7 @@ struct Front {
   platform::Topology::Sticky sticky{};
   platform::Topology::Preview preview{};
   platform::Topology::Shadow shadow{};
+  bool servers = false;  // routes may give a server elsewhere a share
 };
 
 // Of every HTTP frontend.
@@ -183,7 +197,7 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
   if (!http)
     return out + "  tcp-request content" + lookup +
            ChooseBackend("tcp-request content", "  tcp-request content reject if !{ var(txn.r) -m found }\n",
-                         "", "");
+                         "", "", false);
   if (!limits.edge.maintenance.empty())
     out += MaintenanceError(limits.edge, "no instance of " + front.about + " answers now", !front.outside);
   const std::string nothing =
@@ -193,7 +207,8 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
               (front.outside ? " now" : " to this address; does the service declare that it uses it?")) +
       " if !{ var(txn.r) -m found }\n";
   return out + "  http-request" + lookup +
-         ChooseBackend("http-request", nothing, Deal(front.sticky, front.outside), ToPreview(front.preview)) +
+         ChooseBackend("http-request", nothing, Deal(front.sticky, front.outside, front.servers),
+                       ToPreview(front.preview), front.servers) +
          CountLatency() + MirrorChoice(front.shadow, "") +
          (front.shadow.methods.empty() ? "" : MirrorRules(front.outside));
 }
@@ -241,9 +256,9 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
   // A page whose text has changed is read by a new process.
   if (!limits.edge.maintenance.empty()) out += "# maintenance " + Sha256Hex(limits.edge.maintenance) + "\n";
   const SharedRules shared = SharedRulesOf(state);
-  out += SharedFrontends(
-      state, limits.edge, HttpOptions(limits),
-      ChooseBackend("http-request", "", shared.deals, shared.previews) + CountLatency() + shared.copies);
+  out += SharedFrontends(state, limits.edge, HttpOptions(limits),
+                         ChooseBackend("http-request", "", shared.deals, shared.previews, HasServers(state)) +
+                             CountLatency() + shared.copies);
   for (const auto& [id, environment] : state.environments) {
     const std::string dotted = id.project() + "." + id.environment();
     const auto service_of = [&, &topology = environment.topology](const std::string& name) {
@@ -257,9 +272,20 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
       const platform::Topology::Service service = service_of(listener.service);
       out += Frontend({"out." + std::to_string(number), number, listener.protocol, true, "str(" + key + ")",
                        listener.service + " of " + id.Render(), listener.tls, service.sticky, service.preview,
-                       service.shadow},
+                       service.shadow, !environment.topology.servers.empty()},
                       limits);
     }
+    for (const auto& server : environment.topology.servers) {
+      // What the server does not take: no more than the look-up and the split, the rest was done on its way
+      // out.
+      const std::string number = std::to_string(state.numbers.at(ServerKey(id, server)));
+      const platform::Topology::Service service = service_of(ServiceBeside(environment.topology, server));
+      out += Frontend({"return." + number, state.numbers.at(ReturnKey(id, server)), Protocol::kHttp, false,
+                       "str(" + ReturnMapKey(state.numbers.at(ServerKey(id, server))) + ")",
+                       service.name + " of " + id.Render(), false, service.sticky, service.preview},
+                      limits);
+    }
+    out += ServerBackends(state, id);
     auto inside = [&, &id = id](const std::string& name, uint16_t port, Protocol protocol) {
       const std::string key = InsideKey(id, name, port);
       const platform::Topology::Service service = service_of(name);
@@ -308,6 +334,10 @@ std::string RenderEgressConfig(const RouterState& state, const HaproxyLimits& li
              "\nbackend " + name + "\n  server e " + endpoint.host + ":" + std::to_string(endpoint.port) +
              " resolvers host resolve-prefer ipv4 init-addr last,libc,none\n";
     }
+  for (const auto& [id, environment] : state.environments) {
+    any = any || !environment.topology.servers.empty();
+    out += ServerEgress(state, id);
+  }
   return any ? out : "";
 }
 
@@ -315,6 +345,7 @@ std::string RenderMap(const RouterState& state) {
   std::string out;
   for (const auto& [id, environment] : state.environments)
     for (const auto& [key, value] : environment.entries) out += key + " " + value + "\n";
+  for (const auto& [token, answer] : state.challenges) out += ChallengeKey(token) + " " + answer + "\n";
   // Declared, and not led anywhere yet: a client is to come again, and not to be told that it has erred.
   for (const auto& [id, environment] : state.environments)
     for (const auto& host : environment.topology.hosts)

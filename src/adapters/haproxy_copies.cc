@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "adapters/haproxy_impl.h"
+#include "adapters/haproxy_outside.h"
 #include "adapters/mirror_rules.h"
 
 namespace ingot::adapters {
@@ -29,11 +30,12 @@ void AddTargets(const platform::EnvironmentId& id, const RouterEnvironment& envi
     for (const auto& port : service.ports)
       for (size_t set = 0; set < kSetsPerService; ++set) {
         const std::string backend = BackendName(id, service.name, port.number, set);
-        for (const auto& [key, value] : environment.entries) {
+        for (const auto& [key, whole] : environment.entries) {
           // "<backend>:<other backend>:<weight>:<rollout>:<step>:<copied>"
+          const std::string value = WithoutServer(whole);
           const size_t colon = value.find(':');
           if (std::count(value.begin(), value.end(), ':') != 5 ||
-              value.compare(colon + 1, backend.size() + 1, backend + ":") != 0 || out.contains(value))
+              value.compare(colon + 1, backend.size() + 1, backend + ":") != 0 || out.contains(whole))
             continue;
           MirrorTarget target{{}, port.number, service.shadow.bodies, service.shadow.timeout, {}};
           const size_t weight = colon + 1 + backend.size() + 1;
@@ -41,7 +43,7 @@ void AddTargets(const platform::EnvironmentId& id, const RouterEnvironment& envi
           target.tally = backend + "|" + value.substr(tag, value.rfind(':') - tag);
           for (const RouterSlot& slot : slots.sets[set].slots)
             if (slot.instance && !slot.draining) target.addresses.push_back(slot.address);
-          out.emplace(value, std::move(target));
+          out.emplace(whole, std::move(target));
         }
       }
   }

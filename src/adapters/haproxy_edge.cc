@@ -68,6 +68,18 @@ std::string HostLookup(bool tls) {
          missing + exact + missing;
 }
 
+// Before the redirect to HTTPS and every route. A token that is not known is
+// no matter of ours: the path may be a service's.
+std::string ChallengeRules() {
+  return "  acl challenge path_beg /.well-known/acme-challenge/\n"
+         "  http-request set-var(txn.ac) path,field(4,/) if challenge\n"
+         "  http-request set-var(txn.aa) str(acme|),concat(,txn.ac),map_str(" +
+         std::string(kMapPath) +
+         ") if challenge\n"
+         "  http-request return status 200 content-type text/plain lf-string \"%[var(txn.aa)]\" if challenge "
+         "{ var(txn.aa) -m found }\n";
+}
+
 }  // namespace
 
 std::string CertificateName(size_t index) {
@@ -76,6 +88,10 @@ std::string CertificateName(size_t index) {
 
 std::string CertificatePath(size_t index) {
   return kHere + CertificateName(index);
+}
+
+std::string ChallengeKey(const std::string& token) {
+  return "acme|" + token;
 }
 
 bool UsesTls(const RouterState& state) {
@@ -121,6 +137,7 @@ std::string SharedFrontends(const RouterState& state, const HaproxyEdge& edge, c
     const std::string text = std::to_string(number->second);
     out += "frontend " + std::string(tls ? "https." : "http.") + text + "\n  bind fd@" + text +
            (tls ? TlsBind(edge, true) : "") + "\n  mode http\n" + common + OutsideRules(edge, true, tls) +
+           (edge.challenges && !tls ? ChallengeRules() : "") +
            MaintenanceError(edge, "no instance answers now", false) + HostLookup(tls) +
            "  http-request return status 404 content-type text/plain lf-string \"no route leads from "
            "%[var(txn.h)]%[var(txn.p)]\\n\" if !{ var(txn.r) -m found }\n" +

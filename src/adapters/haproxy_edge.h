@@ -16,6 +16,9 @@ struct HaproxyEdge {
   std::vector<std::string> https;  // the same with TLS
   // PEM, the certificate, its chain and its key in one; the first is for clients that name no host.
   std::vector<std::string> certificates;
+  // /.well-known/acme-challenge/ of the listeners `http` is answered for an authority (RFC 8555, 8.3) before
+  // any route: by HaproxyRouter::SetChallenges.
+  bool challenges = false;
   std::vector<std::string> proxy_protocol_from;  // addresses and networks
   std::vector<std::string> trusted_proxies;
   std::string maintenance;          // the body of a 503, at most kMaxMaintenanceBytes; empty: a line of text
@@ -34,6 +37,9 @@ constexpr size_t kMaxMaintenanceBytes = 12000;
 std::string CertificateName(size_t index);
 // The path under which HAProxy knows it, in the configuration and at run time.
 std::string CertificatePath(size_t index);
+
+// "acme|TOKEN": the map's key of a challenge.
+std::string ChallengeKey(const std::string& token);
 
 // Does anything speak TLS? Only then does HAProxy hold the certificates.
 bool UsesTls(const RouterState& state);

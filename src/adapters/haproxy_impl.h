@@ -43,6 +43,9 @@ class HaproxyRouter::Impl {
       const std::vector<platform::FleetId>& fleets, uint64_t rollout, uint32_t step);
   Result<bool> Drain(const platform::InstanceId& instance);
   Result<void> SetCertificates(const std::vector<std::string>& pems);
+  Result<void> SetChallenges(const std::map<std::string, std::string>& challenges);
+  // haproxy_outside.cc
+  Result<std::vector<platform::OutsideState>> ServersOf(const platform::EnvironmentId& environment);
   Result<void> Destroy();
   std::vector<int64_t> ProcessIds();
 

@@ -6,6 +6,7 @@
 #include <bit>
 #include <set>
 
+#include "adapters/haproxy_outside.h"
 #include "adapters/listeners.h"
 
 namespace ingot::adapters {
@@ -125,6 +126,7 @@ Result<void> CheckTopology(const EnvironmentId& environment, const Topology& top
       return Invalid("listener " + listener.listen + " leads to service " + listener.service.substr(0, 100) +
                      ", which is not there");
   }
+  TRY(CheckServers(topology));
   return CheckHosts(topology);
 }
 
@@ -320,6 +322,7 @@ Result<RouterState> WithTopology(RouterState state, const EnvironmentId& environ
       return !backends.contains(active) ||
              (entry.first.starts_with("out|") && !listens.contains(entry.first));
     });
+    ForgetServers(state, environment, kept);
   }
   TRY(CheckOwnListeners(state));
   TRY(NumberSockets(state));
@@ -484,7 +487,8 @@ Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
                      known ? "service " + service->name + " has no HTTP port " + std::to_string(route.port)
                            : "the router has no route by host name " + route.host.substr(0, 260) + " for " +
                                  environment.Render());
-      entries[HostKey(route.tls, route.host, route.path)] = TRY(value_of(route, service->name, route.port));
+      entries[HostKey(route.tls, route.host, route.path)] = TRY(
+          WithServer(state, environment, route, TRY(value_of(route, service->name, route.port)), entries));
       if (route.tls) entries[HostKey(false, route.host, route.path)] = kRedirect;
       continue;
     }
@@ -499,10 +503,14 @@ Result<std::vector<std::pair<std::string, std::string>>> RouteEntries(
     if (port == service->ports.end())
       return Error(Code::kNotFound,
                    "service " + service->name + " has no port " + std::to_string(route.port));
+    if (route.server && listener->protocol != Protocol::kHttp)
+      return Invalid("a share for a server elsewhere is of HTTP requests; listener " + route.listen +
+                     " carries TCP");
     if (port->protocol != listener->protocol)
       return Invalid("listener " + route.listen + " and port " + std::to_string(route.port) + " of " +
                      service->name + " differ in protocol (http, tcp)");
-    entries[OutsideKey(route.listen)] = TRY(value_of(route, service->name, route.port));
+    entries[OutsideKey(route.listen)] =
+        TRY(WithServer(state, environment, route, TRY(value_of(route, service->name, route.port)), entries));
   }
   auto allow = [&](const FleetId& asker, const std::string& name, uint16_t port,
                    const std::string& value) -> Result<void> {
@@ -567,6 +575,10 @@ std::map<std::string, RouterSocket> WantedSockets(const RouterState& state) {
       add(InsideKey(id, endpoint.name, endpoint.port), RouterSocket::Kind::kInside,
           environment.addresses.at(endpoint.name) + ":" + std::to_string(endpoint.port));
       add(EgressKey(id, endpoint.name), RouterSocket::Kind::kEgress, "");
+    }
+    for (const auto& server : environment.topology.servers) {
+      add(ServerKey(id, server), RouterSocket::Kind::kEgress, "");
+      add(ReturnKey(id, server), RouterSocket::Kind::kReturn, "");
     }
   }
   for (const std::string& listen : SharedListeners(state))

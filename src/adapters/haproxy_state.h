@@ -49,9 +49,9 @@ struct RouterEnvironment {
 
 // A socket that HAProxy inherits.
 struct RouterSocket {
-  enum class Kind { kOutside, kInside, kEgress };
+  enum class Kind { kOutside, kInside, kEgress, kReturn };
   Kind kind = Kind::kOutside;
-  std::string address;  // "0.0.0.0:8000"; egress: "" (a Unix socket)
+  std::string address;  // "0.0.0.0:8000"; egress, return: "" (a Unix socket)
   uint32_t number = 0;  // of the descriptor in HAProxy, the same for as long as the socket is wanted
 };
 
@@ -62,6 +62,8 @@ struct RouterState {
   // options of who opens the router.
   std::vector<std::string> http;
   std::vector<std::string> https;
+  // Token → key authorization, while an authority may ask. Not part of the file either.
+  std::map<std::string, std::string> challenges;
   uint64_t sequence = 0;
   uint32_t last_address = 0;  // of the addresses given out: the next is after it, so that none is reused soon
   bool operator==(const RouterState&) const = default;
@@ -78,6 +80,14 @@ std::vector<std::string> BackendsOf(const RouterState& state, const platform::Fl
 // The end of a map value with a split: "3:2".
 std::string SplitTag(uint64_t rollout, uint32_t step);
 std::string EgressBackendName(const platform::EnvironmentId& environment, const std::string& endpoint);
+// Of a server elsewhere: where the egress process takes its requests, and where it brings those back that the
+// server does not take.
+std::string ServerKey(const platform::EnvironmentId& environment, const platform::Topology::Server& server);
+std::string ReturnKey(const platform::EnvironmentId& environment, const platform::Topology::Server& server);
+// By the number that ServerKey has in `numbers`: its backend in the router, and the map's key of what comes
+// back.
+std::string ServerBackendName(uint32_t number);
+std::string ReturnMapKey(uint32_t number);
 
 // `state` with `topology` for the environment; an empty topology removes it. Slots, addresses and routes of
 // what stays are kept. kInvalid, kConflict, kNoSpace as Router::SetTopology.

@@ -54,8 +54,19 @@ Json TopologyJson(const platform::Topology& topology) {
   JsonArray hosts;
   for (const auto& host : topology.hosts)
     hosts.push_back({{"host", host.host}, {"path", host.path}, {"service", host.service}, {"tls", host.tls}});
-  return JsonObject{
+  JsonObject out{
       {"services", services}, {"endpoints", endpoints}, {"listeners", listeners}, {"hosts", hosts}};
+  if (topology.servers.empty()) return out;
+  JsonArray servers;
+  for (const auto& server : topology.servers)
+    servers.push_back({{"listen", server.listen},
+                       {"route_host", server.route_host},
+                       {"path", server.path},
+                       {"tls", server.tls},
+                       {"host", server.host},
+                       {"port", server.port}});
+  out["servers"] = std::move(servers);
+  return out;
 }
 
 Result<const JsonObject*> AsObject(const Json& json, std::string_view what) {
@@ -121,6 +132,13 @@ Result<platform::Topology> TopologyFromJson(const JsonObject& json) {
     const JsonObject& object = *TRY(AsObject(item, "hosts"));
     topology.hosts.push_back({TRY(GetString(object, "host")), TRY(GetString(object, "path")),
                               TRY(GetString(object, "service")), TRY(GetBool(object, "tls"))});
+  }
+  if (!json.contains("servers")) return topology;
+  for (const Json& item : *TRY(GetArray(json, "servers"))) {
+    const JsonObject& object = *TRY(AsObject(item, "servers"));
+    topology.servers.push_back({TRY(GetString(object, "listen")), TRY(GetString(object, "route_host")),
+                                TRY(GetString(object, "path")), TRY(GetBool(object, "tls")),
+                                TRY(GetString(object, "host")), TRY(PortNumber(object, "port"))});
   }
   return topology;
 }

@@ -22,19 +22,43 @@ namespace ingot::adapters {
 
 namespace {
 
+Error NoIpv6(const ListenAddress& address, const std::string& why) {
+  return Error(Code::kUnavailable, "cannot listen on " + address.Render() + ": this host has no IPv6 (" +
+                                       why + "); switch it on, or choose an IPv4 listener");
+}
+
 Result<Fd> OpenHere(const ListenAddress& address) {
-  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const bool v6 = address.IsIpv6();
+  Fd fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid() && v6 && errno == EAFNOSUPPORT) return NoIpv6(address, "its kernel has none");
   if (!fd.valid()) return ErrnoError(errno, "open a socket");
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  struct sockaddr_in in {};
-  in.sin_family = AF_INET;
-  in.sin_port = htons(address.port);
-  ::inet_pton(AF_INET, address.address.c_str(), &in.sin_addr);
+  struct sockaddr_storage storage {};
+  socklen_t size = sizeof(struct sockaddr_in);
+  if (v6) {
+    // So that ":80" and "[::]:80" are two listeners that may both be there.
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    auto* in6 = reinterpret_cast<struct sockaddr_in6*>(&storage);
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(address.port);
+    ::inet_pton(AF_INET6, address.address.c_str(), &in6->sin6_addr);
+    size = sizeof(struct sockaddr_in6);
+  } else {
+    auto* in = reinterpret_cast<struct sockaddr_in*>(&storage);
+    in->sin_family = AF_INET;
+    in->sin_port = htons(address.port);
+    ::inet_pton(AF_INET, address.address.c_str(), &in->sin_addr);
+  }
   int failed = 0;
-  if (::bind(fd.get(), reinterpret_cast<struct sockaddr*>(&in), sizeof in) < 0 ||
+  if (::bind(fd.get(), reinterpret_cast<struct sockaddr*>(&storage), size) < 0 ||
       ::listen(fd.get(), 4096) < 0)
     failed = errno;
+  if (v6 && failed == EADDRNOTAVAIL && !WhyNoIpv6().empty()) return NoIpv6(address, WhyNoIpv6());
+  if (failed == EADDRNOTAVAIL)
+    return Error(Code::kUnavailable, "cannot listen on " + address.Render() +
+                                         ": this host does not have the address " + address.address +
+                                         "; give it one, or choose another listener");
   if (failed == EADDRINUSE) {
     const std::string owner = ListenerOwner(address.port);
     return Error(Code::kConflict, "cannot listen on " + address.Render() + ": port " +
@@ -85,8 +109,9 @@ Result<ListenAddress> ListenAddress::Parse(std::string_view text) {
   ListenAddress out;
   const size_t colon = text.rfind(':');
   const auto bad = [&] {
-    return Error(Code::kInvalid, "\"" + std::string(text.substr(0, 100)) +
-                                     "\" is not a listener; expected \":8000\" or \"127.0.0.1:8000\"");
+    return Error(Code::kInvalid,
+                 "\"" + std::string(text.substr(0, 100)) +
+                     "\" is not a listener; expected \":8000\", \"127.0.0.1:8000\" or \"[::1]:8000\"");
   };
   if (colon == std::string_view::npos) return bad();
   const std::string_view port = text.substr(colon + 1);
@@ -94,19 +119,37 @@ Result<ListenAddress> ListenAddress::Parse(std::string_view text) {
   if (error != std::errc() || end != port.data() + port.size() || out.port == 0 || port.front() == '0')
     return bad();
   out.address = colon == 0 ? "0.0.0.0" : std::string(text.substr(0, colon));
-  struct in_addr parsed {};
-  // "0.0.0.0:1" is refused so that an address has one text.
-  if (::inet_pton(AF_INET, out.address.c_str(), &parsed) != 1 || out.Render() != text) return bad();
+  const bool brackets = out.address.size() > 2 && out.address.front() == '[' && out.address.back() == ']';
+  if (brackets) out.address = out.address.substr(1, out.address.size() - 2);
+  unsigned char parsed[sizeof(struct in6_addr)];
+  char canonical[INET6_ADDRSTRLEN];
+  const int family = brackets ? AF_INET6 : AF_INET;
+  // "0.0.0.0:1" and "[0::1]:1" are refused so that an address has one text.
+  if (::inet_pton(family, out.address.c_str(), parsed) != 1 ||
+      ::inet_ntop(family, parsed, canonical, sizeof canonical) == nullptr || out.address != canonical ||
+      out.Render() != text)
+    return bad();
   return out;
 }
 
 std::string ListenAddress::Render() const {
-  return (address == "0.0.0.0" ? "" : address) + ":" + std::to_string(port);
+  return (address == "0.0.0.0" ? "" : IsIpv6() ? "[" + address + "]" : address) + ":" + std::to_string(port);
 }
 
 bool ListenAddress::Overlaps(const ListenAddress& other) const {
-  return port == other.port &&
-         (address == other.address || address == "0.0.0.0" || other.address == "0.0.0.0");
+  const std::string_view every = IsIpv6() ? "::" : "0.0.0.0";
+  return port == other.port && IsIpv6() == other.IsIpv6() &&
+         (address == other.address || address == every || other.address == every);
+}
+
+std::string WhyNoIpv6() {
+  Fd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return errno == EAFNOSUPPORT ? "its kernel has none" : "";
+  auto off = ReadFile("/proc/sys/net/ipv6/conf/lo/disable_ipv6", 16);
+  auto all = ReadFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", 16);
+  if (off && off->starts_with('1') && all && all->starts_with('1'))
+    return "net.ipv6.conf.all.disable_ipv6 is 1";
+  return "";
 }
 
 Result<Fd> OpenListener(const ListenAddress& address, int network_namespace) {

@@ -9,22 +9,28 @@
 
 namespace ingot::adapters {
 
-// An IPv4 address and port to listen on.
+// An address and port to listen on. A listener is of IPv4 or of IPv6, never both.
 struct ListenAddress {
-  std::string address;  // "0.0.0.0" when the text has none
+  std::string address;  // "0.0.0.0" when the text has none; of IPv6 without brackets
   uint16_t port = 0;
-  // ":8000" or "127.0.0.1:8000"; Render gives back the same text. kInvalid otherwise.
+  // ":8000", "127.0.0.1:8000", "[::1]:8000"; Render gives back the same text. kInvalid otherwise.
   static Result<ListenAddress> Parse(std::string_view text);
   std::string Render() const;
-  // True when both cannot be held at once: same port, and the same address or one of them is the wildcard.
+  bool IsIpv6() const { return address.find(':') != std::string::npos; }
+  // True when both cannot be held at once: same port and family, and the same address or one of them is the
+  // wildcard.
   bool Overlaps(const ListenAddress& other) const;
   bool operator==(const ListenAddress&) const = default;
 };
 
 // Opens a listening TCP socket (SO_REUSEADDR, non-blocking, backlog 4096) in `network_namespace` (-1: the
 // caller's), from a thread of its own, so the caller's namespace never changes.
-// kConflict when it is taken: names the program and pid that hold it, when they can be found.
+// kConflict when it is taken: names the program and pid that hold it, when they can be found. kUnavailable:
+// this host does not have the address, or no IPv6.
 Result<Fd> OpenListener(const ListenAddress& address, int network_namespace);
+
+// Why this host (the caller's network namespace) has no IPv6; "" when it has, or that cannot be told.
+std::string WhyNoIpv6();
 
 // A listening Unix stream socket `name` in the directory, owned by uid:gid, mode 0600; replaces what is
 // there. The path's length does not matter.

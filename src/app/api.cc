@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "app/daemon_client.h"
+#include "app/outside_view.h"
 #include "app/permit.h"
 #include "app/version.h"
 #include "base/utf8.h"
@@ -127,12 +128,18 @@ Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<s
         JsonObject{{"version", kVersion}, {"api", 1}, {"pid", ::getpid()}, {"you", request.peer.name}});
   if (what == "tokens") return Tokens(request, path.size() == 3 ? path[2] : "");
   if (request.method == "GET" && what == "environments") {
-    return daemon_.Ask([](rollout::Controller& controller) -> Result<Json> {
-      JsonArray environments;
+    JsonArray environments = TRY(daemon_.Ask([](rollout::Controller& controller) -> Result<JsonArray> {
+      JsonArray all;
       for (const Environment& environment : controller.Environments())
-        environments.push_back(TRY(controller.Status(environment)));
-      return Json(JsonObject{{"environments", std::move(environments)}});
-    });
+        all.push_back(TRY(controller.Status(environment)));
+      return all;
+    }));
+    for (Json& status : environments) {
+      AddOutsideServers(status, daemon_.router().ServersOf(TRY(
+                                    Environment::Parse(StringOr(status.get_object(), "environment", "")))));
+      AddCertificates(status, daemon_.issued(), SystemClock().Now());
+    }
+    return Json(JsonObject{{"environments", std::move(environments)}});
   }
   if (request.method == "GET" && what == "events") {
     TRY(StreamEvents(request, reply, "", streamed));
@@ -164,12 +171,19 @@ Result<void> Api::Permitted(const Request& request, const Environment& environme
   });
 }
 
+Result<Json> Api::StatusOf(const Environment& environment) {
+  Json status =
+      TRY(daemon_.Ask([&](rollout::Controller& controller) { return controller.Status(environment); }));
+  AddOutsideServers(status, daemon_.router().ServersOf(environment));
+  AddCertificates(status, daemon_.issued(), SystemClock().Now());
+  return status;
+}
+
 Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Environment& environment,
                                 const std::string& what, const std::string& name, bool& streamed) {
   const std::string& method = request.method;
   TRY(Permitted(request, environment, what));
-  if (method == "GET" && what.empty())
-    return daemon_.Ask([&](rollout::Controller& controller) { return controller.Status(environment); });
+  if (method == "GET" && what.empty()) return StatusOf(environment);
   if (method == "DELETE" && what.empty()) return DestroyEnvironment(request, environment);
   if (method == "GET" && what == "history")
     return daemon_.Ask([&](rollout::Controller& controller) { return controller.History(environment); });

@@ -36,6 +36,7 @@ class Api {
   Result<Json> InEnvironment(const Request& request, Reply& reply, const Environment& environment,
                              const std::string& what, const std::string& name, bool& streamed);
 
+  Result<Json> StatusOf(const Environment& environment);
   Result<void> Permitted(const Request& request, const Environment& environment, const std::string& what);
 
   // api_tokens_verbs.cc

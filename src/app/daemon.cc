@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "app/host_config.h"
 #include "app/secret_keys.h"
 #include "app/signals.h"
 #include "base/subprocess.h"
@@ -90,6 +91,9 @@ Result<void> Daemon::Wire() {
   edge_files_.Load();
   haproxy.edge = edge_files_.Options();
   *edge_.lock() = edge_files_.Edge();
+  *file_names_.lock() = edge_files_.Edge().certificates.value_or(std::vector<std::string>());
+  TRY(OpenAcme());
+  haproxy.edge.certificates = CertificatePems();
   SayEdgeProblems();
   router_ = TRY(adapters::HaproxyRouter::Open(haproxy));
   adapters::IdRanges::Options ids;
@@ -133,11 +137,13 @@ Result<void> Daemon::Wire() {
   housekeeping_ = std::thread([this] { HousekeepingLoop(); });
   collector_ = std::thread([this] { CollectorLoop(); });
   scaler_ = std::thread([this] { ScaleLoop(); });
+  if (acme_) acme_->Start();
   return {};
 }
 
 Daemon::~Daemon() {
   if (volumes_ != nullptr) volumes_->Interrupt();
+  EndAcme();
   EndScaling();
   if (migrator_) migrator_->EndCommands();
   queue_.lock()->closing = true;
@@ -256,16 +262,69 @@ void Daemon::SayEdgeProblems() {
   }
 }
 
+Result<void> Daemon::OpenAcme() {
+  const auto& acme = edge_files_.host().router.acme;
+  if (!acme) return {};
+  AcmeService::Parts parts{*acme,
+                           acme->ca.empty() ? fs::path() : HostFile(edge_files_.host(), acme->ca),
+                           layout_.acme(),
+                           clock_,
+                           *events_,
+                           [this] { return NamesToIssue(); },
+                           [this](const std::map<std::string, std::string>& challenges) {
+                             return router_->SetChallenges(challenges);
+                           },
+                           [this] { issued_changed_ = true; }};
+  acme_ = TRY(AcmeService::Open(std::move(parts)));
+  return {};
+}
+
+void Daemon::EndAcme() {
+  if (acme_) acme_->Stop();
+}
+
+std::vector<std::string> Daemon::CertificatePems() const {
+  std::vector<std::string> out = edge_files_.Pems();
+  if (!acme_) return out;
+  for (std::string& pem : acme_->Pems()) out.push_back(std::move(pem));
+  return out;
+}
+
+Result<std::set<std::string>> Daemon::NamesToIssue() {
+  auto names = TRY(Ask([](rollout::Controller& controller) -> Result<std::set<std::string>> {
+    std::set<std::string> all;
+    for (const platform::EnvironmentId& environment : controller.Environments()) {
+      const rollout::EnvironmentState* state = controller.State(environment);
+      if (state == nullptr) continue;
+      for (const auto& [number, live] : state->live)
+        if (live.role == rollout::Role::kActive || live.role == rollout::Role::kCandidate)
+          for (const auto& route : state->RevisionOf(number).resolved.routes)
+            if (route.tls && !route.host.empty()) all.insert(route.host);
+    }
+    return all;
+  }));
+  const std::vector<std::string> files = *file_names_.lock();
+  plan::HostEdge edge;
+  edge.acme = edge_files_.host().router.acme->domains;
+  std::erase_if(names, [&](const std::string& name) {
+    return plan::Covers(files, name) || !plan::IsIssued(edge, name);
+  });
+  return names;
+}
+
 void Daemon::RefreshCertificates() {
-  if (edge_files_.Refresh()) certificates_due_ = true;
+  const bool files = edge_files_.Refresh();
+  if (files || issued_changed_.exchange(false)) certificates_due_ = true;
   SayEdgeProblems();
   if (!certificates_due_) return;
-  auto set = router_->SetCertificates(edge_files_.Pems());
+  auto set = router_->SetCertificates(CertificatePems());
   certificates_due_ = false;
   const std::string outcome = set ? "" : set.error().Render();
   // One that HAProxy refuses is not tried again; what could not be said to it is.
   if (!set && set.error().code() != Code::kFailed) certificates_due_ = true;
   *edge_.lock() = edge_files_.Edge();
+  *file_names_.lock() = edge_files_.Edge().certificates.value_or(std::vector<std::string>());
+  if (set && !files) return;  // who got it from an authority has said so
   JsonObject detail;
   if (!set) detail["reason"] = outcome;
   if (!set) LogToStderr("certificates: " + outcome);
@@ -335,6 +394,7 @@ Result<void> Daemon::Teardown() {
   });
   if (!empty)
     return Error(Code::kRefused, "there are environments that still run; `ingot destroy` them first");
+  EndAcme();
   EndScaling();
   if (migrator_) migrator_->EndCommands();
   queue_.lock()->closing = true;

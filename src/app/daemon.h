@@ -3,6 +3,7 @@
 // Instances, HAProxy and the network outlive it; a new daemon with the same root finds them again.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -22,6 +23,7 @@
 #include "adapters/sqlite_jobs.h"
 #include "adapters/sqlite_journal.h"
 #include "adapters/volumes.h"
+#include "app/acme_service.h"
 #include "app/api_tokens.h"
 #include "app/checks.h"
 #include "app/database_migrator.h"
@@ -102,8 +104,12 @@ class Daemon {
   Result<std::optional<uint64_t>> RevisionWithVolume(const platform::EnvironmentId& environment,
                                                      const std::string& volume);
   DatabaseMigrator& migrator() { return *migrator_; }
+  adapters::HaproxyRouter& router() { return *router_; }
   // Images that may be started again: kept from collection until Pin is called anew for the environment.
   Result<void> Pin(const platform::EnvironmentId& environment, const definition::Resolved* next);
+
+  // Certificates of an authority; empty when none is asked.
+  std::vector<IssuedName> issued() const { return acme_ ? acme_->Names() : std::vector<IssuedName>(); }
 
   // How the outside reaches this host, with the certificates of now.
   plan::HostEdge edge() { return *edge_.lock(); }
@@ -146,6 +152,13 @@ class Daemon {
   // Gives certificates that were renewed to the router. Of the housekeeping thread.
   void RefreshCertificates();
   void SayEdgeProblems();
+  Result<void> OpenAcme();
+  // Those of files, then those of an authority.
+  std::vector<std::string> CertificatePems() const;
+  // Names of routes with TLS that live, and that no file has.
+  Result<std::set<std::string>> NamesToIssue();
+  // Before the control thread ends, which it asks.
+  void EndAcme();
   // daemon_collect.cc: what the store needs now and then, on a thread of its own.
   void CollectorLoop();
   // daemon_scale.cc: counts that follow the load, on a thread of its own.
@@ -208,6 +221,10 @@ class Daemon {
   std::condition_variable changed_;
   HostEdgeFiles edge_files_;       // of Wire, then of the housekeeping thread
   bool certificates_due_ = false;  // the router does not have the present ones
+  std::atomic<bool> issued_changed_{false};
+  std::unique_ptr<AcmeService> acme_;
+  // What files have, for the thread that asks an authority for the rest.
+  Sync<std::vector<std::string>> file_names_;
   Sync<plan::HostEdge> edge_;
   std::thread control_;
   std::thread housekeeping_;

@@ -3,6 +3,7 @@
 
 #include "adapters/certificate.h"
 #include "adapters/host_facts.h"
+#include "app/acme_service.h"
 #include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/lost_things.h"
@@ -86,11 +87,42 @@ adapters::HostFact CertificateFact(const Invocation& invocation) {
           ""};
 }
 
+adapters::HostFact IssuedFact(const Invocation& invocation) {
+  const auto names = AcmeService::Read(invocation.layout().acme());
+  if (!names)
+    return {"acme", adapters::FactState::kUnknown, names.error().Render(),
+            "whether certificates are renewed in time is not known",
+            "look at " + invocation.layout().acme().string()};
+  const WallTime now = SystemClock().Now();
+  std::string bad;
+  std::string failing;
+  for (const IssuedName& name : *names) {
+    const std::string waiting = name.Waiting(now);
+    // One that never got anywhere and of which nothing is pending is nobody's any more.
+    if (!waiting.empty() && (name.failures > 0 || name.certificate))
+      bad += (bad.empty() ? "" : "; ") + name.name + ": " + waiting;
+    else if (name.failures > 0)
+      failing += (failing.empty() ? "" : "; ") + name.name + ": " + name.reason +
+                 "; its certificate ends at " + RenderTime(name.certificate->ends);
+  }
+  const std::string remedy = "see what the authority says; the daemon tries again by itself";
+  if (!bad.empty())
+    return {"acme", adapters::FactState::kMissing, bad, "clients refuse the routes that need it", remedy};
+  if (!failing.empty())
+    return {"acme", adapters::FactState::kDegraded, failing, "clients will refuse the routes that need it",
+            remedy};
+  return {"acme", adapters::FactState::kOk,
+          std::to_string(names->size()) + " names with certificates of an authority, none fails", "", ""};
+}
+
 int Doctor(Invocation& invocation) {
   std::vector<adapters::HostFact> facts = adapters::LookAtHost(invocation.layout().root);
   facts.push_back(StoreFact(invocation.layout()));
   facts.push_back(ScrubFact(invocation.layout()));
   facts.push_back(CertificateFact(invocation));
+  // Only where an authority is, or was, asked.
+  if (std::error_code none; fs::exists(invocation.layout().acme(), none))
+    facts.push_back(IssuedFact(invocation));
   int missing = 0;
   int unknown = 0;
   JsonArray rows;

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "adapters/listeners.h"
 #include "app/host_config.h"
 
 namespace ingot::app {
@@ -76,6 +77,7 @@ adapters::HaproxyEdge HostEdgeFiles::Options() {
   edge.http = router.http;
   edge.https = router.https;
   edge.certificates = Pems();
+  edge.challenges = router.acme.has_value();
   edge.proxy_protocol_from = router.proxy_protocol_from;
   edge.trusted_proxies = router.trusted_proxies;
   edge.request_body_bytes = router.request_body_bytes.value_or(0);
@@ -98,6 +100,8 @@ adapters::HaproxyEdge HostEdgeFiles::Options() {
 
 plan::HostEdge HostEdgeFiles::Edge() const {
   plan::HostEdge edge{host_.router.http, host_.router.https, std::vector<std::string>()};
+  edge.no_ipv6 = adapters::WhyNoIpv6();
+  if (host_.router.acme) edge.acme = host_.router.acme->domains;
   for (const Entry& entry : entries_)
     if (entry.loaded)
       edge.certificates->insert(edge.certificates->end(), entry.loaded->names.begin(),

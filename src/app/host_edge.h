@@ -24,6 +24,7 @@ class HostEdgeFiles {
 
   // PEMs in the order of host.yaml.
   std::vector<std::string> Pems() const;
+  const definition::Host& host() const { return host_; }
   // For adapters::HaproxyOptions. The page for maintenance is read here; one that cannot be is said.
   adapters::HaproxyEdge Options();
   plan::HostEdge Edge() const;

@@ -25,6 +25,7 @@ struct Layout {
   fs::path own_secrets_key() const { return root / "secrets.key"; }
   fs::path tokens() const { return root / "tokens.json"; }
   fs::path volumes() const { return root / "volumes"; }
+  fs::path acme() const { return root / "acme"; }  // certificates from an authority (acme_service.h)
   fs::path scripts() const { return root / "scripts"; }
   fs::path cache() const { return root / "cache"; }
   // There while a restore is under way, or was cut off: then the rest is no root.

@@ -12,6 +12,7 @@
 #include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/metrics.h"
+#include "app/outside_view.h"
 #include "app/registry_service.h"
 #include "app/remote_api.h"
 #include "app/scrub.h"
@@ -94,7 +95,10 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
   if (const std::string& address = metrics.empty() ? host->metrics : metrics; !address.empty()) {
     auto started =
         ServeMetrics(address, (*daemon)->store(), registry_service ? &registry_service->watch() : nullptr,
-                     [&daemon = **daemon](PrometheusText& text) { DescribeShadows(text, daemon); });
+                     [&daemon = **daemon](PrometheusText& text) {
+                       DescribeShadows(text, daemon);
+                       DescribeIssued(text, daemon.issued());
+                     });
     if (!started) return Report(invocation, std::move(started).error().While("serving metrics"));
     metrics_server = std::move(*started);
     LogToStderr("metrics on " + metrics_server->address().Render());

@@ -77,9 +77,13 @@ void ShowEnvironment(const JsonObject& status) {
     const bool tls = BoolOr(route, "tls", false);
     const std::string scheme = http ? (tls ? "https://" : "http://") : (tls ? "tls " : "tcp ");
     const std::string at = listen.starts_with(":") ? "127.0.0.1" + listen : listen;
+    std::string target = StringOr(route, "service", "");
+    if (const Json* server = route.if_contains("outside"); server != nullptr && server->is_object())
+      target += ", " + std::to_string(IntOr(server->get_object(), "percent", 0)) + " % to " +
+                StringOr(server->get_object(), "address", "") + " (outside)";
     std::printf("%s%s → %s\n", scheme.c_str(),
                 (listen.empty() ? StringOr(route, "host", "") + StringOr(route, "path", "") : at).c_str(),
-                StringOr(route, "service", "").c_str());
+                target.c_str());
   }
   std::vector<std::vector<std::string>> table = {
       {"SERVICE", "INSTANCE", "ROLE", "STATE", "AGE", "READY AFTER", ""}};

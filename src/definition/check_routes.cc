@@ -1,5 +1,6 @@
 #include "definition/check.h"
 #include "definition/listener.h"
+#include "definition/outside_address.h"
 #include "definition/overlay.h"
 #include "definition/place.h"
 
@@ -41,6 +42,25 @@ void CheckConflicts(const Definition& definition, const Place& place) {
       break;
     }
     same_port.emplace(listener->address, i);
+  }
+}
+
+// A share that would come back in by the same door.
+void CheckOutside(const Definition& definition, const Place& place) {
+  for (size_t i = 0; i < definition.routes.size(); ++i) {
+    if (!definition.routes[i].outside) continue;
+    const Result<OutsideAddress> server = OutsideAddress::Parse(definition.routes[i].outside->address);
+    if (!server) continue;  // the shape has checked it
+    for (size_t k = 0; k < definition.routes.size(); ++k) {
+      const Result<Listener> listener = Listener::Parse(definition.routes[k].listen);
+      if (!listener || listener->port != server->port) continue;
+      const bool v6 = server->host.find(':') != std::string::npos;
+      if (v6 != listener->IsIpv6() && server->host != "localhost") continue;
+      if (server->host == listener->address || server->IsLoopback())
+        place.Fail(Item(i) + ".to.address", server->Render() + " is the listener of " + Item(k) + " (" +
+                                                definition.routes[k].listen +
+                                                "); expected where the other server listens");
+    }
   }
 }
 
@@ -87,6 +107,9 @@ void CheckTargets(const Definition& definition, const std::map<std::string, Serv
     } else {
       // A port speaks to all its routes in one way.
       const Protocol protocol = route.protocol.value_or(port->second.protocol);
+      if (route.outside && protocol == Protocol::kTcp)
+        place.Fail(Item(i) + ".to", "port " + port->first + " of " + route.to +
+                                        " speaks tcp; a share for a server elsewhere is of HTTP requests");
       const auto [first, is_new] = spoken.emplace(std::pair(route.to, port->first), std::pair(protocol, i));
       if (!is_new && first->second.first != protocol)
         place.Fail(Item(i) + ".to", "port " + port->first + " of " + route.to + " speaks " +
@@ -100,6 +123,7 @@ void CheckTargets(const Definition& definition, const std::map<std::string, Serv
 
 void CheckRoutes(const Definition& definition, Problems& problems) {
   CheckConflicts(definition, Place(definition, problems));
+  CheckOutside(definition, Place(definition, problems));
   CheckTargets(definition, definition.services, Place(definition, problems));
   CheckPreviews(definition, definition.services, Place(definition, problems));
   for (const auto& [name, environment] : definition.environments) {

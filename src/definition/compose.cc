@@ -247,7 +247,8 @@ class ComposeImporter {
     for (const ComposePort& port : service.published) {
       const auto target = std::find_if(service.ports.begin(), service.ports.end(),
                                        [&](const auto& p) { return p.number == port.target; });
-      const std::string ip = port.host_ip == "0.0.0.0" ? "" : port.host_ip;
+      std::string ip = port.host_ip == "0.0.0.0" ? "" : port.host_ip;
+      if (ip.find(':') != std::string::npos && !ip.starts_with('[')) ip = "[" + ip + "]";
       routes_.blocks.push_back(
           {{"- { listen: " + YamlText(ip + ":" + std::to_string(port.published)) + ", to: " + service.name +
                 (service.ports.size() > 1 ? ", port: " + target->Name(service.ports) : "") + " }",

@@ -223,8 +223,6 @@ class ServiceReader {
         out_.AddPort(port.target, http || UsuallyHttp(port.target));
         if (port.published == 0)
           Skip(at, item, "published on any free port: a route names its own");
-        else if (port.host_ip.find(':') != std::string::npos)
-          Skip(at, item, "IPv6 listeners are not yet supported");
         else
           out_.published.push_back(port);
       }

@@ -144,6 +144,17 @@ TEST(Compose, CirclesAreBroken) {
   EXPECT_THAT(Notes(imported), Contains(HasSubstr("b does not use a: that would be a circle")));
 }
 
+TEST(Compose, PortsOfIPv6AddressesAreListenersOfThem) {
+  const auto imported = Imported(
+      "services: { web: { image: \"a:1\", ports: [\"[::1]:8080:80\", { target: 80, published: 8081, host_ip: "
+      "\"::\" }] } "
+      "}\n");
+  const Definition definition = DefinitionOf(imported);
+  ASSERT_EQ(definition.routes.size(), 2u);
+  EXPECT_EQ(definition.routes[0].listen, "[::1]:8080");
+  EXPECT_EQ(definition.routes[1].listen, "[::]:8081");
+}
+
 TEST(Compose, WhatIsNoComposeFileIsRefused) {
   for (const char* bad : {"", "[]", "services: {}", "services: { web: {} }", "a: [",
                           "version: 1\nproject: shop\n", "services: { web: 7 }", "services: [web]"}) {
@@ -180,6 +191,7 @@ TEST(ComposeValues, AreRead) {
   EXPECT_EQ(ports[1].published, 8001);
   EXPECT_EQ(ports[1].target, 81);
   EXPECT_TRUE(ParseComposePorts("53:53/udp")[0].udp);
+  EXPECT_EQ(ParseComposePorts("[::1]:8080:80")[0].published, 8080);
   for (const char* bad : {"", "a", "0", "80:", "8000-8002:80-81", "70000:80", "80/sctp"})
     EXPECT_THAT(ParseComposePorts(bad), IsEmpty()) << bad;
 }

@@ -6,6 +6,8 @@ namespace ingot::definition {
 
 const std::vector<std::string>& EventNames() {
   static const std::vector<std::string> names = {
+      "certificate.failed",
+      "certificate.issued",
       "certificate.refused",
       "certificate.renewed",
       "environment.destroyed",

@@ -163,8 +163,10 @@ TEST(Host, TheRouterHasDefaultsAndLimits) {
 TEST(Host, WhatTheRouterCannotDoIsRefused) {
   EXPECT_THAT(HostProblems("version: 1\nrouter: { http: [\":80\"], https: [\"127.0.0.1:80\"] }\n"),
               ElementsAre("host.yaml:2:1: router: the listener 127.0.0.1:80 is there twice"));
-  EXPECT_THAT(HostProblems("version: 1\nrouter: { https: [\"[::1]:443\"] }\n"),
-              ElementsAre("host.yaml:2:19: router.https[0]: IPv6 listeners are not yet supported"));
+  EXPECT_THAT(HostProblems("version: 1\nrouter: { http: [\"[::]:80\"], https: [\"[::1]:80\"] }\n"),
+              ElementsAre("host.yaml:2:1: router: the listener [::1]:80 is there twice"));
+  EXPECT_THAT(HostProblems("version: 1\nrouter: { http: [\":80\", \"[::]:80\"], https: [\"[::1]:443\"] }\n"),
+              ElementsAre());
   for (const char* bad : {"10.0.0.0/33", "10.0.0/8", "example", "10.0.0.0/", "::/129"})
     EXPECT_THAT(
         HostProblems("version: 1\nrouter: { trusted_proxies: [\"" + std::string(bad) + "\"] }\n"),

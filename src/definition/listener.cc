@@ -40,8 +40,8 @@ Result<Listener> Listener::Parse(std::string_view text) {
   const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (brackets) host = host.substr(1, host.size() - 2);
   const std::string address = CanonicalAddress(brackets ? AF_INET6 : AF_INET, std::string(host));
-  if (address.empty()) return bad;
-  return Listener{address == "0.0.0.0" || address == "::" ? "" : address, *port};
+  if (address.empty() || address.starts_with("::ffff:")) return bad;
+  return Listener{address == "0.0.0.0" ? "" : address, *port};
 }
 
 std::string Listener::Render() const {

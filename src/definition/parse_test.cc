@@ -296,6 +296,39 @@ INSTANTIATE_TEST_SUITE_P(
             "ListenWithoutColon", WithService("port: 1") + "routes: [{ listen: 8000, to: app }]\n",
             "ingot.yaml:5:20: routes[0].listen: expected a listener such as \":8000\", \"127.0.0.1:8000\" or "
             "\"[::1]:8000\", not \"8000\""},
+        Case{"OutsideWithoutService",
+             WithService("port: 1") +
+                 "routes: [{ listen: \":80\", to: { address: \"10.0.0.7:80\", weight: 90 } }]\n",
+             "ingot.yaml:5:27: routes[0].to: missing key \"service\": The service, which gets the rest."},
+        Case{"OutsideNowhere",
+             WithService("port: 1") +
+                 "routes: [{ listen: \":80\", to: { service: app, address: \"0.0.0.0:81\", weight: 90 } }]\n",
+             "ingot.yaml:5:52: routes[0].to.address: expected the address of a server such as "
+             "\"10.0.0.7:8080\", "
+             "\"old.example:80\" or \"[fd00::7]:80\", not \"0.0.0.0:81\""},
+        Case{"OutsideTooMuch",
+             WithService("port: 1") + "routes: [{ listen: \":80\", to: { service: app, address: "
+                                      "\"10.0.0.7:80\", weight: 101 } }]\n",
+             "ingot.yaml:5:75: routes[0].to.weight: expected a weight from 0 to 100 percent, not \"101\""},
+        Case{"OutsideOfTcp",
+             WithService("port: 1") +
+                 "routes: [{ listen: \":80\", to: { service: app, address: \"10.0.0.7:80\", "
+                 "weight: 1 }, protocol: tcp }]\n",
+             "ingot.yaml:5:10: routes[0]: a share for a server elsewhere is of HTTP requests; expected "
+             "protocol: "
+             "http"},
+        Case{
+            "OutsideInACircle",
+            WithService("port: 1") +
+                "routes: [{ listen: \":80\", to: { service: app, address: \"127.0.0.1:80\", weight: 1 } }]\n",
+            "ingot.yaml:5:43: routes[0].to.address: 127.0.0.1:80 is the listener of routes[0] (:80); "
+            "expected where "
+            "the other server listens"},
+        Case{
+            "ListenOfMappedAddress",
+            WithService("port: 1") + "routes: [{ listen: \"[::ffff:127.0.0.1]:80\", to: app }]\n",
+            "ingot.yaml:5:20: routes[0].listen: expected a listener such as \":8000\", \"127.0.0.1:8000\" or "
+            "\"[::1]:8000\", not \"[::ffff:127.0.0.1]:80\""},
         Case{"OverrideOfNoService",
              WithService("") + "environments: { local: { services: { ap: { replicas: 2 } } } }\n",
              "ingot.yaml:5:38: environments.local.services.ap: no service is named \"ap\"; did you mean "

@@ -7,6 +7,7 @@
 #include "definition/defaults.h"
 #include "definition/endpoint_url.h"
 #include "definition/listener.h"
+#include "definition/outside_address.h"
 #include "definition/overlay.h"
 #include "definition/problem.h"
 #include "definition/scale_bounds.h"
@@ -278,6 +279,9 @@ class Resolver {
     out.port = port.number;
     out.protocol = route.protocol.value_or(port.protocol);
     out.tls = route.tls;
+    if (route.outside)
+      if (const Result<OutsideAddress> server = OutsideAddress::Parse(route.outside->address); server)
+        out.outside = {server->host, server->port, static_cast<uint32_t>(route.outside->weight)};
     return out;
   }
 

@@ -249,6 +249,19 @@ TEST(ResolvedJson, BelievesNothing) {
   EXPECT_EQ(error("\"listen\":\":8000\"", "\"listen\":\"0.0.0.0:8000\""),
             "invalid routes[0].listen: expected a listener such as \":8000\"");
   EXPECT_EQ(error("\"routes\":[{", "\"routes\":[3,{"), "invalid routes[0]: expected an object");
+  EXPECT_EQ(error("\"routes\":[{", "\"routes\":[{\"outside\":{\"host\":\"a b\",\"port\":1,\"percent\":1},"),
+            "invalid routes[0].outside.host: expected another value than \"a b\"");
+  EXPECT_EQ(error("\"routes\":[{", "\"routes\":[{\"outside\":{\"host\":\"::\",\"port\":1,\"percent\":1},"),
+            "invalid routes[0].outside.host: expected another value than \"::\"");
+  EXPECT_EQ(error("\"routes\":[{", "\"routes\":[{\"outside\":{\"host\":\"a\",\"port\":1,\"percent\":101},"),
+            "invalid routes[0].outside.percent: expected an integer from 0 to 100");
+}
+
+TEST(Resolve, AShareForAServerElsewhereIsReadAsItWasWritten) {
+  const Definition definition =
+      Shop("to: web }", "to: { service: web, address: \"Old.Example:8080\", weight: 90% } }");
+  EXPECT_EQ(definition.routes[0].to, "web");
+  EXPECT_EQ(definition.routes[0].outside, (OutsideServer{"old.example:8080", 90}));
 }
 
 TEST(Unsupported, NamesTheBlockWithItsPlace) {

@@ -104,6 +104,9 @@ Json ToJson(const ResolvedRoute& route) {
     out["host"] = route.host;
     out["path"] = route.path;
   }
+  if (route.outside)
+    out["outside"] = JsonObject{
+        {"host", route.outside->host}, {"port", route.outside->port}, {"percent", route.outside->percent}};
   return out;
 }
 

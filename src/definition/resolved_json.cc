@@ -7,6 +7,7 @@
 #include "definition/endpoint_url.h"
 #include "definition/event_names.h"
 #include "definition/listener.h"
+#include "definition/outside_address.h"
 #include "definition/problem.h"
 #include "definition/reading.h"
 #include "definition/resolved.h"
@@ -35,7 +36,8 @@ Result<ResolvedPort> ReadPort(const Reading& json) {
 }
 
 bool IsHostOrAddress(std::string_view text) {
-  return IsHostName(text) || Listener::Parse("[" + std::string(text.substr(0, 64)) + "]:1").has_value();
+  return IsHostName(text) || IsOutsideHost(text) ||
+         Listener::Parse("[" + std::string(text.substr(0, 64)) + "]:1").has_value();
 }
 
 Result<ResolvedUse> ReadUse(const Reading& json) {
@@ -370,6 +372,11 @@ Result<ResolvedRoute> ReadRoute(const Reading& json) {
   route.port = TRY(json.Port("port"));
   route.protocol = TRY(ReadProtocol(json));
   route.tls = TRY(json.Bool("tls"));
+  if (!json.Has("outside")) return route;
+  const Reading outside = TRY(json.Object("outside"));
+  if (route.protocol != Protocol::kHttp) return json.Bad("outside", "none beside tcp");
+  route.outside = {TRY(outside.Text("host", IsOutsideHost)), TRY(outside.Port("port")),
+                   static_cast<uint32_t>(TRY(outside.Int("percent", 0, 100)))};
   return route;
 }
 

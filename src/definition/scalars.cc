@@ -114,6 +114,14 @@ Result<int> ParsePercent(std::string_view text) {
   return static_cast<int>(*share / 100);
 }
 
+// A weight of two parts: a number alone is a percentage as well.
+Result<int> ParseWeight(std::string_view text) {
+  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  const Result<int> percent = ParsePercent(digits ? std::string(text) + "%" : std::string(text));
+  if (!percent) return Error(Code::kInvalid, "expected a weight from 0 to 100 percent, not " + Quoted(text));
+  return percent;
+}
+
 Result<int64_t> ParseConfidence(std::string_view text) {
   const Result<int64_t> share = ParseShare(text);
   if (!share || *share < 5'000 || *share > 9'999)
@@ -347,6 +355,9 @@ Shape<uint32_t> Cpus() {
 }
 Shape<int> Percent() {
   return ParsedBy<int>("a percentage such as 5%", ParsePercent, PatternSchema("^[0-9]{1,3}%$"));
+}
+Shape<int> Weight() {
+  return ParsedBy<int>("a weight such as 90", ParseWeight, PatternSchema("^[0-9]{1,3}%?$"));
 }
 Shape<int64_t> Share() {
   return ParsedBy<int64_t>("a share such as 1% or 0.5%", ParseShare,

@@ -66,6 +66,7 @@ Shape<Milliseconds> Duration(Milliseconds least = Milliseconds(1));  // 0s is re
 Shape<uint64_t> Size();                                              // above zero
 Shape<uint32_t> Cpus();                                              // "0.5" → 500
 Shape<int> Percent();                                                // "5%", 0 to 100
+Shape<int> Weight();                                                 // "90%" or 90, 0 to 100
 Shape<int64_t> Share();                                              // "0.5%", basis points
 Shape<int64_t> Confidence();                                         // "99.9%": 50% to 99.99%, basis points
 Shape<Milliseconds> Pause();                                         // a duration, or manual: kUntilAdvance

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "definition/endpoint_url.h"
 #include "definition/listener.h"
+#include "definition/problem.h"
 #include "definition/scalars.h"
 #include "definition/shapes_host.h"
 
@@ -34,17 +36,6 @@ Shape<std::vector<std::string>> Networks() {
       TextThat("an address or network such as 10.0.0.0/8", "^[0-9a-f.:]+(/[0-9]{1,3})?$", IsNetwork));
 }
 
-// As the router opens them: IPv4.
-Shape<std::vector<std::string>> RouterListeners() {
-  Shape<std::string> shape = Listen();
-  const auto read = shape.read;
-  shape.read = [read](Reader& reader, const Node& node, std::string& out) {
-    if (!read(reader, node, out)) return false;
-    return !out.starts_with('[') || reader.Fail(node, "IPv6 listeners are not yet supported");
-  };
-  return ListOf(shape);
-}
-
 Shape<HostRouter::Certificate> HostCertificate() {
   using Certificate = HostRouter::Certificate;
   Fields<Certificate> fields("router_certificate", "A certificate; files are read again when they change.");
@@ -52,6 +43,45 @@ Shape<HostRouter::Certificate> HostCertificate() {
       .Required("certificate", &Certificate::certificate, FilePath("a file"),
                 "PEM: the certificate, then those between it and its authority.")
       .Required("key", &Certificate::key, FilePath("a file"), "PEM: its private key.");
+  return fields.ToShape();
+}
+
+Shape<std::string> AcmeDirectory() {
+  Shape<std::string> shape = Text("the URL of an authority's directory");
+  const auto read = shape.read;
+  shape.read = [read](Reader& reader, const Node& node, std::string& out) {
+    if (!read(reader, node, out)) return false;
+    const Result<EndpointUrl> url = EndpointUrl::Parse(out);
+    const bool http = url && url->scheme == "http" &&
+                      (url->host == "localhost" || url->host == "127.0.0.1" || url->host == "::1");
+    return (url && url->scheme == "https") || http ||
+           reader.Fail(node, "expected the https URL of an authority's directory, not " + Quoted(out));
+  };
+  return shape;
+}
+
+bool IsNameGlob(std::string_view text) {
+  return !text.empty() && text.size() <= 253 &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-*?") == std::string_view::npos;
+}
+
+bool IsEmail(std::string_view text) {
+  const size_t at = text.find('@');
+  return at != std::string_view::npos && at > 0 && at + 1 < text.size() && text.size() <= 254 &&
+         std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c > ' ' && c < 0x7f && c != '"'; });
+}
+
+Shape<HostAcme> AcmeShape() {
+  Fields<HostAcme> fields("router_acme", "An authority that issues certificates by ACME (RFC 8555).");
+  fields.Required("directory", &HostAcme::directory, AcmeDirectory(), "The URL of its directory.")
+      .Optional("email", &HostAcme::email, TextThat("an email address", "^[^@ ]+@[^@ ]+$", IsEmail),
+                "Whom it may write to.")
+      .Optional("ca", &HostAcme::ca, FilePath("a file"),
+                "PEM: whom its own TLS is believed by; the system's authorities if not given.")
+      .Optional("domains", &HostAcme::domains,
+                ListOf(TextThat("a host name, * for any part of one", "^[a-z0-9.*?-]+$", IsNameGlob), 1),
+                "Names it may be asked for; all that routes have if not given.");
   return fields.ToShape();
 }
 
@@ -91,7 +121,7 @@ Shape<HostRouter> HostRouterShape() {
   Fields<HostRouter> fields("host_router", "How the outside reaches services.");
   const auto replacing = [](std::vector<std::string> HostRouter::*member) {
     return As<HostRouter, std::vector<std::string>>(
-        RouterListeners(), [member](std::vector<std::string> listeners, HostRouter& out) {
+        ListOf(Listen()), [member](std::vector<std::string> listeners, HostRouter& out) {
           out.*member = std::move(listeners);
         });
   };
@@ -102,6 +132,8 @@ Shape<HostRouter> HostRouterShape() {
             "[\":443\"]")
       .Optional("certificates", &HostRouter::certificates, ListOf(HostCertificate()),
                 "Certificates, chosen by the name that the client asks for; otherwise the first.")
+      .Optional("acme", &HostRouter::acme, AcmeShape(),
+                "Who issues certificates for names of routes with tls that no file has.")
       .Optional("proxy_protocol_from", &HostRouter::proxy_protocol_from, Networks(),
                 "Who begins each connection with a PROXY protocol header.")
       .Optional("trusted_proxies", &HostRouter::trusted_proxies, Networks(),
@@ -115,6 +147,8 @@ Shape<HostRouter> HostRouterShape() {
             router.trusted_proxies.size() > kMostNetworks)
           return reader.Fail("more than the " + std::to_string(kMostCertificates) + " certificates or " +
                              std::to_string(kMostNetworks) + " networks that there may be");
+        if (router.acme && router.http.empty())
+          return reader.Fail("acme proves names over HTTP; expected a listener in http");
         const std::string twice = Twice(router);
         return twice.empty() || reader.Fail("the listener " + twice + " is there twice");
       });

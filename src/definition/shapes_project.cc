@@ -1,6 +1,7 @@
 // The top of a definition, and everything around its services.
 #include "definition/endpoint_url.h"
 #include "definition/event_names.h"
+#include "definition/outside_address.h"
 #include "definition/scalars.h"
 #include "definition/shapes.h"
 
@@ -12,6 +13,50 @@ namespace {
 constexpr size_t kMostServices = 500;
 constexpr size_t kMostEnvironments = 50;
 
+Shape<std::string> OutsideAddressText() {
+  Shape<std::string> shape;
+  shape.what = "an address of a server such as 10.0.0.7:8080";
+  shape.read = [](Reader& reader, const Node& node, std::string& out) {
+    const auto scalar = reader.Text(node, "an address of a server");
+    if (!scalar) return false;
+    const Result<OutsideAddress> address = OutsideAddress::Parse(scalar->text);
+    if (!address) return reader.Fail(node, address.error().message() + ", not " + Quoted(scalar->text));
+    out = address->Render();
+    return true;
+  };
+  shape.schema = [](SchemaWriter&) -> Json {
+    return JsonObject{{"type", "string"}, {"pattern", ":[1-9][0-9]{0,4}$|\\$\\{"}};
+  };
+  return shape;
+}
+
+// `to`: a service, or a service beside a server that is on its way out.
+Shape<Route> RouteTarget() {
+  Fields<Route> fields("route_target",
+                       "A service, and a server elsewhere that gets a share of its requests.");
+  const auto of_server = [](auto shape, auto member) {
+    using Value = std::remove_reference_t<decltype(std::declval<OutsideServer>().*member)>;
+    return As<Route, Value>(std::move(shape), [member](Value value, Route& route) {
+      if (!route.outside) route.outside.emplace();
+      (*route.outside).*member = std::move(value);
+    });
+  };
+  fields
+      .Part("service",
+            As<Route, std::string>(NameText("the name of a service"),
+                                   [](std::string name, Route& route) { route.to = std::move(name); }),
+            "The service, which gets the rest.")
+      .Needed()
+      .Part("address", of_server(OutsideAddressText(), &OutsideServer::address),
+            "A server elsewhere, host:port, which speaks HTTP.")
+      .Needed()
+      .Part("weight", of_server(Weight(), &OutsideServer::weight), "The percentage of the requests it gets.")
+      .Needed();
+  return Either(As<Route, std::string>(NameText("the name of a service"),
+                                       [](std::string name, Route& route) { route.to = std::move(name); }),
+                fields.ToShape());
+}
+
 Shape<Route> RouteShape() {
   Fields<Route> fields("route", "How the outside reaches a service.");
   fields
@@ -20,7 +65,8 @@ Shape<Route> RouteShape() {
       .Optional("host", &Route::host, HostName(),
                 "A host name, on the host's own listeners; *. in front is any one label.")
       .Optional("path", &Route::path, HttpPath(), "Only this path and those below it; beside host.", "\"/\"")
-      .Required("to", &Route::to, NameText("the name of a service"), "The service.")
+      .Part("to", RouteTarget(), "The service; {service, address, weight} beside a server that it replaces.")
+      .Needed()
       .Optional("port", &Route::port, NameText("the name of a port of the service"),
                 "The service's port, by name; needed when it has several.")
       .Optional("protocol", &Route::protocol,
@@ -36,6 +82,8 @@ Shape<Route> RouteShape() {
           return reader.Fail("a route by host name is HTTP; expected listen beside protocol: tcp");
         if (route.path.find_first_of("?#%") != std::string::npos)
           return reader.Fail("path is a path alone; expected no ?, # or % in it");
+        if (route.outside && route.protocol == Protocol::kTcp)
+          return reader.Fail("a share for a server elsewhere is of HTTP requests; expected protocol: http");
         return true;
       });
   return fields.ToShape();

@@ -19,9 +19,6 @@ bool IsNotNone(std::string_view text) {
 bool IsNotDebian(std::string_view text) {
   return !text.starts_with("debian:");
 }
-bool IsIpv6(std::string_view text) {
-  return text.starts_with('[');
-}
 bool IsDrift(std::string_view text) {
   return text == "drift";
 }
@@ -37,7 +34,6 @@ constexpr std::array kNotYet = {
     Block{"images.*.build.secrets", nullptr, "build secrets"},
     Block{"images.*.build.platforms", nullptr, "building for other platforms"},
     Block{"services.*.keepalive_timeout", nullptr, "reuse of connections to instances"},
-    Block{"routes[].listen", IsIpv6, "IPv6 listeners"},
     Block{"endpoints.*.check", IsNotNone, "watching endpoints"},
     Block{"flags", nullptr, "feature flags"},
     Block{"environment.platform", IsNotLocal, "Kubernetes"},

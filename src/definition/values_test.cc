@@ -16,11 +16,13 @@ TEST(Listener, ParsesAndRendersCanonically) {
   };
   EXPECT_EQ(canonical(":8000"), ":8000");
   EXPECT_EQ(canonical("0.0.0.0:8000"), ":8000");
-  EXPECT_EQ(canonical("[::]:8000"), ":8000");
+  EXPECT_EQ(canonical("[::]:8000"), "[::]:8000");
+  EXPECT_EQ(canonical("[0::0]:8000"), "[::]:8000");
   EXPECT_EQ(canonical("127.0.0.1:80"), "127.0.0.1:80");
   EXPECT_EQ(canonical("[0:0::1]:80"), "[::1]:80");
-  for (const char* bad : {"", ":", "8000", ":0", ":65536", ":080", ":80 ", "localhost:80", "::1:80",
-                          "1.2.3:80", "[127.0.0.1]:80", "[]:80", ":+80", "127.0.0.1"})
+  for (const char* bad :
+       {"", ":", "8000", ":0", ":65536", ":080", ":80 ", "localhost:80", "::1:80", "1.2.3:80",
+        "[127.0.0.1]:80", "[]:80", ":+80", "127.0.0.1", "[::ffff:127.0.0.1]:80", "[fe80::1%lo]:80"})
     EXPECT_EQ(canonical(bad), "none") << bad;
 }
 
@@ -33,6 +35,11 @@ TEST(Listener, ConflictsWhenBothCannotBeOpen) {
   EXPECT_TRUE(conflict("[::1]:80", "[::1]:80"));
   EXPECT_FALSE(conflict("127.0.0.1:80", "127.0.0.2:80"));
   EXPECT_FALSE(conflict(":80", ":81"));
+  EXPECT_TRUE(conflict("[::]:80", "[::1]:80"));
+  EXPECT_TRUE(conflict("[::1]:80", "[::]:80"));
+  EXPECT_FALSE(conflict("[::1]:80", "[::2]:80"));
+  EXPECT_FALSE(conflict("[::]:80", ":80"));
+  EXPECT_FALSE(conflict(":80", "[::1]:80"));
 }
 
 TEST(EndpointUrl, HasHostPortAndTls) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/glob.h"
 #include "definition/listener.h"
 
 namespace ingot::plan {
@@ -83,6 +84,12 @@ Error RefusalOf(const Conflict& conflict) {
                                     "; choose another port in `routes`, or destroy that environment");
 }
 
+bool IsIssued(const HostEdge& edge, const std::string& host) {
+  if (!edge.acme || host.starts_with("*.")) return false;
+  return edge.acme->empty() || std::any_of(edge.acme->begin(), edge.acme->end(),
+                                           [&](const std::string& glob) { return GlobMatches(glob, host); });
+}
+
 bool Covers(const std::vector<std::string>& names, const std::string& host) {
   const size_t dot = host.find('.');
   const std::string any = dot == std::string::npos ? "" : "*" + host.substr(dot);
@@ -95,16 +102,32 @@ std::vector<std::string> Unreachable(const platform::Topology& next, const HostE
   const auto add = [&](std::string why) {
     if (std::find(out.begin(), out.end(), why) == out.end()) out.push_back(std::move(why));
   };
-  for (const auto& listener : next.listeners)
+  for (const auto& listener : next.listeners) {
+    const auto parsed = definition::Listener::Parse(listener.listen);
+    if (parsed && parsed->IsIpv6() && !edge.no_ipv6.empty())
+      add("route " + listener.listen + " is of IPv6, and this host has none (" + edge.no_ipv6 +
+          "); give the route an IPv4 listener, or this host IPv6");
     if (listener.tls && edge.certificates && edge.certificates->empty())
       add("route " + listener.listen +
           " speaks TLS, and this host has no certificate; name one in router.certificates of host.yaml");
+  }
   for (const auto& host : next.hosts) {
+    for (const auto* listeners : {&edge.http, &edge.https})
+      for (const std::string& listen : *listeners)
+        if (const auto parsed = definition::Listener::Parse(listen);
+            parsed && parsed->IsIpv6() && !edge.no_ipv6.empty() && (host.tls || listeners == &edge.http))
+          add("the listener " + listen + " of router in host.yaml is of IPv6, and this host has none (" +
+              edge.no_ipv6 + ")");
     if ((host.tls ? edge.https : edge.http).empty()) {
       add("route " + host.host + host.path + " needs a listener for " + (host.tls ? "TLS" : "HTTP") +
           ", and router." + (host.tls ? "https" : "http") + " of host.yaml has none");
-    } else if (host.tls && edge.certificates && !Covers(*edge.certificates, host.host)) {
-      add("no certificate of this host is for " + host.host +
+    } else if (host.tls && edge.certificates && !Covers(*edge.certificates, host.host) &&
+               !IsIssued(edge, host.host)) {
+      const std::string whose = edge.acme && host.host.starts_with("*.")
+                                    ? ", and by http-01 an authority issues none for a wildcard"
+                                : edge.acme ? ", and router.acme.domains does not let an authority issue it"
+                                            : "";
+      add("no certificate of this host is for " + host.host + whose +
           "; name one in router.certificates of host.yaml, and start the daemon again");
     }
   }

@@ -18,6 +18,9 @@ struct HostEdge {
   std::vector<std::string> https;  // the same with TLS
   // Names that the certificates are for: "shop.example", "*.shop.example" (one label). Unset: not known.
   std::optional<std::vector<std::string>> certificates;
+  // Globs of names for which an authority issues certificates when they are needed; unset: none does.
+  std::optional<std::vector<std::string>> acme{};
+  std::string no_ipv6{};  // why this host has no IPv6; empty: it has, or it is not known
   bool operator==(const HostEdge&) const = default;
 };
 
@@ -45,8 +48,11 @@ std::vector<Conflict> ConflictsOf(const platform::Topology& next, const HostEdge
 Error RefusalOf(const Conflict& conflict);
 
 // Routes that this host cannot carry, a sentence each: TLS without a certificate for the name, a route by
-// host name where host.yaml has no listener for it.
+// host name where host.yaml has no listener for it, a listener of IPv6 where there is none.
 std::vector<std::string> Unreachable(const platform::Topology& next, const HostEdge& edge);
+
+// True when an authority is asked for a certificate of the host name.
+bool IsIssued(const HostEdge& edge, const std::string& host);
 
 // True when one of the names is the host's: itself, or "*." and all but its first label.
 bool Covers(const std::vector<std::string>& names, const std::string& host);

@@ -76,11 +76,38 @@ TEST(Claims, TlsNeedsACertificateForTheName) {
   EXPECT_THAT(Unreachable(Hosts({{"*.shop.example", "/", "web", true}}), kEdge), IsEmpty());
   EXPECT_THAT(Unreachable(Hosts({{"shop.example", "/", "web", true}}), {{":80"}, {}, {}}),
               ElementsAre(HasSubstr("router.https of host.yaml has none")));
+  HostEdge issued = kEdge;
+  issued.acme = std::vector<std::string>{"*.example"};
+  EXPECT_THAT(Unreachable(Hosts({{"a.b.shop.example", "/", "web", true}}), issued), IsEmpty());
+  EXPECT_THAT(Unreachable(Hosts({{"a.test", "/", "web", true}}), issued),
+              ElementsAre(HasSubstr("router.acme.domains does not let an authority issue it")));
+  EXPECT_THAT(Unreachable(Hosts({{"*.b.example", "/", "web", true}}), issued),
+              ElementsAre(HasSubstr("by http-01 an authority issues none for a wildcard")));
+  issued.acme->clear();
+  EXPECT_THAT(Unreachable(Hosts({{"a.test", "/", "web", true}}), issued), IsEmpty());
   Topology own = Listeners({":8443"});
   own.listeners[0].tls = true;
   EXPECT_THAT(Unreachable(own, kEdge), IsEmpty());
   EXPECT_THAT(Unreachable(own, {{}, {}, std::vector<std::string>{}}),
               ElementsAre(HasSubstr("this host has no certificate")));
+}
+
+TEST(Claims, IPv6IsNeededWhereAListenerIsOfIt) {
+  EXPECT_THAT(Unreachable(Listeners({"[::1]:8000"}), kEdge), IsEmpty());
+  HostEdge without = kEdge;
+  without.no_ipv6 = "it is off";
+  EXPECT_THAT(Unreachable(Listeners({":8000", "[::1]:8000"}), without),
+              ElementsAre(HasSubstr("route [::1]:8000 is of IPv6, and this host has none (it is off)")));
+  without.http = {":80", "[::]:80"};
+  EXPECT_THAT(Unreachable(Hosts({{"other.example", "/", "web", false}}), without),
+              ElementsAre(HasSubstr("the listener [::]:80 of router in host.yaml")));
+}
+
+TEST(Claims, ListenersOfIPv4AndIPv6DoNotMeet) {
+  Claims others;
+  others.Add(Listeners({":8000", "[::1]:9000"}), "blog/local");
+  EXPECT_THAT(ConflictsOf(Listeners({"[::]:8000", ":9000"}), kEdge, others), IsEmpty());
+  EXPECT_EQ(ConflictsOf(Listeners({"[::]:9000"}), kEdge, others).size(), 1u);
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "plan/fleets.h"
 
 #include <algorithm>
+#include <set>
+
+#include "definition/outside_address.h"
 
 namespace ingot::plan {
 
@@ -111,7 +114,11 @@ std::vector<Job> Jobs(const definition::Resolved& resolved) {
 
 platform::RouteTable::Outside OutsideOf(const definition::ResolvedRoute& route,
                                         const platform::FleetId& fleet) {
-  return {route.listen, fleet, route.port, Convert(route.protocol), {}, route.host, route.path, route.tls};
+  platform::RouteTable::Outside out{route.listen, fleet,      route.port, Convert(route.protocol),
+                                    {},           route.host, route.path, route.tls};
+  if (route.outside)
+    out.server = platform::ServerShare{route.outside->host, route.outside->port, route.outside->percent * 10};
+  return out;
 }
 
 platform::RouteTable Routes(const definition::Resolved& resolved) {
@@ -134,6 +141,16 @@ platform::RouteTable Routes(const definition::Resolved& resolved) {
     }
   }
   return table;
+}
+
+std::string Render(const platform::ServerShare& server) {
+  return std::to_string(server.per_mille / 10) + " % to " +
+         definition::OutsideAddress{server.host, server.port}.Render() + " (outside)";
+}
+
+Json ToJson(const platform::ServerShare& server) {
+  return JsonObject{{"address", definition::OutsideAddress{server.host, server.port}.Render()},
+                    {"percent", server.per_mille / 10}};
 }
 
 std::string PreviewListen(const definition::Preview& preview) {
@@ -163,6 +180,7 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
   std::map<std::string, platform::Topology::Endpoint> endpoints;
   std::map<std::string, platform::Topology::Listener> listeners;
   std::map<std::pair<std::string, std::string>, platform::Topology::Host> hosts;
+  std::set<platform::Topology::Server> servers;
   for (const definition::Resolved* resolved : live) {
     for (const auto& service : resolved->services) {
       const auto [found, is_new] = services.try_emplace(service.name);
@@ -191,6 +209,10 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
         endpoints.try_emplace(endpoint.name,
                               platform::Topology::Endpoint{endpoint.name, endpoint.host, endpoint.port});
     for (const auto& route : resolved->routes) {
+      // Also at weight 0: to give it its share back is no change of what has to exist.
+      if (route.outside)
+        servers.insert(
+            {route.listen, route.host, route.path, route.tls, route.outside->host, route.outside->port});
       if (!route.listen.empty())
         listeners.try_emplace(route.listen, platform::Topology::Listener{route.listen, route.service,
                                                                          Convert(route.protocol), route.tls});
@@ -211,6 +233,7 @@ platform::Topology TopologyOf(const std::vector<const definition::Resolved*>& li
   for (auto& [name, endpoint] : endpoints) out.endpoints.push_back(std::move(endpoint));
   for (auto& [listen, listener] : listeners) out.listeners.push_back(std::move(listener));
   for (auto& [name, host] : hosts) out.hosts.push_back(std::move(host));
+  out.servers.assign(servers.begin(), servers.end());
   return out;
 }
 

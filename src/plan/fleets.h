@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "definition/resolved.h"
 #include "definition/scale_bounds.h"
 #include "platform/fleet.h"
@@ -73,6 +74,11 @@ std::vector<Job> Jobs(const definition::Resolved& resolved);
 // A route from outside that leads to `fleet`.
 platform::RouteTable::Outside OutsideOf(const definition::ResolvedRoute& route,
                                         const platform::FleetId& fleet);
+
+// "90 % to 10.0.0.7:8080 (outside)".
+std::string Render(const platform::ServerShare& server);
+// {"address": "10.0.0.7:8080", "percent": 90}
+Json ToJson(const platform::ServerShare& server);
 
 // Where a preview by port is: ":9000".
 std::string PreviewListen(const definition::Preview& preview);

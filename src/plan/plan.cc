@@ -353,6 +353,7 @@ Json ToJson(const Plan& plan) {
       } else {
         item["listen"] = route.listen;
       }
+      if (route.server) item["outside"] = ToJson(*route.server);
       out.push_back(std::move(item));
     }
     return out;

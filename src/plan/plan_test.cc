@@ -174,6 +174,28 @@ TEST(Plan, OfOneChangedServiceKeepsTheOther) {
   EXPECT_NE(plan.routes_before, plan.routes_after);
 }
 
+TEST(Plan, OfAnotherShareForAServerElsewhereIsARevisionOfTheSameFleets) {
+  definition::Resolved before = Shop("info", "1");
+  before.routes[0].outside = definition::ResolvedOutside{"10.0.0.7", 8080, 90};
+  definition::Resolved after = before;
+  after.routes[0].outside->percent = 50;
+  const Plan plan = MakePlan(ActiveOf(before), after, {});
+  EXPECT_TRUE(plan.new_revision);
+  for (const FleetChange& change : plan.fleets) EXPECT_EQ(change.action, FleetChange::Action::kKeep);
+  EXPECT_THAT(RenderPlan(plan), HasSubstr("~ route  :8000 to web:8080, 50 % to 10.0.0.7:8080 (outside) (was "
+                                          "web:8080, 90 % to 10.0.0.7:8080 (outside))"));
+  EXPECT_EQ(plan.routes_after.outside[0].server, (platform::ServerShare{"10.0.0.7", 8080, 500}));
+  // No change of what has to exist, also down to nothing; another address is one.
+  const auto topology = [](const definition::Resolved& resolved) { return TopologyOf({&resolved}); };
+  definition::Resolved none = before;
+  none.routes[0].outside->percent = 0;
+  EXPECT_EQ(topology(before), topology(none));
+  none.routes[0].outside->port = 8081;
+  EXPECT_NE(topology(before), topology(none));
+  EXPECT_EQ(TopologyOf({&before, &none}).servers.size(), 2u);
+  EXPECT_TRUE(MakePlan(ActiveOf(before), before, {}).NothingToDo());
+}
+
 TEST(Plan, OfAnotherCountIsAScaleAndNoRevision) {
   const Plan plan = MakePlan(ActiveOf(Shop("info", "1", 2)), Shop("info", "1", 5), {});
   EXPECT_FALSE(plan.new_revision);

@@ -47,7 +47,8 @@ std::string RouteLines(const Plan& plan) {
   std::map<std::string, std::string> before;
   std::map<std::string, std::string> after;
   const auto shown = [](const platform::RouteTable::Outside& route) {
-    return route.fleet.service() + ":" + std::to_string(route.port);
+    const std::string target = route.fleet.service() + ":" + std::to_string(route.port);
+    return route.server ? target + ", " + Render(*route.server) : target;
   };
   const auto from = [](const platform::RouteTable::Outside& route) {
     const std::string tls = route.tls ? " (TLS)" : "";

@@ -2,6 +2,7 @@
 // data.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -157,6 +158,15 @@ struct Share {
   bool operator==(const Share&) const = default;
 };
 
+// The part of a route's requests (HTTP) that goes to a server elsewhere. When that one takes no connection,
+// the fleets get them.
+struct ServerShare {
+  std::string host;  // a name or an address, without brackets
+  uint16_t port = 0;
+  uint32_t per_mille = 0;  // 0 to 1000
+  bool operator==(const ServerShare&) const = default;
+};
+
 // Where connections go. Complete: what is not named here goes nowhere.
 struct RouteTable {
   // A host-owned address and port, or a host name and path on the host's own listeners → a port of a fleet.
@@ -169,6 +179,7 @@ struct RouteTable {
     std::string host{};  // "shop.example", "*.shop.example" (one label); empty: by listener
     std::string path{};  // "/", "/api": it and what is below it
     bool tls = false;
+    std::optional<ServerShare> server{};  // dealt out first; `split` divides the rest
     bool operator==(const Outside&) const = default;
   };
   // What instances of `asker` reach under the name `service`.
@@ -289,10 +300,22 @@ struct Topology {
     bool tls = false;  // also: plain HTTP is sent there
     bool operator==(const Host&) const = default;
   };
+  // A server elsewhere that a route may give a share to.
+  struct Server {
+    std::string listen;  // the route: as RouteTable::Outside
+    std::string route_host;
+    std::string path;
+    bool tls = false;
+    std::string host;  // the server: as ServerShare
+    uint16_t port = 0;
+    bool operator==(const Server&) const = default;
+    auto operator<=>(const Server&) const = default;
+  };
   std::vector<Service> services;
   std::vector<Endpoint> endpoints;
   std::vector<Listener> listeners;
   std::vector<Host> hosts;
+  std::vector<Server> servers{};
   bool operator==(const Topology&) const = default;
 };
 

@@ -18,6 +18,15 @@ struct Server {
   bool operator==(const Server&) const = default;
 };
 
+// A server elsewhere, as its carrier sees it now.
+struct OutsideState {
+  std::string host;
+  uint16_t port = 0;
+  bool up = false;
+  std::string why;  // it is down: for people
+  bool operator==(const OutsideState&) const = default;
+};
+
 struct ServerCounters {
   uint64_t requests = 0;  // since the server was set
   uint64_t errors_5xx = 0;

@@ -190,6 +190,7 @@ Json StatusOf(const EnvironmentState& state, const Desired& desired, const View&
     } else {
       item["listen"] = route.listen;
     }
+    if (route.server) item["outside"] = plan::ToJson(*route.server);
     routes.push_back(std::move(item));
   }
   JsonArray problems;
