@@ -31,6 +31,16 @@ Error ReadError(int fd, int error_number) {
   return ErrnoError(error_number, "read a file to check");
 }
 
+// Why it could not even be opened: the kernel does so with a sealed file whose seal is torn.
+Error OpenError(const fs::path& path, int error_number) {
+  struct statx st {};
+  const bool torn = error_number == EINVAL || error_number == EIO || error_number == EBADMSG;
+  if (torn && ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, 0, &st) == 0 &&
+      (st.stx_attributes & STATX_ATTR_VERITY) != 0)
+    return Error(Code::kCorrupt, "the kernel refuses to open it: its fs-verity seal is damaged");
+  return ErrnoError(error_number, "open " + path.string());
+}
+
 }  // namespace
 
 void FileCheck::Free::operator()(char* bytes) const {
@@ -49,13 +59,13 @@ Result<Fd> FileCheck::Open(const fs::path& path) const {
   if (reads_ == Reads::kFromDisk) {
     Fd direct(::open(path.c_str(), kFlags | O_DIRECT));
     if (direct.valid()) return direct;
-    if (errno != EINVAL) return ErrnoError(errno, "open " + path.string());
+    if (errno != EINVAL) return OpenError(path, errno);
   }
   Fd fd(::open(path.c_str(), kFlags | O_NOATIME));
   if (fd.valid()) return fd;
   // Only the owner may keep the time of use.
   if (errno == EPERM) return OpenFile(path, kFlags);
-  return ErrnoError(errno, "open " + path.string());
+  return OpenError(path, errno);
 }
 
 template <typename Hash>

@@ -403,7 +403,9 @@ Result<void> ObjectPool::State::PublishAll(std::bitset<256>& folders) {
   const fs::path staging_path = batch.empty() ? fs::path() : TRY(StagingFolder());
   std::sort(batch.begin(), batch.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
 
+  bool sync_whole = batch.size() > kFewFiles;
   if (!batch.empty() && TRY(ProbeVerity())) {
+    sync_whole = sync_whole || TRY(SealNeedsSyncfs(directory_fd.get()));
     for (const auto& [id, pending] : batch) {
       if (!TRY(EnableVerity(staging_path / pending.staged))) {
         return Error(Code::kUnsupported, "fs-verity works for some files in " + staging_path.string() +
@@ -411,7 +413,7 @@ Result<void> ObjectPool::State::PublishAll(std::bitset<256>& folders) {
       }
     }
   }
-  if (batch.size() <= kFewFiles) {
+  if (!sync_whole) {
     for (const auto& [id, pending] : batch) {
       const Fd fd = TRY(OpenFile(staging_path / pending.staged, O_RDONLY | O_NOFOLLOW));
       if (::fsync(fd.get()) != 0) return ErrnoError(errno, "make an object durable");

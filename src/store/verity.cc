@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <linux/fsverity.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/statfs.h>
 
 #include <cerrno>
 #include <chrono>
@@ -33,6 +35,12 @@ Result<bool> EnableVerity(const fs::path& path) {
     std::this_thread::sleep_for(kWritersPause);
   }
   return true;
+}
+
+Result<bool> SealNeedsSyncfs(int fd) {
+  struct statfs found {};
+  if (::fstatfs(fd, &found) != 0) return ErrnoError(errno, "look at the store's file system");
+  return found.f_type == BTRFS_SUPER_MAGIC;
 }
 
 }  // namespace ingot::store

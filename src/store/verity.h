@@ -12,4 +12,9 @@ namespace ingot::store {
 // keeps it open for writing, kNoSpace, ….
 Result<bool> EnableVerity(const fs::path& path);
 
+// Whether a seal is durable after syncfs alone. btrfs's fsync writes that a file is sealed, but not with
+// what: after a power cut the kernel refuses to open it (seen on Linux 6.12). `fd`: anything on the file
+// system.
+Result<bool> SealNeedsSyncfs(int fd);
+
 }  // namespace ingot::store

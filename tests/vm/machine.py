@@ -1,8 +1,10 @@
 """A virtual machine in software (no KVM: on some hosts it is there and does not carry Debian's kernels)."""
+import ctypes
 import json
 import pathlib
 import select
 import shutil
+import signal
 import subprocess
 import time
 
@@ -14,6 +16,11 @@ QEMU = "qemu-system-x86_64"
 def usable():
     if not shutil.which(QEMU):
         raise Missing(f"{QEMU} is not installed: apt-get install qemu-system-x86")
+
+
+def die_with_parent():
+    """However we end, the machine does not outlive us."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Machine:
@@ -46,7 +53,8 @@ class Machine:
         if self.console.exists():
             self.console.rename(self.folder / f"console.{time.time_ns()}.log")
         self.errors = open(self.folder / "qemu.log", "ab")
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors,
+                                        preexec_fn=die_with_parent)
 
     def lines(self, silence_seconds):
         """Every line as it comes, until the machine ends. TimeoutError when it says nothing for so long."""
