@@ -26,6 +26,15 @@ Result<Daemon::SecretUses> Daemon::FindUsesOfSecrets(rollout::Controller& contro
       use.revisions.insert(revision->number);
       use.active |= state != nullptr && state->active == revision->number;
     }
+  // By what counts follow is of the last definition applied, also where that made no revision.
+  if (state != nullptr)
+    for (const auto& [number, live] : state->live)
+      for (const auto& [service, scale] : live.scales) {
+        if (!scale.queue || scale.queue->source.secret.empty()) continue;
+        SecretUse& use = uses[{scale.queue->source.secret, scale.queue->source.secret_version}];
+        use.revisions.insert(number);
+        use.active |= state->active == number;
+      }
   for (const jobs::Run& run : jobs_->OpenRuns(environment))
     for (const platform::SecretRef& ref : run.spec.secrets) uses[{ref.name, ref.version}].otherwise = true;
   for (const observe::Subscriber& subscriber : TRY(notices_->Subscribers()))

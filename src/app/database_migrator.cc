@@ -40,8 +40,8 @@ struct DatabaseMigrator::Work {
   std::thread thread;
 };
 
-DatabaseMigrator::DatabaseMigrator(const secrets::SecretStore& secrets, const ScriptFiles& scripts, Clock& clock,
-                                   MigrationCommands commands, std::function<void()> on_change)
+DatabaseMigrator::DatabaseMigrator(const secrets::SecretStore& secrets, const ScriptFiles& scripts,
+                                   Clock& clock, MigrationCommands commands, std::function<void()> on_change)
     : secrets_(secrets),
       scripts_(scripts),
       clock_(clock),
