@@ -200,8 +200,13 @@ Error ErrorOf(CURLcode code, const CurlLibrary& curl, const char* details, const
                                        (answered ? ": the transfer has stalled for "
                                                  : ": it accepts connections and gives no answer for ") +
                                        std::to_string(patience.count() / 1000) + " s");
-    case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CONNECT_ERROR:
+      // A host that ends while it is being connected to says nothing about its certificate.
+      if (why.find("SYSCALL") != std::string::npos || why.find("reset by peer") != std::string::npos ||
+          why.find("unexpected eof") != std::string::npos)
+        return Error(Code::kUnavailable, host + ": the connection broke (" + why + ")");
+      [[fallthrough]];
+    case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_CACERT_BADFILE:

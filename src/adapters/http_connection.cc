@@ -91,6 +91,7 @@ class Reply final : public HttpReply {
     response.keep_alive(keep_alive_);
     response.chunked(true);
     answered_ = true;
+    unfinished_ = true;
     http::response_serializer<http::empty_body> serializer(response);
     beast::error_code ec;
     http::write_header(wire_, serializer, ec);
@@ -107,6 +108,7 @@ class Reply final : public HttpReply {
   Result<void> End() override {
     beast::error_code ec;
     asio::write(wire_, http::make_chunk_last(), ec);
+    unfinished_ = false;
     return Check(ec);
   }
 
@@ -117,7 +119,8 @@ class Reply final : public HttpReply {
   }
 
   bool answered() const { return answered_; }
-  bool broken() const { return broken_; }
+  // Nothing can follow on this connection: it broke, or a stream has no end, which its client waits for.
+  bool broken() const { return broken_ || unfinished_; }
   void CloseAfterwards() { keep_alive_ = false; }
   bool keep_alive() const { return keep_alive_; }
 
@@ -133,6 +136,7 @@ class Reply final : public HttpReply {
   bool keep_alive_;
   bool answered_ = false;
   bool broken_ = false;
+  bool unfinished_ = false;
 };
 
 using BodyParser = http::request_parser<http::buffer_body>;

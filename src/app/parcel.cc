@@ -172,7 +172,8 @@ Result<void> IncomingParcel::ReadToEnd() {
       return BadParcel("an entry of a kind that is not known");
     }
   }
-  if (begin_ != end_) return BadParcel("there is more behind their end");
+  if (begin_ != end_ || TRY(source_(buffer_.data(), buffer_.size())) != 0)
+    return BadParcel("there is more behind their end");
   return {};
 }
 

@@ -23,8 +23,13 @@ class GuardedReply final : public adapters::HttpReply {
   }
   Result<void> Begin(int status, std::string_view type) override { return reply_.Begin(status, type); }
   Result<void> Write(std::string_view chunk) override {
-    if (!gate_.Stands(request_))
-      return Error(Code::kCancelled, "the token of " + request_.peer.name + " was removed or has expired");
+    if (refused_ == 0 && !gate_.Stands(request_)) refused_ = 1;
+    // Once it is refused; what is written then is the reason, and the last.
+    if (refused_ == 1 || refused_ > 2) {
+      ++refused_;
+      return Error(Code::kPermission, "the token of " + request_.peer.name + " was removed or has expired");
+    }
+    if (refused_ == 2) ++refused_;
     return reply_.Write(chunk);
   }
   Result<void> End() override { return reply_.End(); }
@@ -34,6 +39,7 @@ class GuardedReply final : public adapters::HttpReply {
   adapters::HttpReply& reply_;
   RemoteGate& gate_;
   const adapters::HttpRequest& request_;
+  int refused_ = 0;
 };
 
 }  // namespace

@@ -47,9 +47,9 @@ x-note: mine
 TEST(Host, TheApiListensByTlsAlone) {
   EXPECT_THAT(
       HostProblems("version: 1\napi: { listen: [\":7443\"] }\n"),
-      ElementsAre("host.yaml:2:6: api: listen without TLS; expected tls: { certificate, key } beside it"));
+      ElementsAre("host.yaml:2:1: api: listen without TLS; expected tls: { certificate, key } beside it"));
   EXPECT_THAT(HostProblems("version: 1\napi: { tls: { certificate: a, key: b } }\n"),
-              ElementsAre("host.yaml:2:6: api: tls stands beside listen only"));
+              ElementsAre("host.yaml:2:1: api: tls stands beside listen only"));
   EXPECT_THAT(HostProblems("version: 1\napi: { group: ingot }\n"), IsEmpty());
 }
 

@@ -164,10 +164,11 @@ def test_an_unprivileged_client_builds_on_the_host(host, far):
     home.mkdir()
     shutil.copy(INGOT, host.base / "ingot")  # where anybody may run it
     project(host, far, build="{ context: ., args: { WHO: \"${WHO}\" } }")
-    (host.project / "link").symlink_to("/etc/shadow")
-    (host.project / "Dockerfile").write_text('FROM scratch\nARG WHO\nLABEL who=$WHO\nCOPY app /app\nCOPY text link /\nUSER 1000:1000\n'
+    (host.project / "links").mkdir()
+    (host.project / "links" / "link").symlink_to("/etc/shadow")
+    (host.project / "Dockerfile").write_text('FROM scratch\nARG WHO\nLABEL who=$WHO\nCOPY app /app\nCOPY text /text\nCOPY links /links\nUSER 1000:1000\n'
                                              'CMD ["/app"]\n')
-    (host.project / ".dockerignore").write_text("*\n!app\n!text\n!link\n")
+    (host.project / ".dockerignore").write_text("*\n!app\n!text\n!links\n")
     (host.project / "ignored").write_text("secret")
     for path in [home, host.project, *host.project.iterdir()]:
         os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid, follow_symlinks=False)
@@ -236,8 +237,8 @@ def test_who_is_let_in(host, far):
                                  f"{far.url}/v1/events?follow"], stdout=subprocess.PIPE)
     assert json.loads(follower.stdout.readline())["kind"] == "token.created"
     far.ok("token", "rm", "ops")
-    follower.stdout.read()
-    assert follower.wait(timeout=20) is not None
+    assert b"was removed or has expired" in follower.stdout.read().splitlines()[-1]
+    follower.wait(timeout=20)
     assert far.ask("GET", "/v1/version", token=ops)[0] == 401
     kinds = [e["kind"] for e in map(json.loads, far.ok("events", "--host", "--json").out.splitlines())]
     assert kinds == ["token.created", "token.removed"]
@@ -350,7 +351,7 @@ def test_an_interrupted_push_leaves_nothing_half(host, far):
     wait_for("it comes", lambda: any(path.is_file() and path.stat().st_size > 1 << 20 for path in staging.rglob("*")) or push.poll() is not None)
     far.kill_daemon(signal.SIGKILL)
     out, err = push.communicate(timeout=60)
-    assert push.returncode == 1 and "connection broke" in err, (out, err)
+    assert push.returncode == 1 and ("connection broke" in err or "nobody accepts" in err), (out, err)
     far.begin()
     assert far.ok("images", "ls", "--json").json()["images"] == []
     assert far.run("verify", "--json").code == 0
