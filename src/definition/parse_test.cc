@@ -303,13 +303,13 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"OutsideNowhere",
              WithService("port: 1") +
                  "routes: [{ listen: \":80\", to: { service: app, address: \"0.0.0.0:81\", weight: 90 } }]\n",
-             "ingot.yaml:5:52: routes[0].to.address: expected the address of a server such as "
+             "ingot.yaml:5:56: routes[0].to.address: expected the address of a server such as "
              "\"10.0.0.7:8080\", "
              "\"old.example:80\" or \"[fd00::7]:80\", not \"0.0.0.0:81\""},
         Case{"OutsideTooMuch",
              WithService("port: 1") + "routes: [{ listen: \":80\", to: { service: app, address: "
                                       "\"10.0.0.7:80\", weight: 101 } }]\n",
-             "ingot.yaml:5:75: routes[0].to.weight: expected a weight from 0 to 100 percent, not \"101\""},
+             "ingot.yaml:5:79: routes[0].to.weight: expected a weight from 0 to 100 percent, not \"101\""},
         Case{"OutsideOfTcp",
              WithService("port: 1") +
                  "routes: [{ listen: \":80\", to: { service: app, address: \"10.0.0.7:80\", "
@@ -321,7 +321,7 @@ INSTANTIATE_TEST_SUITE_P(
             "OutsideInACircle",
             WithService("port: 1") +
                 "routes: [{ listen: \":80\", to: { service: app, address: \"127.0.0.1:80\", weight: 1 } }]\n",
-            "ingot.yaml:5:43: routes[0].to.address: 127.0.0.1:80 is the listener of routes[0] (:80); "
+            "ingot.yaml:5:47: routes[0].to.address: 127.0.0.1:80 is the listener of routes[0] (:80); "
             "expected where "
             "the other server listens"},
         Case{
