@@ -12,6 +12,7 @@
 #include "app/metrics.h"
 #include "app/registry_service.h"
 #include "app/scrub.h"
+#include "app/service_metrics.h"
 #include "app/shadow_metrics.h"
 #include "app/signals.h"
 #include "app/terminal.h"
@@ -82,7 +83,10 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
   if (const std::string& address = metrics.empty() ? host->metrics : metrics; !address.empty()) {
     auto started =
         ServeMetrics(address, (*daemon)->store(), registry_service ? &registry_service->watch() : nullptr,
-                     [&daemon = **daemon](PrometheusText& text) { DescribeShadows(text, daemon); });
+                     [&daemon = **daemon](PrometheusText& text) {
+                       DescribeServices(text, daemon);
+                       DescribeShadows(text, daemon);
+                     });
     if (!started) return Report(invocation, std::move(started).error().While("serving metrics"));
     metrics_server = std::move(*started);
     LogToStderr("metrics on " + metrics_server->address().Render());
