@@ -255,8 +255,14 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
   if (method == "POST" && what == "rollback") {
     rollout::Rollback rollback;
     if (const uint64_t to = TRY(QueryNumber(request, "to", 0)); to != 0) rollback.to = to;
+    if (const uint64_t from = TRY(QueryNumber(request, "from", 0)); from != 0) rollback.from = from;
+    rollback.reason = TRY(QueryText(request, "reason"));
     return Change({environment, request.peer.name, rollback}, request, reply, streamed);
   }
+  if (method == "POST" && what == "verified")
+    return Change(
+        {environment, request.peer.name, rollout::Verified{TRY(QueryNumber(request, "revision", 0))}},
+        request, reply, streamed);
   if (method == "POST" && what == "scale" && !name.empty()) {
     const uint64_t replicas = TRY(QueryNumber(request, "replicas", UINT64_MAX));
     if (replicas > rollout::kMaxReplicas)

@@ -143,7 +143,8 @@ Result<Json> Api::Apply(const Request& request, Reply& reply, const Environment&
   // Also when this is to fail: that is what they want to hear of.
   TRY(daemon_.notifier().Subscribe(environment.Render(), resolved.notify));
   return Change(
-      {environment, request.peer.name, rollout::Apply{resolved, TRY(QueryText(request, "override_freeze"))}},
+      {environment, request.peer.name,
+       rollout::Apply{resolved, TRY(QueryText(request, "override_freeze")), QueryFlag(request, "verify")}},
       request, reply, streamed);
 }
 

@@ -9,6 +9,7 @@
 #include "app/rollout_view.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
+#include "app/verification.h"
 
 namespace ingot::app {
 
@@ -55,6 +56,16 @@ void ShowAccepted(const JsonObject& answer) {
     std::puts(kind == "nothing" ? "nothing to do" : "done");
 }
 
+// What has just begun to serve; or what serves since a former apply that did not come to its end.
+int VerifyChange(Invocation& invocation, const Project& project, JsonObject& last) {
+  if (VerifyOf(project, invocation.environment).empty()) return kDone;
+  const Json* member = last.if_contains("rollout");
+  if (member == nullptr || !member->is_object()) return VerifyActive(invocation, project, last);
+  const JsonObject rollout = member->get_object();
+  return VerifyRevision(invocation, project, static_cast<uint64_t>(IntOr(rollout, "to", 0)),
+                        static_cast<uint64_t>(IntOr(rollout, "id", 0)), last);
+}
+
 int Apply(Invocation& invocation, const ApplyOptions& options) {
   if (invocation.json && !options.yes)
     return Report(invocation, Error(Code::kRefused, "apply --json asks nothing, so it needs --yes"));
@@ -62,6 +73,9 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
   auto deployment =
       PrepareDeployment(invocation, client, {options.allow_dirty, options.locked, options.build_on});
   if (!deployment) return Report(invocation, deployment.error());
+  if (auto checked = CheckVerifyCommands(deployment->project, invocation.environment); !checked)
+    return Report(invocation, checked.error());
+  const bool verifies = !VerifyOf(deployment->project, invocation.environment).empty();
   const Json document = definition::ToJson(deployment->resolved);
   const std::string& project = deployment->project.definition.project;
   std::string planned_against;
@@ -90,8 +104,12 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
                        "?wait_turn=" + (options.wait ? "1" : "0") + planned_against;
   if (!options.override_freeze.empty())
     target += "&override_freeze=" + adapters::PercentEncode(options.override_freeze);
+  if (verifies) target += "&verify=1";
   const std::string body = RenderJson(document);
-  if (!options.detach) return FollowChange(invocation, client, target, body);
+  if (!options.detach)
+    return FollowChange(invocation, client, target, body, [&](JsonObject& last) {
+      return VerifyChange(invocation, deployment->project, last);
+    });
   return ShowAnswer(invocation, client.Call("POST", target, &document), ShowAccepted);
 }
 
@@ -146,13 +164,15 @@ void AddApply(CLI::App& app, Invocation& invocation) {
   verb->add_flag("--locked", options->locked, "refuse what ingot.lock does not pin");
   AddBuildPlace(*verb, options->build_on);
   verb->add_flag("--wait", options->wait, "wait for a running rollout to end instead of being refused");
-  verb->add_flag("--detach", options->detach, "do not wait for the rollout's end");
+  verb->add_flag(
+      "--detach", options->detach,
+      "do not wait for the rollout's end; what it has to show is then up to `ingot rollout verify`");
   verb->add_option("--override-freeze", options->override_freeze,
                    "release in a time in which nothing is released, for this reason, on the record")
       ->type_name("REASON");
   verb->footer(
       "Exit codes: 0 done, 2 invalid definition, 4 refused, 5 the rollout was reverted (what served before\n"
-      "serves still).");
+      "serves still), or verification failed (it serves again).");
 }
 
 }  // namespace ingot::app

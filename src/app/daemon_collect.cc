@@ -33,6 +33,8 @@ void Daemon::NoteProofs() {
   for (const platform::EnvironmentId& environment : controller_->Environments()) {
     const rollout::EnvironmentState* state = controller_->State(environment);
     if (state == nullptr || !state->active || state->Busy()) continue;
+    // What is still to be verified proves nothing yet.
+    if (state->unverified.contains(*state->active)) continue;
     const auto known = proven_.find(environment);
     if (known != proven_.end() && known->second == *state->active) continue;
     proven_[environment] = *state->active;

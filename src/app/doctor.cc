@@ -1,9 +1,11 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 
 #include "adapters/certificate.h"
 #include "adapters/host_facts.h"
 #include "app/acme_service.h"
+#include "app/doctor_fix.h"
 #include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/lost_things.h"
@@ -115,14 +117,58 @@ adapters::HostFact IssuedFact(const Invocation& invocation) {
           std::to_string(names->size()) + " names with certificates of an authority, none fails", "", ""};
 }
 
-int Doctor(Invocation& invocation) {
+struct DoctorOptions {
+  bool fix = false;
+  bool dry_run = false;
+  bool yes = false;
+};
+
+std::vector<adapters::HostFact> LookAtAll(const Invocation& invocation) {
   std::vector<adapters::HostFact> facts = adapters::LookAtHost(invocation.layout().root);
+  facts.push_back(FoldersFact(invocation.layout()));
+  facts.push_back(VolumesFact(invocation.layout()));
   facts.push_back(StoreFact(invocation.layout()));
   facts.push_back(ScrubFact(invocation.layout()));
   facts.push_back(CertificateFact(invocation));
   // Only where an authority is, or was, asked.
   if (std::error_code none; fs::exists(invocation.layout().acme(), none))
     facts.push_back(IssuedFact(invocation));
+  return facts;
+}
+
+// Puts right what can be, and says so; what was done, for JSON.
+JsonArray MakeFixes(const Invocation& invocation, const DoctorOptions& options,
+                    const std::vector<adapters::HostFact>& facts) {
+  JsonArray out;
+  for (const Fix& fix : FixesFor(facts, invocation.layout(), options.yes)) {
+    std::string outcome = "done";
+    std::string error;
+    if (!fix.apply) {
+      outcome = "left";
+    } else if (options.dry_run) {
+      outcome = "would be done";
+    } else if (auto done = fix.apply(); !done) {
+      outcome = "failed";
+      error = done.error().Render();
+    }
+    if (!invocation.json)
+      std::printf("%s %s: %s%s\n",
+                  Paint(outcome == "done" ? Colour::kGreen : Colour::kYellow, outcome + ":").c_str(),
+                  fix.fact.c_str(), fix.what.c_str(),
+                  fix.apply ? (error.empty() ? "" : (": " + error).c_str()) : " (with --yes it is run)");
+    out.push_back(JsonObject{{"fact", fix.fact}, {"what", fix.what}, {"outcome", outcome}, {"error", error}});
+  }
+  if (!invocation.json && out.empty()) std::puts("nothing that could be put right by itself");
+  return out;
+}
+
+int Doctor(Invocation& invocation, const DoctorOptions& options) {
+  std::vector<adapters::HostFact> facts = LookAtAll(invocation);
+  JsonArray fixes;
+  if (options.fix) {
+    fixes = MakeFixes(invocation, options, facts);
+    if (!fixes.empty() && !options.dry_run) facts = LookAtAll(invocation);
+  }
   int missing = 0;
   int unknown = 0;
   JsonArray rows;
@@ -136,7 +182,9 @@ int Doctor(Invocation& invocation) {
                               {"remedy", fact.remedy}});
   }
   if (invocation.json) {
-    PrintJson(JsonObject{{"facts", std::move(rows)}, {"missing", missing}, {"unknown", unknown}});
+    JsonObject report{{"facts", std::move(rows)}, {"missing", missing}, {"unknown", unknown}};
+    if (options.fix) report["fixes"] = std::move(fixes);
+    PrintJson(report);
     return missing == 0 && unknown == 0 ? kDone : kFailed;
   }
   std::vector<std::vector<std::string>> table = {{"CHECK", "STATE", "SEEN"}};
@@ -161,10 +209,17 @@ int Doctor(Invocation& invocation) {
 }  // namespace
 
 void AddDoctor(CLI::App& app, Invocation& invocation) {
+  auto options = std::make_shared<DoctorOptions>();
   CLI::App* verb = AddVerb(app, invocation, "doctor",
                            "what this host gives, what is missing, and which guarantee that costs",
-                           [&invocation] { return Doctor(invocation); });
+                           [&invocation, options] { return Doctor(invocation, *options); });
   AddHostOption(*verb, invocation);
+  CLI::Option* fix = verb->add_flag("--fix", options->fix, "put right what can be, and say what was done");
+  verb->add_flag("--dry-run", options->dry_run, "with --fix: only say what would be done")->needs(fix);
+  verb->add_flag("-y,--yes", options->yes, "with --fix: install missing Debian packages, too")->needs(fix);
+  verb->footer(
+      "--fix sets owner and mode of Ingot's folders, loads kernel modules and raises the limit of user\n"
+      "namespaces. What a killed daemon has left behind the next one sweeps by itself.");
 }
 
 }  // namespace ingot::app

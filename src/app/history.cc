@@ -47,7 +47,8 @@ int History(Invocation& invocation) {
     }
     const std::string commit = StringOr(revision, "commit", "").substr(0, 10);
     revisions.push_back(
-        {RevisionName(revision, "revision"), StringOr(revision, "role", ""),
+        {RevisionName(revision, "revision"),
+         StringOr(revision, "role", "") + (BoolOr(revision, "verified", true) ? "" : " not verified"),
          (commit.empty() ? "-" : commit) + (BoolOr(revision, "dirty", false) ? "+changes" : ""),
          StringOr(revision, "actor", ""), Age(revision, "created"), images});
   }

@@ -23,7 +23,8 @@ std::vector<std::string> RightsFor(const std::string& method, const std::string&
   if (what == "abort" || what == "pause" || what == "resume" || what == "advance")
     return {"deploy", "rollback"};
   // To plan and to look at ledgers is to connect to databases that the caller names.
-  if (what == "rollouts" || what == "plan" || what == "migrations" || what == "jobs") return {"deploy"};
+  if (what == "rollouts" || what == "plan" || what == "migrations" || what == "jobs" || what == "verified")
+    return {"deploy"};
   if (what == "rollback" || what == "scale") return {what};
   return {};
 }

@@ -9,6 +9,7 @@
 #include "app/rollout_view.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
+#include "app/verification.h"
 
 namespace ingot::app {
 
@@ -141,6 +142,23 @@ int ShowRollout(Invocation& invocation) {
                     ShowGoingOn);
 }
 
+int VerifyServing(Invocation& invocation) {
+  auto project = LoadProject(invocation);
+  if (!project) return Report(invocation, project.error());
+  if (VerifyOf(*project, invocation.environment).empty())
+    return Report(invocation, Error(Code::kInvalid, project->definition.file + " has no environments." +
+                                                        invocation.environment + ".verify"));
+  if (auto checked = CheckVerifyCommands(*project, invocation.environment); !checked)
+    return Report(invocation, checked.error());
+  JsonObject report;
+  const int code = VerifyActive(invocation, *project, report);
+  if (invocation.json)
+    PrintJson(report);
+  else if (code == kDone && report.empty())
+    std::puts("what serves is verified already");
+  return code;
+}
+
 }  // namespace
 
 void AddRollout(CLI::App& app, Invocation& invocation) {
@@ -172,6 +190,14 @@ void AddRollout(CLI::App& app, Invocation& invocation) {
   AddProjectOptions(*approve, invocation);
   approve->add_option("-m,--message", *note, "why, for the record")->type_name("TEXT");
   approve->footer("Who may is said by `access` of the definition that is in force; root may always.");
+  CLI::App* verify =
+      AddVerb(*verb, invocation, "verify", "run `verify` of the environment, if that is outstanding",
+              [&invocation] { return VerifyServing(invocation); });
+  AddProjectOptions(*verify, invocation);
+  verify->footer(
+      "For what an apply left open: --detach, or a client that was ended before its commands had ended. "
+      "When\n"
+      "one fails, traffic goes back (exit 5).");
   add("abort", "take the running rollout back: nothing has changed then",
       "it is being reverted; `ingot status` shows when what served before is alone again",
       "Possible until all traffic has been switched; after that it is `ingot rollback`.");

@@ -28,7 +28,7 @@ class View {
 
   void Clear() { progress_.Clear(); }
 
-  int Finish() {
+  int Finish(const std::function<int(JsonObject& last)>& then) {
     progress_.Clear();
     const double ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin_).count();
@@ -37,8 +37,9 @@ class View {
     const bool reverted = StringOr(rollout, "phase", "") == "reverted";
     if (invocation_.json) {
       last_["elapsed_ms"] = static_cast<int64_t>(ms);
+      const int code = reverted ? kReverted : then ? then(last_) : kDone;
       PrintJson(last_);
-      return reverted ? kReverted : kDone;
+      return code;
     }
     const std::string kind = StringOr(accepted, "accepted", "");
     const std::string revision = "r" + std::to_string(IntOr(accepted, "revision", 0));
@@ -55,7 +56,8 @@ class View {
       std::printf("%s serves all traffic after %s\n", Paint(Colour::kGreen, revision).c_str(),
                   RenderElapsed(ms).c_str());
     }
-    return kDone;
+    std::fflush(stdout);
+    return then ? then(last_) : kDone;
   }
 
  private:
@@ -93,7 +95,7 @@ class View {
 }  // namespace
 
 int FollowChange(Invocation& invocation, DaemonClient& client, const std::string& target,
-                 const std::string& body) {
+                 const std::string& body, const std::function<int(JsonObject& last)>& then) {
   View view(invocation, std::chrono::steady_clock::now());
   const std::string streamed = target + (target.find('?') == std::string::npos ? "?" : "&") + "stream=1";
   auto done =
@@ -102,7 +104,7 @@ int FollowChange(Invocation& invocation, DaemonClient& client, const std::string
     view.Clear();
     return Report(invocation, done.error());
   }
-  return view.Finish();
+  return view.Finish(then);
 }
 
 }  // namespace ingot::app

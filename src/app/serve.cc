@@ -17,6 +17,7 @@
 #include "app/remote_api.h"
 #include "app/scrub.h"
 #include "app/secret_keys.h"
+#include "app/service_metrics.h"
 #include "app/shadow_metrics.h"
 #include "app/signals.h"
 #include "app/terminal.h"
@@ -96,6 +97,7 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
     auto started =
         ServeMetrics(address, (*daemon)->store(), registry_service ? &registry_service->watch() : nullptr,
                      [&daemon = **daemon](PrometheusText& text) {
+                       DescribeServices(text, daemon);
                        DescribeShadows(text, daemon);
                        DescribeIssued(text, daemon.issued());
                      });

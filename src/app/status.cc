@@ -41,10 +41,26 @@ void ShowInstances(const JsonObject& fleet, const std::string& service, const st
     if (note.empty())
       for (const Json& volume : List(instance, "volumes"))
         if (volume.is_string()) note += (note.empty() ? "has " : ", ") + std::string(volume.get_string());
-    table.push_back({service, StringOr(instance, "name", ""), role,
+    const std::string as = role + (BoolOr(instance, "held", false) ? " spare" : "");
+    table.push_back({service, StringOr(instance, "name", ""), as,
                      State(StringOr(instance, "state", "unknown")), age,
                      ready_after < 0 ? "" : RenderElapsed(static_cast<double>(ready_after)), note});
   }
+}
+
+// "web: 3 + 1 spare", and what is not as it shall be.
+void ShowSpares(const JsonObject& service, const std::string& name) {
+  const Json* found = service.if_contains("spares");
+  if (found == nullptr || !found->is_object()) return;
+  const JsonObject& spares = found->get_object();
+  const std::string desired = Count(spares, "desired");
+  const std::string ready = Count(spares, "ready");
+  const std::string reason = StringOr(spares, "reason", "");
+  std::string line =
+      name + ": " + Count(service, "desired") + " + " + desired + (desired == "1" ? " spare" : " spares");
+  if (ready != desired) line += ", of which " + ready + (ready == "1" ? " is ready" : " are ready");
+  if (!reason.empty()) line += "; the last one " + reason;
+  std::printf("%s\n", line.c_str());
 }
 
 void ShowEnvironment(const JsonObject& status) {
@@ -53,6 +69,9 @@ void ShowEnvironment(const JsonObject& status) {
   std::printf(
       "%s  %s\n", Paint(Colour::kBold, StringOr(status, "environment", "")).c_str(),
       deployed ? ("serves " + Paint(Colour::kGreen, "r" + RenderJson(*active))).c_str() : "serves nothing");
+  if (deployed && !BoolOr(status, "verified", true))
+    std::printf("%s nobody has said that r%s does what it has to; `ingot rollout verify`\n",
+                Paint(Colour::kYellow, "not verified:").c_str(), RenderJson(*active).c_str());
   for (const Json& problem : List(status, "problems"))
     if (problem.is_string())
       std::printf("%s %s\n", Paint(Colour::kRed, "problem:").c_str(), problem.get_string().c_str());
@@ -97,6 +116,7 @@ void ShowEnvironment(const JsonObject& status) {
                   StringOr(service, "reason", "").c_str());
     if (const Json* scale = service.if_contains("scale"); scale != nullptr && scale->is_object())
       std::printf("%s\n", StringOr(scale->get_object(), "summary", "").c_str());
+    ShowSpares(service, name);
     ShowInstances(service, name, "r" + Count(service, "revision"), table);
     if (List(service, "instances").empty())
       table.push_back(

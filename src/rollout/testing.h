@@ -70,6 +70,7 @@ class WatchedJournal final : public Journal {
       TRY(std::move(may));
     }
     TRY(memory.Commit(step));
+    if (deciding) failed = false;
     if (watch) watch(last, *step.state);
     last = *step.state;
     if (after) after("Commit");
@@ -87,7 +88,9 @@ class WatchedJournal final : public Journal {
   }
 
   EnvironmentState last;  // what was committed last
-  bool failed = false;    // a commit, since this was reset
+  bool deciding = false;  // a tick goes on
+  // A commit has failed, and no decision was journalled since: it is tried again only after a while.
+  bool failed = false;
 };
 
 // Passes on to a FakePlatform, and writes down each break of a law that it sees on the way.

@@ -450,12 +450,14 @@ void World::Open() {
 
 Milliseconds World::Tick() {
   try {
-    journal.failed = false;
+    journal.deciding = true;
     const Milliseconds next = controller->Tick();
+    journal.deciding = false;
     Check();
     CheckSpares(!journal.failed);
     return next;
   } catch (const Killed&) {
+    journal.deciding = false;
     ++kills;
     Restart();
     Check();

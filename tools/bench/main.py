@@ -12,6 +12,7 @@ sys.path.insert(0, str(SOURCE / "tests"))
 
 ROWS = {  # name: unit, goal, for a row that could not be measured
     "noop_build": ("ms", 10), "one_line_change": ("ms", 40), "edit_to_traffic": ("ms", 300), "remote_apply": ("ms", 500), "rollback": ("ms", 20),
+    "spare_promote": ("ms", 100),
     "start_instance": ("ms", 30), "job_start": ("ms", 50), "rollouts_under_load": ("failed", 0), "rollouts_all_strategies": ("failed", 0), "canary_detect": ("ms", 1000),
     "apply_20": ("ms", 1000), "instances_per_s": ("ms", 16.67), "crash_every_step": ("failed", 0), "foreground_p99": ("ms", 5),
     "hundred_versions": ("MB", 175), "tls_requests": ("µs", None), "boot_20": ("ms", 3000), "upgrade": ("failed", 0),

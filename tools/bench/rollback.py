@@ -4,7 +4,8 @@ import time
 from measure import Failed, Row, median, quantile
 from service import served
 
-RUNS = 25
+RUNS = 200
+P99_MS = 20
 
 
 def run(_context):
@@ -14,12 +15,15 @@ def run(_context):
             for n in range(RUNS):
                 service.define(revision=f"bad{n}")
                 service.host.apply()
-                time.sleep(0.2)
+                time.sleep(0.05)  # the bad fleet has its requests
                 began[f"bad{n}"] = time.time_ns()
                 service.host.ok("rollback")
-                time.sleep(0.1)
     if load.result["failed"] != 0:
         raise Failed(f"requests failed: {load.result['failures']} {load.result['examples']}")
+    missing = [name for name in began if name not in load.result["seen"]]
+    if missing:
+        raise Failed(f"the clients saw nothing of {len(missing)} releases: {missing[:3]}")
     times = [max(0.0, (load.result["seen"][name]["last_ns"] - at) / 1e6) for name, at in began.items()]
-    return Row("rollback", "ms", median(times), 20,
-               note=f"p99 {quantile(times, 0.99):.1f}; {RUNS} runs; {load.result['rate']:.0f} requests/s, 0 failed")
+    return Row("rollback", "ms", quantile(times, 0.99), P99_MS,
+               note=f"p99 of {RUNS} runs; median {median(times):.1f}, worst {max(times):.1f}; "
+                    f"{load.result['rate']:.0f} requests/s, 0 failed")

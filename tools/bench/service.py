@@ -16,6 +16,7 @@ services:
     environment: {{ REVISION: "{revision}", LISTEN_AFTER_MS: "{listen_after_ms}"{env} }}
     health: {{ ready: {{ http: /healthz, deadline: 10s }} }}
     rollout: {{ keep_old: {keep_old}, drain: 2s{rollout} }}
+    {extra}
 routes:
   - {{ listen: "127.0.0.1:@PORT@", to: web }}
 """
@@ -24,7 +25,7 @@ routes:
 class Service:
     def __init__(self, host, **settings):
         self.host = host
-        self.settings = {"replicas": 2, "revision": "r0", "listen_after_ms": 0, "keep_old": "10s", "env": "", "rollout": "",
+        self.settings = {"replicas": 2, "revision": "r0", "listen_after_ms": 0, "keep_old": "10s", "env": "", "rollout": "", "extra": "",
                          **settings}
         self.page("first")
         self.define()
