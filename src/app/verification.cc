@@ -127,7 +127,7 @@ std::string LastLines(const std::string& output) {
 
 int TakeBack(Invocation& invocation, const Project& project, uint64_t revision, const std::string& reason,
              JsonObject& report) {
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   const std::string name = "r" + std::to_string(revision);
   auto answer = client.Call(
       "POST", EnvironmentPath(project.definition.project, invocation.environment, "/rollback") +
@@ -232,7 +232,7 @@ int VerifyRevision(Invocation& invocation, const Project& project, uint64_t revi
   if (!verification.passed) {
     code = TakeBack(invocation, project, revision, verification.reason, about);
   } else {
-    DaemonClient client(invocation.layout());
+    DaemonClient client(invocation);
     auto answer =
         client.Call("POST", EnvironmentPath(project.definition.project, invocation.environment, "/verified") +
                                 "?revision=" + std::to_string(revision));
@@ -244,7 +244,7 @@ int VerifyRevision(Invocation& invocation, const Project& project, uint64_t revi
 
 int VerifyActive(Invocation& invocation, const Project& project, JsonObject& report) {
   if (VerifyOf(project, invocation.environment).empty()) return kDone;
-  DaemonClient client(invocation.layout());
+  DaemonClient client(invocation);
   auto status = client.Call("GET", EnvironmentPath(project.definition.project, invocation.environment));
   if (!status) return Report(invocation, status.error());
   const JsonObject none;
