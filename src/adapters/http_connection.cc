@@ -232,7 +232,12 @@ class Conversation {
       if (read == Whole::kTooLarge) return refuse(413, "the body is larger than 16 MiB\n");
       if (read == Whole::kGone) return;
     }
-    handler_(request, reply);
+    try {
+      handler_(request, reply);
+    } catch (const std::exception&) {
+      // One request, whatever it found in the handler, is not the end of the daemon.
+      reply.CloseAfterwards();
+    }
     if (!reply.answered())
       static_cast<void>(reply.Send(500, "text/plain", "no answer was made for this request\n").has_value());
   }
@@ -270,7 +275,8 @@ class Conversation {
   const std::atomic<bool>& stopping_;
   const HttpHandler& handler_;
   const HttpRules& rules_;
-  beast::flat_buffer buffer_;
+  // A chunk's header that never ends does not grow it.
+  beast::flat_buffer buffer_{size_t{64} << 10};
 };
 
 }  // namespace

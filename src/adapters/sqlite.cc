@@ -206,6 +206,13 @@ Result<Database> Database::OpenForeign(const fs::path& path) {
   if (status != SQLITE_OK) return SqlError(handle, status, path.string()).While("opening the database");
   sqlite3_extended_result_codes(handle, 1);
   sqlite3_busy_handler(handle, WaitForOthers, nullptr);
+  // Somebody else's statements are about this file alone. VACUUM attaches one without a name.
+  sqlite3_set_authorizer(
+      handle,
+      [](void*, int action, const char* file, const char*, const char*, const char*) {
+        return action == SQLITE_ATTACH && file != nullptr && *file != '\0' ? SQLITE_DENY : SQLITE_OK;
+      },
+      nullptr);
   // It is opened when it is first read; what is no database is met here.
   TRY(db.Execute("SELECT count(*) FROM sqlite_schema"));
   return db;

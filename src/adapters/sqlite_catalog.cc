@@ -120,8 +120,8 @@ struct SqliteCatalog::State {
     if (log_error) return *log_error;
     if (!log.valid()) log = TRY(OpenFile(path.string() + "-wal", O_RDWR));
     if (::fdatasync(log.get()) == 0) return {};
-    log_error = ErrnoError(errno, "sync " + path.string() + "-wal");
-    log_error = std::move(*log_error).While("making commits durable (restart when the disk is well again)");
+    log_error = ErrnoError(errno, "sync " + path.string() + "-wal")
+                    .While("making commits durable (restart when the disk is well again)");
     return *log_error;
   }
 };

@@ -234,8 +234,8 @@ void AcmeService::Attempt(const std::string& name) {
 Result<adapters::Certificate> AcmeService::Get(IssuedName& issued, std::optional<Milliseconds>& asked) {
   const auto key_of = [](const fs::path& file) -> Result<adapters::AcmeKey> {
     auto pem = ReadFile(file, kMaxStateBytes);
-    if (pem)
-      if (auto key = adapters::AcmeKey::FromPem(*pem); key) return key;
+    if (pem) return adapters::AcmeKey::FromPem(*pem);
+    if (pem.error().code() != Code::kNotFound) return std::move(pem).error();
     adapters::AcmeKey made = TRY(adapters::AcmeKey::Generate());
     TRY(WriteFileAtomic(file, made.ToPem(), 0600, Durability::kDurable));
     return made;

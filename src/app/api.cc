@@ -87,7 +87,9 @@ bool QueryFlag(const adapters::HttpRequest& request, const std::string& name) {
 }
 
 bool Api::StreamsBody(const Request& request) {
-  return request.method == "POST" && (request.path.ends_with("/images") || request.path.ends_with("/builds"));
+  const std::vector<std::string> path = Split(request.path);
+  return request.method == "POST" && path.size() == 6 && path[0] == "v1" && path[1] == "projects" &&
+         path[3] == "environments" && (path[5] == "images" || path[5] == "builds");
 }
 
 void Api::Handle(const Request& request, Reply& reply) {

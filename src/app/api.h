@@ -48,7 +48,8 @@ class Api {
   // `planned_against`: the revision that was active when the plan was made (0: none). kConflict when another
   // one is by now.
   Result<rollout::Accepted> Submit(const rollout::Command& command, bool wait_turn,
-                                   std::optional<uint64_t> planned_against = std::nullopt);
+                                   std::optional<uint64_t> planned_against = std::nullopt,
+                                   const std::function<bool()>& gone = {});
   // Submits and answers as the request wants it: at once, with `wait` once traffic has moved or will not,
   // with `stream` the events until then as JSON lines.
   Result<Json> Change(const rollout::Command& command, const Request& request, Reply& reply, bool& streamed);
@@ -67,7 +68,8 @@ class Api {
   Result<Json> PutScript(const Request& request, const std::string& name);
   std::vector<plan::MigrationPlan> PlanMigrations(
       const Environment& environment, const std::vector<definition::ResolvedMigration>& migrations);
-  Result<std::vector<definition::ResolvedMigration>> ReadMigrations(const Request& request);
+  Result<std::vector<definition::ResolvedMigration>> ReadMigrations(const Request& request,
+                                                                    const Environment& environment);
   Result<Json> MigrationStatus(const Request& request, const Environment& environment);
   Result<Json> RunMigrations(const Request& request, const Environment& environment);
 

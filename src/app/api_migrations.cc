@@ -1,6 +1,7 @@
 // The part of the API about schema migrations.
 #include "app/api.h"
 #include "app/database_migrator.h"
+#include "app/permit.h"
 
 namespace ingot::app {
 
@@ -35,18 +36,25 @@ std::vector<plan::MigrationPlan> Api::PlanMigrations(
   return out;
 }
 
-Result<std::vector<definition::ResolvedMigration>> Api::ReadMigrations(const Request& request) {
+Result<std::vector<definition::ResolvedMigration>> Api::ReadMigrations(const Request& request,
+                                                                       const Environment& environment) {
   const Json document = TRY(ParseJson(request.body));
   if (!document.is_object()) return Error(Code::kInvalid, "expected an object with migrations");
   std::vector<definition::ResolvedMigration> out;
   for (const Json& migration : *TRY(GetArray(document.get_object(), "migrations")))
     out.push_back(TRY(definition::MigrationFromJson(migration)));
+  if (!request.peer.root)
+    TRY(daemon_.Ask([&](rollout::Controller& controller) {
+      const auto active = controller.Active(environment);
+      return PermitHostWork(out, active ? &active->revision.resolved : nullptr);
+    }));
   return out;
 }
 
 Result<Json> Api::MigrationStatus(const Request& request, const Environment& environment) {
   JsonArray out;
-  for (const plan::MigrationPlan& planned : PlanMigrations(environment, TRY(ReadMigrations(request))))
+  for (const plan::MigrationPlan& planned :
+       PlanMigrations(environment, TRY(ReadMigrations(request, environment))))
     out.push_back(plan::ToJson(planned));
   const Json contracting = daemon_.Ask([&](rollout::Controller& controller) -> Json {
     const rollout::EnvironmentState* state = controller.State(environment);
@@ -62,7 +70,7 @@ Result<Json> Api::MigrationStatus(const Request& request, const Environment& env
 
 Result<Json> Api::RunMigrations(const Request& request, const Environment& environment) {
   JsonArray out;
-  for (const definition::ResolvedMigration& migration : TRY(ReadMigrations(request))) {
+  for (const definition::ResolvedMigration& migration : TRY(ReadMigrations(request, environment))) {
     Result<void> recorded;
     auto done = daemon_.migrator().RunByHand(
         environment, migration, request.peer.name, [&](const migrate::Script& script) {

@@ -6,6 +6,7 @@
 #include "app/api.h"
 #include "app/channels.h"
 #include "app/daemon_client.h"
+#include "app/permit.h"
 #include "plan/secrets.h"
 
 namespace ingot::app {
@@ -94,6 +95,11 @@ Result<definition::Resolved> Api::ReadResolved(const Request& request, const Env
   for (const definition::ResolvedService& service : resolved.services) TRY(check(service));
   for (const definition::ResolvedJob& job : resolved.jobs) TRY(check(job.instance));
   TRY(CheckChannels(daemon_.store(), resolved));
+  if (!request.peer.root)
+    TRY(daemon_.Ask([&](rollout::Controller& controller) {
+      const auto active = controller.Active(environment);
+      return PermitHostWork(resolved, active ? &active->revision.resolved : nullptr);
+    }));
   return resolved;
 }
 
@@ -149,7 +155,8 @@ Result<Json> Api::Apply(const Request& request, Reply& reply, const Environment&
 }
 
 Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait_turn,
-                                      std::optional<uint64_t> planned_against) {
+                                      std::optional<uint64_t> planned_against,
+                                      const std::function<bool()>& gone) {
   const auto deadline = std::chrono::steady_clock::now() + kLongestWait;
   uint64_t seen = 0;
   while (true) {
@@ -170,6 +177,7 @@ Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait
     const bool in_turn = accepted || accepted.error().code() != Code::kConflict || !busy;
     if (in_turn || !wait_turn || std::chrono::steady_clock::now() > deadline) return accepted;
     seen = daemon_.WaitForChange(seen, kWaitStep);
+    if (gone && gone()) return Error(Code::kCancelled, "who asked for it has gone before its turn came");
   }
 }
 
@@ -179,7 +187,8 @@ Result<Json> Api::Change(const rollout::Command& command, const Request& request
   std::optional<uint64_t> planned_against;
   if (request.query.contains("planned_against"))
     planned_against = TRY(QueryNumber(request, "planned_against", 0));
-  const rollout::Accepted accepted = TRY(Submit(command, QueryFlag(request, "wait_turn"), planned_against));
+  const rollout::Accepted accepted =
+      TRY(Submit(command, QueryFlag(request, "wait_turn"), planned_against, [&] { return reply.Gone(); }));
   const bool rollout = accepted.kind == rollout::Accepted::Kind::kRollout && accepted.rollout.has_value();
   if (QueryFlag(request, "stream")) {
     streamed = true;

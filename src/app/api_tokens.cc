@@ -177,6 +177,7 @@ Result<std::string> ApiTokens::Create(ApiToken wanted, std::optional<Millisecond
   next.push_back(std::move(wanted));
   std::sort(next.begin(), next.end(), [](const ApiToken& a, const ApiToken& b) { return a.name < b.name; });
   TRY(Save(next));
+  unsaved_ = false;
   *tokens = std::move(next);
   return token;
 }
@@ -184,11 +185,15 @@ Result<std::string> ApiTokens::Create(ApiToken wanted, std::optional<Millisecond
 Result<void> ApiTokens::Remove(const std::string& name) {
   auto tokens = tokens_.lock();
   std::vector<ApiToken> next = *tokens;
-  if (std::erase_if(next, [&](const ApiToken& token) { return token.name == name; }) == 0)
+  const bool none = std::erase_if(next, [&](const ApiToken& token) { return token.name == name; }) == 0;
+  if (none && !unsaved_)
     return Error(Code::kNotFound, "there is no token " + name + "; `ingot token ls` lists them");
   // Not good any more even if the disk does not take it: whoever removes it wants that first.
   *tokens = next;
-  return Save(next);
+  auto saved = Save(next);
+  // So that it can be said again: the file would bring it back with the next daemon.
+  unsaved_ = !saved;
+  return saved;
 }
 
 std::vector<ApiToken> ApiTokens::List() {

@@ -52,6 +52,7 @@ class ApiTokens {
   const fs::path file_;
   const Clock& clock_;
   Sync<std::vector<ApiToken>> tokens_;  // sorted by name
+  bool unsaved_ = false;                // a removal that the disk did not take; with tokens_ held
 };
 
 }  // namespace ingot::app

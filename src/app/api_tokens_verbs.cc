@@ -44,6 +44,8 @@ Result<Json> Api::Tokens(const Request& request, const std::string& name) {
     Json answer(nullptr);
     for (const ApiToken& made : tokens.List())
       if (made.name == name) answer = ToJson(made);
+    if (!answer.is_object())
+      return Error(Code::kConflict, "the token " + name + " was removed while it was made");
     audit::Draft draft{"", "", "token.created", request.peer.name, answer.as_object()};
     if (auto recorded = daemon_.events().Append({std::move(draft)}); !recorded) {
       // What is not on the record is not given away.

@@ -104,7 +104,8 @@ Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& i
     auto tagged = store.GetTag(repository, "latest");
     if (!tagged || *tagged != image.manifest) TRY(store.SetTag(repository, "latest", image.manifest));
   }
-  TRY(RecordRetention(store, project.definition));
+  // What is kept of a project, in every environment, is not for who may build for one.
+  if (request.work.empty()) TRY(RecordRetention(store, project.definition));
   return built;
 }
 

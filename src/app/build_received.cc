@@ -79,7 +79,9 @@ Result<void> LayOut(const store::Tree& tree, store::Store& store, const fs::path
     }
     if (node.type != Type::kRegular)
       return Error(Code::kUnsupported, path + ": only files, folders and links can be built from");
-    bytes += store::OnDisk(node.size_bytes);
+    const uint64_t size = TRY(store.objects().SizeOf(node.object));
+    if (size != node.size_bytes) return Error(Code::kInvalid, "its size is not what the tree says of it");
+    bytes += store::OnDisk(size);
     TRY(share.Grow(bytes));
     const Fd from = TRY(store.objects().OpenObject(node.object));
     const Fd file =

@@ -69,10 +69,9 @@ Result<Json> BuildReceived(Invocation& invocation, const fs::path& folder) {
     TRY(RefuseLinks(project.directory, paths->context));
     for (const std::string& path : paths->reads) TRY(RefuseLinks(project.directory, path));
   }
-  if (const std::string lock = StringOr(document, "lock", ""); !lock.empty()) {
-    TRY(RefuseLinks(project.directory, "ingot.lock"));
+  TRY(RefuseLinks(project.directory, "ingot.lock"));
+  if (const std::string lock = StringOr(document, "lock", ""); !lock.empty())
     TRY(TRY(build::LockFile::Parse(lock)).Save(project.directory));
-  }
   request.work = folder / "work";
   request.layouts = false;
   std::mutex mutex;

@@ -1,6 +1,7 @@
 #include "app/permit.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/glob.h"
 
@@ -39,6 +40,44 @@ bool InScope(const adapters::PeerScope& scope, const std::string& environment,
   });
 }
 
+std::string CommandLine(const std::vector<std::string>& command) {
+  std::string out;
+  for (const std::string& word : command) out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
+// Each as it is shown; equal ones are the same work.
+std::set<std::string> HostWorkOf(const std::vector<definition::ResolvedMigration>& migrations) {
+  std::set<std::string> out;
+  for (const auto& migration : migrations)
+    if (migration.engine() == migrate::Engine::kSqlite) out.insert("migrations of " + migration.url);
+  return out;
+}
+
+std::set<std::string> HostWorkOf(const definition::Resolved& resolved) {
+  std::set<std::string> out = HostWorkOf(resolved.migrations);
+  const auto add = [&](const std::vector<std::string>& command) {
+    if (!command.empty()) out.insert("the command " + CommandLine(command));
+  };
+  for (const auto& notify : resolved.notify) add(notify.command);
+  for (const auto& service : resolved.services) {
+    if (service.rollout.analysis)
+      for (const auto& check : service.rollout.analysis->checks) add(check.command);
+    if (service.scale && service.scale->queue) add(service.scale->queue->source.command);
+  }
+  return out;
+}
+
+Result<void> RefuseNew(const std::set<std::string>& next, const definition::Resolved* active) {
+  const std::set<std::string> known = active == nullptr ? std::set<std::string>() : HostWorkOf(*active);
+  for (const std::string& work : next)
+    if (!known.contains(work))
+      return Error(Code::kPermission, work +
+                                          " would run as root on the host itself, and not in an instance: "
+                                          "root deploys it first, or a token with --may admin");
+  return {};
+}
+
 bool Has(const definition::ResolvedRole& role, const std::string& right) {
   return right == "read" || role.May(right);
 }
@@ -70,6 +109,15 @@ Result<void> Permit(const adapters::HttpRequest& request, const std::string& env
   if (rights.empty()) return Error(Code::kPermission, "this is for root alone");
   return Error(Code::kPermission, user.name + " has no role that may " + missing + " in " + environment +
                                       "; `access` of its definition says who may");
+}
+
+Result<void> PermitHostWork(const definition::Resolved& next, const definition::Resolved* active) {
+  return RefuseNew(HostWorkOf(next), active);
+}
+
+Result<void> PermitHostWork(const std::vector<definition::ResolvedMigration>& next,
+                            const definition::Resolved* active) {
+  return RefuseNew(HostWorkOf(next), active);
 }
 
 }  // namespace ingot::app

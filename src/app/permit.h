@@ -5,7 +5,7 @@
 #include <string>
 
 #include "adapters/http_server.h"
-#include "definition/rules.h"
+#include "definition/resolved.h"
 
 namespace ingot::app {
 
@@ -15,5 +15,12 @@ definition::User UserOf(const adapters::SocketPeer& peer);
 // names the right that is missing. An approval is judged by the rollout that waits for it.
 Result<void> Permit(const adapters::HttpRequest& request, const std::string& environment,
                     const std::string& what, const definition::ResolvedRules* rules);
+
+// What the daemon does as root itself, and in no instance: commands that are notified, that are checks or
+// count for scaling, and migrations of a file of the host. kPermission when `next` has one that the active
+// revision, null when nothing is deployed, does not have: whoever may deploy is not root by it.
+Result<void> PermitHostWork(const definition::Resolved& next, const definition::Resolved* active);
+Result<void> PermitHostWork(const std::vector<definition::ResolvedMigration>& next,
+                            const definition::Resolved* active);
 
 }  // namespace ingot::app

@@ -45,5 +45,42 @@ TEST(Permit, RolesAddToWhatATokenMay) {
   EXPECT_FALSE(Permit(certificate, "shop/production", "scale", &rules));
 }
 
+TEST(Permit, WhatTheHostItselfRunsIsRootsToBegin) {
+  definition::Resolved next;
+  EXPECT_TRUE(PermitHostWork(next, nullptr));
+  next.notify.push_back({});
+  next.notify.back().webhook = "https://chat.example/hook";
+  EXPECT_TRUE(PermitHostWork(next, nullptr));
+  const definition::Resolved active = next;
+  next.notify.back() = {};
+  next.notify.back().command = {"/bin/sh", "-c", "id"};
+  EXPECT_EQ(CodeOf(PermitHostWork(next, nullptr)), Code::kPermission);
+  EXPECT_EQ(CodeOf(PermitHostWork(next, &active)), Code::kPermission);
+  EXPECT_TRUE(PermitHostWork(next, &next));
+
+  definition::Resolved checked;
+  definition::ResolvedService web;
+  web.rollout.analysis.emplace();
+  web.rollout.analysis->checks.push_back({});
+  web.rollout.analysis->checks.back().command = {"/usr/bin/true"};
+  checked.services.push_back(web);
+  EXPECT_EQ(CodeOf(PermitHostWork(checked, &active)), Code::kPermission);
+  EXPECT_TRUE(PermitHostWork(checked, &checked));
+
+  definition::Resolved scaled;
+  definition::ResolvedService worker;
+  worker.scale.emplace();
+  worker.scale->queue.emplace();
+  worker.scale->queue->source.command = {"/usr/bin/depth"};
+  scaled.services.push_back(worker);
+  EXPECT_EQ(CodeOf(PermitHostWork(scaled, nullptr)), Code::kPermission);
+
+  std::vector<definition::ResolvedMigration> migrations(1);
+  migrations[0].url = "postgres://db/shop";
+  EXPECT_TRUE(PermitHostWork(migrations, nullptr));
+  migrations[0].url = "sqlite:///var/lib/ingot/state.db";
+  EXPECT_EQ(CodeOf(PermitHostWork(migrations, &active)), Code::kPermission);
+}
+
 }  // namespace
 }  // namespace ingot::app

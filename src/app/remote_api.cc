@@ -13,6 +13,10 @@ adapters::HttpRefusal RefuseCaller(int status, const std::string& message,
   return {status, RenderJson(ErrorToJson(Error(Code::kPermission, message))) + "\n", retry_after};
 }
 
+std::string TokenGone(const adapters::HttpRequest& request) {
+  return "the token of " + request.peer.name + " was removed or has expired";
+}
+
 // A follower whose token is taken back sees the end of its stream.
 class GuardedReply final : public adapters::HttpReply {
  public:
@@ -27,7 +31,7 @@ class GuardedReply final : public adapters::HttpReply {
     // Once it is refused; what is written then is the reason, and the last.
     if (refused_ == 1 || refused_ > 2) {
       ++refused_;
-      return Error(Code::kPermission, "the token of " + request_.peer.name + " was removed or has expired");
+      return Error(Code::kPermission, TokenGone(request_));
     }
     if (refused_ == 2) ++refused_;
     return reply_.Write(chunk);
@@ -92,8 +96,20 @@ Result<std::unique_ptr<RemoteApi>> RemoteApi::Start(
   RemoteGate* gate = &made->gate_;
   const adapters::HttpHandler guarded =
       [gate, handler = std::move(handler)](const adapters::HttpRequest& request, adapters::HttpReply& reply) {
+        // A body may have taken hours.
+        if (!gate->Stands(request)) {
+          const auto refusal = RefuseCaller(401, TokenGone(request));
+          static_cast<void>(reply.Send(refusal.status, "application/json", refusal.body).has_value());
+          return;
+        }
         GuardedReply guard(reply, *gate, request);
-        handler(request, guard);
+        if (!request.stream) return handler(request, guard);
+        adapters::HttpRequest watched = request;
+        watched.stream = [gate, &request](char* to, size_t size) -> Result<size_t> {
+          if (!gate->Stands(request)) return Error(Code::kPermission, TokenGone(request));
+          return request.stream(to, size);
+        };
+        handler(watched, guard);
       };
   const adapters::HttpRules rules{[gate](adapters::HttpRequest& request) { return gate->Enter(request); },
                                   std::move(streams)};

@@ -49,6 +49,15 @@ Error NoVersion(const platform::EnvironmentId& environment, const platform::Secr
 }
 
 // Nothing when there is no such folder.
+// What is not there is none; "could not look" is an error.
+Result<bool> IsFolder(const fs::path& path) {
+  std::error_code ec;
+  const bool is = fs::is_directory(path, ec);
+  if (ec && ec != std::errc::no_such_file_or_directory)
+    return ErrnoError(ec.value(), "look at " + path.string());
+  return is;
+}
+
 Result<std::vector<std::string>> NamesIn(const fs::path& folder) {
   auto names = ListDirectory(folder);
   if (!names && names.error().code() == Code::kNotFound) return std::vector<std::string>();
@@ -176,10 +185,8 @@ Result<void> SecretStore::Require(const platform::EnvironmentId& environment,
 Result<std::vector<std::string>> SecretStore::Names(const platform::EnvironmentId& environment) const {
   std::vector<std::string> out;
   const fs::path folder = options_.directory / environment.project() / environment.environment();
-  for (std::string& name : TRY(NamesIn(folder))) {
-    std::error_code ec;
-    if (CheckName(name) && fs::is_directory(folder / name, ec)) out.push_back(std::move(name));
-  }
+  for (std::string& name : TRY(NamesIn(folder)))
+    if (CheckName(name) && TRY(IsFolder(folder / name))) out.push_back(std::move(name));
   return out;
 }
 
@@ -195,11 +202,10 @@ Result<std::vector<Secret>> SecretStore::List(const platform::EnvironmentId& env
 Result<std::vector<platform::EnvironmentId>> SecretStore::Environments() const {
   std::vector<platform::EnvironmentId> out;
   for (const std::string& project : TRY(NamesIn(options_.directory))) {
-    std::error_code ec;
-    if (!fs::is_directory(options_.directory / project, ec)) continue;
+    if (!TRY(IsFolder(options_.directory / project))) continue;
     for (const std::string& environment : TRY(NamesIn(options_.directory / project)))
       if (auto id = platform::EnvironmentId::Parse(project + "/" + environment);
-          id && fs::is_directory(options_.directory / project / environment, ec))
+          id && TRY(IsFolder(options_.directory / project / environment)))
         out.push_back(*id);
   }
   return out;

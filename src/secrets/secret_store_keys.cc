@@ -193,7 +193,11 @@ Result<size_t> SecretStore::SealAnew(std::vector<std::string>& unopened) {
     const auto writing = writing_.lock();
     auto read = ReadFile(file.path, kMostSealedBytes);
     if (!read && read.error().code() == Code::kNotFound) continue;  // removed meanwhile
-    const std::string bytes = TRY(std::move(read));
+    if (!read) {
+      unopened.push_back(read.error().Render());
+      continue;
+    }
+    const std::string& bytes = *read;
     const auto about = ReadSealedAbout(bytes);
     if (about && about->key == current.id) continue;
     auto opened = OpenSealedFile(*ring, file.name, bytes);
@@ -232,7 +236,11 @@ Result<SecretStore::Rotated> SecretStore::RotateKey() {
   auto both = std::make_shared<const KeyRing>(Ring()->WithNew());
   // Before anything is sealed by it.
   TRY(WriteFileAtomic(options_.key_file, both->Render().text(), 0600));
-  *ring_.lock() = both;
+  {
+    // What is being sealed by the old key is there before the files are listed.
+    const auto writing = writing_.lock();
+    *ring_.lock() = both;
+  }
   std::vector<std::string> unopened;
   Rotated rotated{both->current().id, TRY(SealAnew(unopened))};
   if (!unopened.empty())
