@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "adapters/haproxy_impl.h"
@@ -151,6 +152,9 @@ Result<void> HaproxyRouter::Impl::Open() {
   limits_.hard_stop_after = options_.hard_stop_after;
   limits_.keep_alive_timeout = options_.keep_alive_timeout;
   limits_.edge = options_.edge;
+  // Other hosts have roots of the same name; a later daemon of this one has the same token.
+  const std::string boot = TRY(ReadFile("/proc/sys/kernel/random/boot_id", 100));
+  limits_.outside_token = Sha256Hex(options_.root_key + "|" + boot).substr(0, 16);
   struct rlimit files {};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0)
     // Two descriptors per connection, and some for checks and listeners.
@@ -219,10 +223,17 @@ Result<void> HaproxyRouter::Impl::SetTopology(const EnvironmentId& environment,
     static_cast<void>(RunPlans(inner->state, inner->sockets, false).has_value());
     return run;
   }
-  for (const auto& [key, fd] : inner->sockets)
-    if (!wanted.contains(key) &&
-        (key.starts_with("egress|") || key.starts_with("server|") || key.starts_with("return|")))
-      ::unlinkat(directory_.get(), EgressSocketName(inner->state.numbers.at(key)).c_str(), 0);
+  // A number that was given back may be another's by now, whose socket has taken the name over.
+  std::set<std::string> names;
+  for (const auto& [key, socket] : wanted)
+    if (IsUnix(socket)) names.insert(EgressSocketName(socket.number));
+  for (const auto& [key, fd] : inner->sockets) {
+    if (wanted.contains(key) ||
+        !(key.starts_with("egress|") || key.starts_with("server|") || key.starts_with("return|")))
+      continue;
+    const std::string name = EgressSocketName(inner->state.numbers.at(key));
+    if (!names.contains(name)) ::unlinkat(directory_.get(), name.c_str(), 0);
+  }
   inner->state = std::move(next);
   inner->sockets = std::move(sockets);
   TellMirror(*inner);

@@ -60,11 +60,11 @@ std::string Global(const HaproxyLimits& limits) {
 // txn.n, 0 to 999, for requests that are split: those below the weight go to the other backend. `servers`:
 // values may give a server elsewhere a share, which goes first. `preview` has the last word.
 std::string ChooseBackend(const std::string& rule, const std::string& nothing, const std::string& deal,
-                          const std::string& preview, bool servers) {
+                          const std::string& preview, bool servers, const HaproxyLimits& limits) {
   return nothing + "  acl split var(txn.w) -m int gt 0\n" +                //
          "  " + rule + " set-var(txn.b) var(txn.r),field(1,:)\n" +         //
          "  " + rule + " set-var(txn.w) var(txn.r),field(3,:),add(0)\n" +  //
-         (servers ? BeforeServerShare() : "") +                            //
+         (servers ? BeforeServerShare(limits.outside_token) : "") +        //
          "  " + rule + " set-var(txn.n) rand(1000) if split\n" + deal +    //
          (servers ? AfterServerShare() : "") +                             //
          "  " + rule + " set-var(txn.b) var(txn.r),field(2,:) if split { var(txn.n),sub(txn.w) lt 0 }\n" +
@@ -73,8 +73,9 @@ std::string ChooseBackend(const std::string& rule, const std::string& nothing, c
 
 // A user's number follows from what tells him apart and the rollout: as weights rise he moves at most once,
 // and another rollout has other users first. For the share of a server elsewhere (`servers`) he has another
-// number, the same in all rollouts: as that share falls he moves at most once, too.
-std::string Deal(const platform::Topology::Sticky& sticky, bool outside, bool servers,
+// number, the same in all rollouts: as that share falls he moves at most once, too. `returned`: of what a
+// server elsewhere did not take, which may bring the cookie and gets none here.
+std::string Deal(const platform::Topology::Sticky& sticky, bool outside, bool servers, bool returned,
                  const std::string& of = "", const std::string& suffix = "") {
   const std::string when = (servers ? "dealt" : "split") + of;
   const std::string number = ",concat(|,txn.k),crc32(1),mod(1000)";
@@ -89,7 +90,13 @@ std::string Deal(const platform::Topology::Sticky& sticky, bool outside, bool se
     return rollout + "  http-request set-var(txn.n) " + value + number + " if " + when + " { " + value +
            " -m found }\n" + away(value, " { " + value + " -m found }");
   }
-  if (sticky.cookie.empty() || !outside) return "";
+  if (sticky.cookie.empty()) return "";
+  if (returned) {
+    const std::string value = "req.cook(" + sticky.cookie + ")";
+    return rollout + "  http-request set-var(txn.n) " + value + number + " if " + when + " { " + value +
+           " -m found }\n";
+  }
+  if (!outside) return "";
   const std::string fresh = "txn.new" + suffix;
   return rollout + "  http-request set-var(txn.c) req.cook(" + sticky.cookie + ") if " + when +
          "\n"
@@ -125,7 +132,7 @@ SharedRules SharedRulesOf(const RouterState& state) {
   for (const auto& [id, environment] : state.environments)
     for (const auto& service : environment.topology.services) {
       const std::string suffix = std::to_string(++number);
-      const std::string deal = Deal(service.sticky, true, servers, " of" + suffix, suffix);
+      const std::string deal = Deal(service.sticky, true, servers, false, " of" + suffix, suffix);
       const std::string preview = ToPreview(service.preview, "of" + suffix + " ");
       const std::string copies = MirrorChoice(service.shadow, "of" + suffix + " ");
       const auto& hosts = environment.topology.hosts;
@@ -175,7 +182,8 @@ struct Front {
   platform::Topology::Sticky sticky{};
   platform::Topology::Preview preview{};
   platform::Topology::Shadow shadow{};
-  bool servers = false;  // routes may give a server elsewhere a share
+  bool servers = false;   // routes may give a server elsewhere a share
+  bool returned = false;  // what such a server did not take comes by it
 };
 
 // Of every HTTP frontend.
@@ -197,7 +205,7 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
   if (!http)
     return out + "  tcp-request content" + lookup +
            ChooseBackend("tcp-request content", "  tcp-request content reject if !{ var(txn.r) -m found }\n",
-                         "", "", false);
+                         "", "", false, limits);
   if (!limits.edge.maintenance.empty())
     out += MaintenanceError(limits.edge, "no instance of " + front.about + " answers now", !front.outside);
   const std::string nothing =
@@ -206,9 +214,11 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
           "nothing serves " + front.about +
               (front.outside ? " now" : " to this address; does the service declare that it uses it?")) +
       " if !{ var(txn.r) -m found }\n";
+  if (front.returned) out += AfterReturn();
   return out + "  http-request" + lookup +
-         ChooseBackend("http-request", nothing, Deal(front.sticky, front.outside, front.servers),
-                       ToPreview(front.preview), front.servers) +
+         ChooseBackend("http-request", nothing,
+                       Deal(front.sticky, front.outside, front.servers, front.returned),
+                       ToPreview(front.preview), front.servers, limits) +
          CountLatency() + MirrorChoice(front.shadow, "") +
          (front.shadow.methods.empty() ? "" : MirrorRules(front.outside));
 }
@@ -256,9 +266,10 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
   // A page whose text has changed is read by a new process.
   if (!limits.edge.maintenance.empty()) out += "# maintenance " + Sha256Hex(limits.edge.maintenance) + "\n";
   const SharedRules shared = SharedRulesOf(state);
-  out += SharedFrontends(state, limits.edge, HttpOptions(limits),
-                         ChooseBackend("http-request", "", shared.deals, shared.previews, HasServers(state)) +
-                             CountLatency() + shared.copies);
+  out += SharedFrontends(
+      state, limits.edge, HttpOptions(limits),
+      ChooseBackend("http-request", "", shared.deals, shared.previews, HasServers(state), limits) +
+          CountLatency() + shared.copies);
   for (const auto& [id, environment] : state.environments) {
     const std::string dotted = id.project() + "." + id.environment();
     const auto service_of = [&, &topology = environment.topology](const std::string& name) {
@@ -282,10 +293,11 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
       const platform::Topology::Service service = service_of(ServiceBeside(environment.topology, server));
       out += Frontend({"return." + number, state.numbers.at(ReturnKey(id, server)), Protocol::kHttp, false,
                        "str(" + ReturnMapKey(state.numbers.at(ServerKey(id, server))) + ")",
-                       service.name + " of " + id.Render(), false, service.sticky, service.preview},
+                       service.name + " of " + id.Render(), false, service.sticky, service.preview,
+                       platform::Topology::Shadow{}, false, true},
                       limits);
     }
-    out += ServerBackends(state, id);
+    out += ServerBackends(state, id, limits.outside_token);
     auto inside = [&, &id = id](const std::string& name, uint16_t port, Protocol protocol) {
       const std::string key = InsideKey(id, name, port);
       const platform::Topology::Service service = service_of(name);

@@ -14,6 +14,8 @@ struct HaproxyLimits {
   uint32_t max_connections = 4000;
   Milliseconds hard_stop_after{20000};
   Milliseconds keep_alive_timeout{5000};
+  // By what a router knows a request again that it has sent to a server elsewhere: letters and digits.
+  std::string outside_token = "1";
   HaproxyEdge edge;
 };
 

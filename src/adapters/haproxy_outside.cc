@@ -15,6 +15,7 @@ namespace {
 
 constexpr Milliseconds kServersTimeout{2000};
 constexpr std::string_view kServerBackend = "outside.";
+constexpr const char* kOutsideHeader = "X-Ingot-Outside";
 
 std::string RouteText(const platform::Topology::Server& server) {
   return server.listen.empty() ? HostKey(server.tls, server.route_host, server.path) : server.listen;
@@ -133,8 +134,11 @@ bool HasServers(const RouterState& state) {
                      [](const auto& entry) { return !entry.second.topology.servers.empty(); });
 }
 
-std::string BeforeServerShare() {
+std::string BeforeServerShare(const std::string& token) {
   return "  http-request set-var(txn.o) var(txn.r),field(8,:),add(0)\n"
+         "  http-request set-var(txn.o) int(0) if { req.hdr(" +
+         std::string(kOutsideHeader) + ") -m str " + token +
+         " }\n"
          "  acl shared var(txn.o) -m int gt 0\n"
          "  acl dealt var(txn.w) -m int gt 0\n"
          "  acl dealt var(txn.o) -m int gt 0\n";
@@ -148,13 +152,20 @@ std::string AfterServerShare() {
          "  http-request set-var(txn.w) int(0) if shared away\n";
 }
 
-std::string ServerBackends(const RouterState& state, const platform::EnvironmentId& id) {
+std::string AfterReturn() {
+  return std::string("  http-request del-header ") + kOutsideHeader + "\n";
+}
+
+std::string ServerBackends(const RouterState& state, const platform::EnvironmentId& id,
+                           const std::string& token) {
   std::string out;
   for (const auto& server : state.environments.at(id).topology.servers) {
     const uint32_t number = state.numbers.at(ServerKey(id, server));
     out += "backend " + ServerBackendName(number) +
-           "\n  mode http\n  option http-server-close\n  retry-on conn-failure\n  server o " +
-           UnixServer(number) + "\n";
+           "\n  mode http\n  option http-server-close\n  retry-on conn-failure\n"
+           // Added, not set: it may have come through other routers, each of which is to know it again.
+           "  http-request add-header " +
+           kOutsideHeader + " " + token + "\n  server o " + UnixServer(number) + "\n";
   }
   return out;
 }

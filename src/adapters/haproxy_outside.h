@@ -38,12 +38,17 @@ std::string ServiceBeside(const platform::Topology& topology, const platform::To
 bool HasServers(const RouterState& state);
 
 // Rules of a frontend between the look-up and the split. Before: sets txn.o, the share, and "dealt" for what
-// has to have a number of its own. After: sends it on, with the number that was found in txn.a, or by chance.
-std::string BeforeServerShare();
+// has to have a number of its own; what this router (`token`) has sent to a server elsewhere already is no
+// part of the share. After: sends it on, with the number that was found in txn.a, or by chance.
+std::string BeforeServerShare(const std::string& token);
 std::string AfterServerShare();
 
-// The router's backends of the environment's servers.
-std::string ServerBackends(const RouterState& state, const platform::EnvironmentId& id);
+// Rule of a frontend by which requests come back: they are as they were.
+std::string AfterReturn();
+
+// The router's backends of the environment's servers; `token` goes with each request.
+std::string ServerBackends(const RouterState& state, const platform::EnvironmentId& id,
+                           const std::string& token);
 // The egress process's part for them.
 std::string ServerEgress(const RouterState& state, const platform::EnvironmentId& id);
 

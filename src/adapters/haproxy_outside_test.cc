@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "adapters/haproxy.h"
+#include "adapters/haproxy_config.h"
 #include "adapters/haproxy_test_rig.h"
 #include "platform/router_contract.h"
 
@@ -53,13 +54,16 @@ class HaproxyOutsideTest : public ::testing::Test {
   }
   static FleetId Web(int n) { return FleetId({"shop", "local"}, "web", "00000000000" + std::to_string(n)); }
   std::string Listen() const { return "127.0.0.1:" + std::to_string(port_); }
-  void Prepare(Topology::Sticky sticky = {}, Topology::Preview preview = {}) {
+  Topology Declared(Topology::Sticky sticky = {}, Topology::Preview preview = {}) const {
     Topology topology;
     topology.services = {
         {"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, std::move(sticky), std::move(preview)}};
     topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
     topology.servers = {{Listen(), "", "", false, "127.0.0.1", away_}};
-    ROUTER_OK(router_->SetTopology(kShop, topology));
+    return topology;
+  }
+  void Prepare(Topology::Sticky sticky = {}, Topology::Preview preview = {}) {
+    ROUTER_OK(router_->SetTopology(kShop, Declared(std::move(sticky), std::move(preview))));
     for (const int n : {1, 2}) {
       const std::string address = "127.0.1." + std::to_string(n);
       servers_.push_back(std::make_unique<TestServer>(namespace_.get(), address, 8080, std::to_string(n)));
@@ -198,6 +202,28 @@ TEST_F(HaproxyOutsideTest, ThePreviewComesFirst) {
   EXPECT_EQ(Side("X-Preview: no"), "old");
 }
 
+TEST_F(HaproxyOutsideTest, AServerThatIsThisRouterItselfIsNoCircle) {
+  away_ = port_;
+  Prepare();
+  Share(1000);
+  EXPECT_EQ(Answers(20), (std::map<std::string, int>{{"1", 20}}));
+}
+
+TEST_F(HaproxyOutsideTest, AnotherServerInItsPlaceHasItsSockets) {
+  Prepare();
+  Share(1000);
+  away_ = test::FreePort();
+  StartAway();
+  ROUTER_OK(router_->SetTopology(kShop, Declared()));
+  EXPECT_TRUE(Within([&] {
+    auto settled = router_->TopologySettled();
+    return settled && *settled;
+  }));
+  Share(1000);
+  EXPECT_TRUE(Within([&] { return Up(); }));
+  EXPECT_EQ(Answers(20), (std::map<std::string, int>{{"old", 20}}));
+}
+
 TEST_F(HaproxyOutsideTest, WhatTheTopologyDoesNotNameIsRefused) {
   Prepare();
   RouteTable table;
@@ -222,6 +248,34 @@ TEST_F(HaproxyOutsideTest, WhatTheTopologyDoesNotNameIsRefused) {
     auto servers = router_->ServersOf(kShop);
     return servers && servers->size() == 2 && !servers->front().up && !servers->back().up;
   }));
+}
+
+TEST(HaproxyOutside, WhatComesBackKeepsItsUserAndItsWayIsMarked) {
+  Topology topology;
+  topology.services = {{"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, Topology::Sticky{"side", ""}}};
+  topology.listeners = {{":8000", "web", platform::Protocol::kHttp}};
+  HaproxyLimits limits;
+  limits.outside_token = "abc";
+  const auto config = [&] {
+    auto state = WithTopology({}, {"shop", "local"}, topology);
+    EXPECT_TRUE(state.has_value());
+    return state ? RenderRouterConfig(*state, limits, Servers::kStructure) : "";
+  };
+  EXPECT_EQ(config().find("X-Ingot-Outside"), std::string::npos) << "without a server nothing of it is there";
+  topology.servers = {{":8000", "", "", false, "10.0.0.7", 80}};
+  const std::string text = config();
+  EXPECT_NE(text.find("  http-request set-var(txn.o) int(0) if { req.hdr(X-Ingot-Outside) -m str abc }\n"),
+            std::string::npos);
+  EXPECT_NE(text.find("  http-request add-header X-Ingot-Outside abc\n  server o "), std::string::npos);
+  const size_t begin = text.find("frontend return.");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string returned = text.substr(begin, text.find("\nbackend ", begin) - begin);
+  EXPECT_NE(returned.find("  http-request del-header X-Ingot-Outside\n"), std::string::npos);
+  EXPECT_NE(returned.find("  http-request set-var(txn.k) var(txn.r),field(4,:) if split\n"
+                          "  http-request set-var(txn.n) req.cook(side),concat(|,txn.k),crc32(1),mod(1000) "
+                          "if split { req.cook(side) -m found }\n"),
+            std::string::npos);
+  EXPECT_EQ(returned.find("Set-Cookie"), std::string::npos);
 }
 
 TEST(HaproxyOutside, AShareIsTakenOutOfAValue) {

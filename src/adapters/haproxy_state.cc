@@ -19,7 +19,9 @@ using platform::InstanceId;
 using platform::Protocol;
 using platform::Topology;
 
-constexpr uint32_t kMaxReplicas = 1024;
+// The most that may be declared, 1,000 and 100 spares, and one that takes the place of an aged one; with
+// room.
+constexpr uint32_t kMaxReplicas = 1200;
 constexpr uint32_t kFirstNumber = 20;
 // What Subprocess can hand over in one go, less the fixed descriptors.
 constexpr uint32_t kLastNumber = 480;

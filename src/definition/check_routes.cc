@@ -56,7 +56,9 @@ void CheckOutside(const Definition& definition, const Place& place) {
       if (!listener || listener->port != server->port) continue;
       const bool v6 = server->host.find(':') != std::string::npos;
       if (v6 != listener->IsIpv6() && server->host != "localhost") continue;
-      if (server->host == listener->address || server->IsLoopback())
+      const std::string& address = listener->address;
+      const bool here = address.empty() || address == "::" || address == "::1" || address.starts_with("127.");
+      if (server->host == address || (server->IsLoopback() && here))
         place.Fail(Item(i) + ".to.address", server->Render() + " is the listener of " + Item(k) + " (" +
                                                 definition.routes[k].listen +
                                                 "); expected where the other server listens");

@@ -324,6 +324,12 @@ INSTANTIATE_TEST_SUITE_P(
             "ingot.yaml:5:47: routes[0].to.address: 127.0.0.1:80 is the listener of routes[0] (:80); "
             "expected where "
             "the other server listens"},
+        Case{"OutsideInACircleByName",
+             WithService("port: 1") + "routes: [{ listen: \"127.0.0.1:80\", to: { service: app, address: "
+                                      "\"localhost:80\", weight: 1 } }]\n",
+             "ingot.yaml:5:56: routes[0].to.address: localhost:80 is the listener of routes[0] "
+             "(127.0.0.1:80); "
+             "expected where the other server listens"},
         Case{
             "ListenOfMappedAddress",
             WithService("port: 1") + "routes: [{ listen: \"[::ffff:127.0.0.1]:80\", to: app }]\n",

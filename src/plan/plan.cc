@@ -81,12 +81,13 @@ uint32_t BesideCount(const std::optional<Active>& active, const Fleet* former, c
 }
 
 // Of two fleets that roll: the larger count and the surge, of the larger instances.
-void AddRolling(Plan& plan, const Fleet& before, uint32_t count_before, const Fleet& after,
-                uint32_t count_after) {
+void AddRolling(Plan& plan, const Fleet& before, uint32_t count_before, uint32_t spares_before,
+                const Fleet& after, uint32_t count_after) {
   const platform::Limits& a = before.spec.limits;
   const platform::Limits& b = after.spec.limits;
-  // Spares come when no surge is there any more.
-  const uint32_t count = std::max(count_before, count_after) + std::max(after.rollout.surge, after.spares);
+  // Spares go before there is a surge, and come when there is none any more.
+  const uint32_t count =
+      std::max(count_before, count_after) + std::max({after.rollout.surge, after.spares, spares_before});
   plan.peak_memory_bytes += count * std::max(a.memory_bytes, b.memory_bytes);
   plan.peak_millicpus += count * std::max(a.millicpus, b.millicpus);
   if (a.memory_bytes == 0 || b.memory_bytes == 0) plan.peak_unbounded = true;
@@ -181,7 +182,8 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
         AddLarger(plan, *former, InEffect(active->replicas, *former) + SparesInEffect(*active, *former),
                   fleet, count + fleet.spares);
       else if (former != nullptr && Rolls(*former, fleet, fleet))
-        AddRolling(plan, *former, InEffect(active->replicas, *former), fleet, count);
+        AddRolling(plan, *former, InEffect(active->replicas, *former), SparesInEffect(*active, *former),
+                   fleet, count);
       else
         AddPeak(plan, fleet, count + BesideCount(active, former, fleet));
       plan.fleets.push_back(std::move(change));
@@ -205,7 +207,9 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
       // What replaces it has counted it already.
       const bool counted =
           next_one != fleets.end() && (StopsFirst(fleet, *next_one) || Rolls(fleet, *next_one, *next_one));
-      if (!counted) AddPeak(plan, fleet, count);
+      // Its spares, too, where something replaces it (BesideCount).
+      const uint32_t spares = next_one == fleets.end() ? SparesInEffect(*active, fleet) : 0;
+      if (!counted) AddPeak(plan, fleet, count + spares);
     }
     Milliseconds keep_old{0};
     for (const auto& service : next.services) keep_old = std::max(keep_old, service.rollout.keep_old);

@@ -270,6 +270,26 @@ TEST(Plan, SparesAreInThePeakAndAreNoRevision) {
   EXPECT_EQ(MakePlan(active, Shop("warn", "2"), {}).peak_memory_bytes, without + 2 * each);
 }
 
+TEST(Plan, TheSparesOfWhatRollsOrGoesAreInThePeak) {
+  definition::Resolved before = Shop("info", "1");
+  before.services.back().scale = definition::ResolvedScale{.spares = 3};
+  Active active = ActiveOf(before);
+  active.spares = SparesOf(before);
+  const Active plain = ActiveOf(Shop("info", "1"));
+  const uint64_t each = before.services.back().limits.memory_bytes;
+  definition::Resolved next = Shop("warn", "1");
+  next.services.back().rollout.strategy = definition::Strategy::kRolling;
+  next.services.back().rollout.surge = 1;
+  EXPECT_EQ(MakePlan(active, next, {}).peak_memory_bytes,
+            MakePlan(plain, next, {}).peak_memory_bytes + 2 * each)
+      << "three spares before, and a surge of one when they have gone";
+  next = Shop("info", "1");
+  next.services.pop_back();
+  next.routes.clear();
+  EXPECT_EQ(MakePlan(active, next, {}).peak_memory_bytes,
+            MakePlan(plain, next, {}).peak_memory_bytes + 3 * each);
+}
+
 // A count that followed the load is nobody's word once it no longer does; within its bounds it is kept.
 TEST(Plan, ACountThatFollowsTheLoadStaysWithinItsBoundsAndEndsWithThem) {
   const definition::ResolvedScale scale{.min = 1, .max = 8, .cpu = 50};

@@ -26,6 +26,11 @@ std::string Missing(const Topology& topology, const RouteTable& routes) {
         }))
       return "host " + route.host + route.path;
     if (!service(route.fleet.service())) return "service " + route.fleet.service();
+    if (route.server && !Has(topology.servers, [&](const Topology::Server& s) {
+          return s == Topology::Server{route.listen, route.host,         route.path,
+                                       route.tls,    route.server->host, route.server->port};
+        }))
+      return "server " + route.server->host + ":" + std::to_string(route.server->port);
   }
   for (const auto& route : routes.inside)
     if (!service(route.service)) return "service " + route.service;

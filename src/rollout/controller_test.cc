@@ -267,6 +267,26 @@ TEST_F(ControllerTest, ShiftingWaitsUntilTheTopologyHasSettled) {
   EXPECT_GE(world.clock.Steady() - begin, Milliseconds(2'000));
 }
 
+TEST_F(ControllerTest, AServerElsewhereIsInTheTopologyBeforeItGetsItsShare) {
+  Deploy({});
+  definition::Resolved next = ResolvedOf({});
+  next.routes[0].outside = definition::ResolvedOutside{"10.0.0.7", 8080, 90};
+  ASSERT_TRUE(world.Do(Apply{next}));
+  world.Settle();
+  world.CheckSettled();
+  EXPECT_EQ(world.Served(), 2u);
+  EXPECT_THAT(world.fake.TopologyOf(World::Local()).servers,
+              ElementsAre(platform::Topology::Server{":8000", "", "", false, "10.0.0.7", 8080}));
+  const platform::RouteTable routes = world.fake.Routes(World::Local());
+  ASSERT_EQ(routes.outside.size(), 1u);
+  EXPECT_EQ(routes.outside[0].server, (platform::ServerShare{"10.0.0.7", 8080, 900}));
+  // And back.
+  ASSERT_TRUE(world.DoApply({}));
+  world.Settle();
+  world.CheckSettled();
+  EXPECT_FALSE(world.fake.Routes(World::Local()).outside[0].server.has_value());
+}
+
 TEST_F(ControllerTest, ATopologyThatNeverSettlesReverts) {
   Deploy({});
   world.fake.settle_takes = Milliseconds(3'600'000);

@@ -114,7 +114,7 @@ struct DesiredInstance {
   bool seen = false;                 // a platform has listed it; if it no longer does, the instance is lost
   bool ready = false;                // has passed its health gate
   WallTime asked{};                  // when it was decided that it shall exist
-  WallTime since{};                  // of the newest of these facts
+  WallTime since{};                  // of the newest of these facts, and of when it was a spare last
   std::optional<uint32_t> member{};  // of a stateful service: which of them it is
   bool spare = false;                // beyond the count, held out of the router until it takes a place
   bool operator==(const DesiredInstance&) const = default;

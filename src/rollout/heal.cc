@@ -16,7 +16,8 @@ constexpr Milliseconds kStable{60'000};
 void NoteDeath(Transition& t, const platform::FleetId& id, FleetState& fleet, const DesiredInstance& instance,
                const std::string& reason) {
   fleet.reason = reason;
-  const bool replacement = instance.asked >= fleet.last_failure;
+  // A spare that has taken a place since is a replacement, however long ago it was started.
+  const bool replacement = std::max(instance.asked, instance.since) >= fleet.last_failure;
   if (fleet.failures > 0 && !replacement) return;
   const bool was_stable = instance.ready && t.now - instance.since >= kStable;
   fleet.failures = was_stable ? 1 : fleet.failures + 1;

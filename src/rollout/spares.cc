@@ -78,6 +78,7 @@ void TakeSpares(Transition& t, const platform::FleetId& id, FleetState& fleet, u
     DesiredInstance* spare = BestSpare(t, id, fleet);
     if (spare == nullptr) return;
     spare->spare = false;
+    spare->since = t.now;  // it serves from now on: that it was well before does not make it stable
     t.changed = true;
     t.Record("instance.promoted", {{"instance", platform::InstanceId(id, spare->ordinal).Render()}});
   }
@@ -95,6 +96,8 @@ void KeepSpares(Transition& t, const platform::FleetId& id, FleetState& fleet) {
   // The count comes first.
   const uint32_t count = WantedOf(t.next, id);
   if (fleet.Serving() != count || CountReady(t, id) < count) return;
+  // They are what takes the places of those that die: without their delay there would be none.
+  if (fleet.failures > 0 && t.now < fleet.not_before) return t.Wake(fleet.not_before);
   if (fleet.spare_failures > 0 && t.now < fleet.spare_not_before) return t.Wake(fleet.spare_not_before);
   while (fleet.Spares() < wanted && AddInstance(t, id)) {
     fleet.instances.back().spare = true;

@@ -1,4 +1,6 @@
 // Spares: ready instances beyond the count, which take places at once.
+#include <map>
+
 #include "rollout/controller.h"
 #include "rollout/controller_fixture.h"
 
@@ -153,6 +155,30 @@ TEST_F(SparesTest, OneThatCannotStartRevertsNothingAndDelaysNothing) {
   world.fake.Exit(Named(world, Web(false).front()), 1);
   ASSERT_TRUE(world.RunUntil([&] { return Web(false, platform::InstanceState::kReady).size() == 2; },
                              Milliseconds(1'000)));
+}
+
+TEST_F(SparesTest, WhatDiesSoonAfterItServesIsReplacedEverMoreSlowlyAndIsDegraded) {
+  Deploy({.spares = 2});
+  std::map<platform::InstanceId, SteadyTime> serving;
+  const int before = world.fake.calls("Start");
+  const SteadyTime end = world.clock.Steady() + Milliseconds(60'000);
+  world.RunUntil([&] {
+    const SteadyTime now = world.clock.Steady();
+    for (const auto& [id, status] : std::map(world.fake.instances())) {
+      if (id.fleet().service() != "web" || status.held || status.state != platform::InstanceState::kReady)
+        continue;
+      const SteadyTime since = serving.emplace(id, now).first->second;
+      if (now - since >= Milliseconds(1'000)) world.fake.Exit(id, 2);
+    }
+    return now >= end;
+  });
+  // Two die each second; without the delays more than a hundred would be started.
+  EXPECT_GE(world.fake.calls("Start") - before, 8);
+  EXPECT_LE(world.fake.calls("Start") - before, 32);
+  EXPECT_THAT(Kinds(world, "service."), ElementsAre("service.degraded"));
+  const Json web = WebStatus();
+  EXPECT_TRUE(web.at("degraded").get_bool());
+  EXPECT_EQ(web.at("reason").get_string(), "exited with code 2");
 }
 
 TEST_F(SparesTest, AnAgedInstanceGivesItsPlaceToASpare) {

@@ -179,7 +179,9 @@ bool Covers(const platform::Topology& has, const platform::Topology& needs) {
          AllIn(needs.listeners, has.listeners,
                [](const Topology::Listener& h, const Topology::Listener& n) { return h == n; }) &&
          AllIn(needs.hosts, has.hosts,
-               [](const Topology::Host& h, const Topology::Host& n) { return h == n; });
+               [](const Topology::Host& h, const Topology::Host& n) { return h == n; }) &&
+         AllIn(needs.servers, has.servers,
+               [](const Topology::Server& h, const Topology::Server& n) { return h == n; });
 }
 
 const Desired& Transition::Wanted() {

@@ -121,8 +121,9 @@ Result<void> Store::State::PutFile(ClaimKind kind, const ObjectId::Bytes& name, 
     share.Keep();
   }
   // What is mounted has nobody but the kernel to check it; a blob is hashed by who reads it. Sealed under its
-  // own name, since it must be closed before: a crash in between leaves it to `verify`.
-  if (kind == ClaimKind::kLayer && !present && TRY(EnableVerity(path))) {
+  // own name, since it must be closed before: after a crash in between whoever puts it again seals it.
+  if (kind != ClaimKind::kLayer || (present && IsSealed(path))) return {};
+  if (TRY(EnableVerity(path))) {
     const Fd folder = TRY(OpenFile(path.parent_path(), O_RDONLY | O_DIRECTORY));
     if (TRY(SealNeedsSyncfs(folder.get())) && ::syncfs(folder.get()) != 0)
       return ErrnoError(errno, "make the seal of " + path.string() + " durable");

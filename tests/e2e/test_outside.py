@@ -108,6 +108,22 @@ def test_a_server_is_replaced_share_by_share_and_nothing_is_lost(host, old):
     assert "(outside)" not in host.ok("status").out
 
 
+def test_a_server_gets_a_share_of_what_serves_already_and_gives_it_back(host, old):
+    host.start()
+    declare(host, old, None)
+    host.apply()
+    assert answers(host, 50) == {"one": 50}
+    with host.load(rate=300) as load:
+        declare(host, old, 90)
+        host.apply()
+        seen = answers(host)
+        declare(host, old, None)
+        host.apply()
+        assert answers(host, 100) == {"one": 100}
+    assert load.result["failed"] == 0, load.result
+    assert 325 < seen["old"] < 395 and seen["old"] + seen["one"] == 400, seen  # 360, with a standard deviation of 6
+
+
 def test_an_outside_server_that_dies_under_load_costs_nothing_and_is_told(host, old):
     host.start()
     declare(host, old, 90)
