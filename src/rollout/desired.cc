@@ -43,6 +43,12 @@ uint32_t ShadowOf(const EnvironmentState& state, const std::string& service) {
   return found == shadows.end() ? 0 : found->second.share * 10;
 }
 
+bool IsRolling(const EnvironmentState& state, const std::string& service) {
+  const std::vector<RollingService> rolling = RollingOf(state);
+  return std::any_of(rolling.begin(), rolling.end(),
+                     [&](const RollingService& one) { return one.service == service; });
+}
+
 // The part of what goes to a service that its new fleet takes from what serves, as weights say.
 std::optional<platform::Share> ShareOf(const EnvironmentState& state, const std::string& service) {
   if (!state.rollout || Leading(state) == state.rollout->to) return std::nullopt;
@@ -52,9 +58,10 @@ std::optional<platform::Share> ShareOf(const EnvironmentState& state, const std:
   // One that is scaled to nothing takes nothing.
   if (fleet == nullptr || CountOf(state, fleet->spec.id) == 0) return std::nullopt;
   const uint32_t shadow = weight->second == 0 ? ShadowOf(state, service) : 0;
-  // A share of nothing is one all the same where there is a preview, or a shadow.
-  if (weight->second == 0 && shadow == 0 && fleet->rollout.preview == definition::Preview{})
-    return std::nullopt;
+  // A share of nothing is one all the same where there is a preview, or a shadow; of a service that rolls (a
+  // rollback by the other revision's strategy), the first batch may be starting.
+  const bool previewed = fleet->rollout.preview != definition::Preview{} && !IsRolling(state, service);
+  if (weight->second == 0 && shadow == 0 && !previewed) return std::nullopt;
   return platform::Share{fleet->spec.id, weight->second, shadow};
 }
 
@@ -64,7 +71,7 @@ void AddPreviews(const EnvironmentState& state, platform::RouteTable& table) {
   for (const plan::Fleet& fleet : state.RevisionOf(state.rollout->to).fleets) {
     const definition::Preview& preview = fleet.rollout.preview;
     if (preview.port == 0 || !state.rollout->weights.contains(fleet.spec.id.service()) ||
-        CountOf(state, fleet.spec.id) == 0)
+        CountOf(state, fleet.spec.id) == 0 || IsRolling(state, fleet.spec.id.service()))
       continue;
     const std::string listen = plan::PreviewListen(preview);
     // What serves may have a route there; it stays until the switch.
@@ -94,12 +101,6 @@ std::optional<platform::Share> ShareFor(const EnvironmentState& state, const pla
   const bool follows = ShareOf(state, asker.service()).has_value();
   // With the whole share there is soon no old one to ask.
   return share && follows && share->per_mille < 1000 ? std::nullopt : share;
-}
-
-bool IsRolling(const EnvironmentState& state, const std::string& service) {
-  const std::vector<RollingService> rolling = RollingOf(state);
-  return std::any_of(rolling.begin(), rolling.end(),
-                     [&](const RollingService& one) { return one.service == service; });
 }
 
 // A neighbour that is yet to take the place of the one that serves: until then it is that one.

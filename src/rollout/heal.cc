@@ -18,7 +18,8 @@ void NoteDeath(Transition& t, const platform::FleetId& id, FleetState& fleet, co
   fleet.reason = reason;
   // A spare that has taken a place since is a replacement, however long ago it was started.
   const bool replacement = std::max(instance.asked, instance.since) >= fleet.last_failure;
-  if (fleet.failures > 0 && !replacement) return;
+  const bool together = fleet.last_failure == t.now;
+  if (fleet.failures > 0 && (together || !replacement)) return;
   const bool was_stable = instance.ready && t.now - instance.since >= kStable;
   fleet.failures = was_stable ? 1 : fleet.failures + 1;
   fleet.last_failure = t.now;
