@@ -49,7 +49,8 @@ def measure(name, context, say):
 
 def main():
     parser = argparse.ArgumentParser(prog="./bench", description="Measures Ingot, and its peers in the same run.")
-    parser.add_argument("--only", metavar="NAME", choices=ROWS, help="one row: " + ", ".join(ROWS))
+    parser.add_argument("--only", metavar="NAME", choices=ROWS, action="append", help="one row (repeatable): " + ", ".join(ROWS))
+    parser.add_argument("--record", action="store_true", help="with --only: put what was measured into results.md")
     parser.add_argument("--json", action="store_true", help="JSON on stdout: one object with --only, else a list")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -60,16 +61,18 @@ def main():
     from context import Context, say
     rows, all_measured = [], True
     with Context() as context:
-        for name in [options.only] if options.only else ROWS:
+        for name in options.only or ROWS:
             row, measured = measure(name, context, say)
             rows.append(row.json())
             all_measured &= measured
     facts = results.machine(load_before)
     if options.json:
-        print(json.dumps(rows[0] if options.only else rows, ensure_ascii=False))
+        print(json.dumps(rows[0] if len(options.only or []) == 1 else rows, ensure_ascii=False))
     else:
         print("\n".join(facts) + "\n\n" + results.table(rows) + "\n")
         print("\n".join(f"{row['name']}: {row['note']}" for row in rows if row["note"]))
+    if options.only and options.record:
+        results.record([row for row in rows if row["ingot"] is not None], ROWS)
     if not options.only:
         results.write(rows, facts)
         say(f"written: {results.FILE.relative_to(SOURCE)}")

@@ -37,6 +37,22 @@ def table(rows):
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
+def record(rows, order):
+    """Puts rows in the place of those that are there, each with its own date; the others stay as they were measured."""
+    lines = FILE.read_text().splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("|---")) + 1
+    last = next((n for n in range(first, len(lines)) if not lines[n].startswith("|")), len(lines))
+    cells_of = {line.split("|")[1].strip(): line for line in lines[first:last]}
+    notes = {line[2:].split(":")[0]: line for line in lines[last:] if line.startswith("- ")}
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    for row in rows:
+        cells_of[row["name"]] = "| " + " | ".join(cells(row)) + " |"
+        notes[row["name"]] = f"- {row['name']}: {row['note']} (measured alone, {when})"
+    text = lines[:first] + [cells_of[name] for name in order if name in cells_of]
+    text += ["", "Notes:", ""] + [notes[name] for name in order if name in notes]
+    FILE.write_text("\n".join(text) + "\n")
+
+
 def write(rows, facts):
     text = ["# Results of ./bench", "",
             "Written by `./bench`; [README.md](README.md) says what each row is. Medians. Ratio: peer divided by Ingot.", ""]
