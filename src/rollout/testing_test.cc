@@ -120,9 +120,18 @@ definition::Resolved ResolvedOf(const Shop& shop) {
 }
 
 size_t WatchedPlatform::Ready(const FleetId& fleet) {
+  // What cannot be looked at just now is as it was: it has passed its gate, and nobody knows that it is gone.
+  const auto was_ready = [&](const InstanceId& id) {
+    const auto found = journal_.last.fleets.find(fleet);
+    return found != journal_.last.fleets.end() &&
+           std::any_of(found->second.instances.begin(), found->second.instances.end(),
+                       [&](const DesiredInstance& one) { return one.ordinal == id.ordinal() && one.ready; });
+  };
   size_t ready = 0;
   for (const auto& [id, status] : fake_.instances())
-    if (id.fleet() == fleet && Serves(&status)) ++ready;
+    if (id.fleet() == fleet &&
+        (Serves(&status) || (status.state == InstanceState::kUnknown && !status.held && was_ready(id))))
+      ++ready;
   return ready;
 }
 

@@ -1,7 +1,7 @@
 """Time per GET over TLS through the router, two instances behind it: `wrk` with one thread and 32 kept connections, on the
-same machine. The peer is HAProxy alone with the router's own limits, ciphers and options and one backend of two such
-programs, asked in turn with it so that both see the same machine."""
-import os
+same machine. The peer is HAProxy alone with the router's own limits, ciphers and options and one backend of the same two
+instances, in the router's network namespace as they are reached from there alone; asked in turn, so that both see the same
+machine."""
 import pathlib
 import re
 import shutil
@@ -47,9 +47,9 @@ def certificate(folder):
     return made
 
 
-def per_request(port):
+def per_request(port, inside=()):
     """Microseconds, over three seconds."""
-    done = subprocess.run(["wrk", "-t1", "-c32", "-d3s", "-H", "Host: bench.example", f"https://127.0.0.1:{port}/"],
+    done = subprocess.run([*inside, "wrk", "-t1", "-c32", "-d3s", "-H", "Host: bench.example", f"https://127.0.0.1:{port}/"],
                           capture_output=True, text=True)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     if done.returncode != 0 or rate is None or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
@@ -58,34 +58,30 @@ def per_request(port):
 
 
 class Plain:
-    """HAProxy with what the router's configuration has in `global` and `defaults`, and the program twice behind it."""
+    """HAProxy with what the router's configuration has in `global` and `defaults`, before the same instances."""
 
-    def __init__(self, router, pem):
+    def __init__(self, router, pem, namespace, addresses):
         self.port = host.free_port()
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="ingot-bench-", dir="/tmp"))
-        ports = [host.free_port() for _ in range(2)]
+        self.inside = ["nsenter", f"--net={namespace}"]
         text = router.split("\nbackend ")[0].split("\nfrontend ")[0]
         text = re.sub(r"(?m)^\s*stats .*\n", "", text + "\n")
         text += FRONTEND.format(port=self.port, certificate=pem)
-        text += "".join(f"  server s{n} 127.0.0.1:{port}\n" for n, port in enumerate(ports))
+        text += "".join(f"  server s{n} {address}:8080\n" for n, address in enumerate(addresses))
         (self.base / "plain.cfg").write_text(text)
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.processes = [subprocess.Popen([str(host.APP)], env={**os.environ, "PORT": str(port), "REVISION": "r0"}, **quiet)
-                          for port in ports]
         with open(self.base / "log", "wb") as log:
-            self.processes.append(subprocess.Popen([PROGRAM, "-db", "-f", str(self.base / "plain.cfg")],
-                                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            self.process = subprocess.Popen([*self.inside, PROGRAM, "-db", "-f", str(self.base / "plain.cfg")],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         time.sleep(1)
-        if self.processes[-1].poll() is not None:
+        if self.process.poll() is not None:
             why = (self.base / "log").read_text()[-500:]
             self.close()
             raise Failed(f"the peer ended: {why}")
 
     def close(self):
-        for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            process.wait()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
         shutil.rmtree(self.base, ignore_errors=True)
 
 
@@ -111,9 +107,10 @@ router:
             "INGOT_ROOT": str(own.root), "INGOT_HOST_CONFIG": str(own.base / "host.yaml")})
         service.wait_ready(2)
         configuration = next(own.root.rglob("router.cfg")).read_text()
-        plain = Plain(configuration, pem)
+        plain = Plain(configuration, pem, own.root / "run/ns/router",
+                      [instance["address"] for instance in own.instances("web")])
         try:
-            pairs = [(per_request(https), per_request(plain.port)) for _ in range(RUNS + 1)][1:]
+            pairs = [(per_request(https), per_request(plain.port, plain.inside)) for _ in range(RUNS + 1)][1:]
         finally:
             plain.close()
     finally:
