@@ -224,7 +224,7 @@ class Collector {
             ": its files were copied one after another, as after a power cut but not all at "
             "one moment");
       else if (attached.error().code() != Code::kNotFound)
-        return std::move(attached).error();
+        return attached.error();
       const fs::path copy = Copies() / "volumes" / volume.name;
       TRY(CopyVolume(volume, copy, attached.has_value()));
       for (const std::string& name : TRY(ListDirectory(copy)))

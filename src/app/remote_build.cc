@@ -188,9 +188,9 @@ Result<std::map<std::string, build::BuiltImage>> BuildThere(const Invocation& in
   TRY(client.Send(EnvironmentPath(name, invocation.environment, "/builds"), parcel.size_bytes(),
                   parcel.Source(), [&](std::string_view line) {
                     auto understood = OnBuildLine(line, view, outcome);
-                    if (!understood)
-                      misread = std::move(understood).error().While("reading what the host says");
-                    return understood.has_value();
+                    if (understood) return true;
+                    misread = std::move(understood).error().While("reading what the host says");
+                    return false;
                   }));
   if (misread) return std::move(*misread);
   if (!outcome.complete)
