@@ -5,7 +5,8 @@ add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthr
                     -fno-omit-frame-pointer -ffunction-sections -fdata-sections)
 if(INGOT_SANITIZE)
   add_compile_options(-fsanitize=${INGOT_SANITIZE} -fno-sanitize-recover=all)
-  add_link_options(-fsanitize=${INGOT_SANITIZE})
+  # Of libarchive's archive a good part needs libraries that nothing here calls.
+  add_link_options(-fsanitize=${INGOT_SANITIZE} -Wl,--gc-sections)
   if(INGOT_FUZZ)
     # Every library tells the fuzzer which of its branches were taken. clang's -Wshadow takes fields in lambdas, too.
     add_compile_options(-fsanitize=fuzzer-no-link -Wno-shadow)
