@@ -109,6 +109,8 @@ const plan::Fleet* Neighbour(const EnvironmentState& state, const plan::Revision
   const plan::Fleet* own = revision.FleetOf(service);
   const LiveRevision& live = state.live.at(revision.number);
   if (own == nullptr || live.role != Role::kCandidate || !state.active || !state.rollout) return own;
+  // Once it leads, all of it has; one that is scaled to nothing still has its limit.
+  if (Leading(state) == revision.number) return own;
   const auto limit = live.limits.find(service);
   // Of one that rolls the first batch may be starting while canaries have requests already.
   const auto& weights = state.rollout->weights;

@@ -110,6 +110,27 @@ TEST_F(MembersTest, TheOnlyMemberComesBack) {
   EXPECT_THAT(Volumes(), ElementsAre("data-0 of 1"));
 }
 
+// Nothing rolls there, and its limit stays until the switch is done.
+TEST_F(MembersTest, AServiceScaledToNothingIsItsRevisionsOwnAtTheSwitch) {
+  Deploy({.members = 2});
+  ASSERT_TRUE(world.Do(Scale{"cache", 0}));
+  world.Settle();
+  Deploy({.web = "2", .surge = 0, .members = 3, .cache = "2"});
+  ASSERT_TRUE(world.Do(Rollback{}));
+  // The next daemon finds the routes of the switch.
+  world.fake.after = [&](const std::string& function) -> Result<void> {
+    if (function == "ApplyRoutes" && world.state().rollout &&
+        world.state().rollout->phase == Phase::kShifting && world.kills == 0)
+      throw testing::Killed{};
+    return {};
+  };
+  world.Settle();
+  EXPECT_EQ(world.kills, 1);
+  world.CheckSettled();
+  EXPECT_EQ(world.Served(), 1u);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
 TEST_F(MembersTest, ARollbackGoesMemberByMemberAsWell) {
   Deploy({.members = 2});
   Deploy({.members = 2, .cache = "2"});
