@@ -59,14 +59,16 @@ std::string Global(const HaproxyLimits& limits) {
 // One lookup per request into txn.r: two lookups of one request may see two versions of the map. `deal` sets
 // txn.n, 0 to 999, for requests that are split: those below the weight go to the other backend. `servers`:
 // values may give a server elsewhere a share, which goes first. `preview` has the last word.
+// `last`: no rule follows that looks at requests which are not split, and those end here.
 std::string ChooseBackend(const std::string& rule, const std::string& nothing, const std::string& deal,
-                          const std::string& preview, bool servers, const HaproxyLimits& limits) {
+                          const std::string& preview, bool servers, bool last, const HaproxyLimits& limits) {
   return nothing + "  acl split var(txn.w) -m int gt 0\n" +                //
          "  " + rule + " set-var(txn.b) var(txn.r),field(1,:)\n" +         //
          "  " + rule + " set-var(txn.w) var(txn.r),field(3,:),add(0)\n" +  //
-         (servers ? BeforeServerShare(limits.outside_token) : "") +        //
-         "  " + rule + " set-var(txn.n) rand(1000) if split\n" + deal +    //
-         (servers ? AfterServerShare() : "") +                             //
+         (last && !servers && preview.empty() ? "  " + rule + " allow if !split\n" : "") +
+         (servers ? BeforeServerShare(limits.outside_token) : "") +      //
+         "  " + rule + " set-var(txn.n) rand(1000) if split\n" + deal +  //
+         (servers ? AfterServerShare() : "") +                           //
          "  " + rule + " set-var(txn.b) var(txn.r),field(2,:) if split { var(txn.n),sub(txn.w) lt 0 }\n" +
          preview + "  use_backend %[var(txn.b)]\n";
 }
@@ -151,11 +153,11 @@ SharedRules SharedRulesOf(const RouterState& state) {
 }
 
 // Latencies are counted of split requests only: others pay nothing.
-std::string CountLatency() {
+std::string CountLatency(bool last) {
   const std::string timed = " if { var(txn.t) -m found }\n";
-  return "  http-request set-var(txn.t) date(0,us) if split\n"
-         "  http-response set-var(txn.d) date(0,us),sub(txn.t),div(1000)" +
-         timed +
+  return "  http-request set-var(txn.t) date(0,us) if split\n" +
+         std::string(last ? "  http-response allow if !{ var(txn.t) -m found }\n" : "") +
+         "  http-response set-var(txn.d) date(0,us),sub(txn.t),div(1000)" + timed +
          "  http-response set-var(txn.d) var(txn.d),div(10),mul(10) if { var(txn.d) -m int ge 100 }\n"
          "  http-response set-var(txn.d) var(txn.d),div(100),mul(100) if { var(txn.d) -m int "
          "ge "
@@ -205,7 +207,7 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
   if (!http)
     return out + "  tcp-request content" + lookup +
            ChooseBackend("tcp-request content", "  tcp-request content reject if !{ var(txn.r) -m found }\n",
-                         "", "", false, limits);
+                         "", "", false, false, limits);
   if (!limits.edge.maintenance.empty())
     out += MaintenanceError(limits.edge, "no instance of " + front.about + " answers now", !front.outside);
   const std::string nothing =
@@ -215,12 +217,13 @@ std::string Frontend(const Front& front, const HaproxyLimits& limits) {
               (front.outside ? " now" : " to this address; does the service declare that it uses it?")) +
       " if !{ var(txn.r) -m found }\n";
   if (front.returned) out += AfterReturn();
+  const std::string copies =
+      front.shadow.methods.empty() ? "" : MirrorChoice(front.shadow, "") + MirrorRules(front.outside);
   return out + "  http-request" + lookup +
          ChooseBackend("http-request", nothing,
                        Deal(front.sticky, front.outside, front.servers, front.returned),
-                       ToPreview(front.preview), front.servers, limits) +
-         CountLatency() + MirrorChoice(front.shadow, "") +
-         (front.shadow.methods.empty() ? "" : MirrorRules(front.outside));
+                       ToPreview(front.preview), front.servers, copies.empty(), limits) +
+         CountLatency(copies.empty()) + copies;
 }
 
 std::string ServiceBackends(const EnvironmentId& id, const platform::Topology::Service& service,
@@ -266,10 +269,10 @@ std::string RenderRouterConfig(const RouterState& state, const HaproxyLimits& li
   // A page whose text has changed is read by a new process.
   if (!limits.edge.maintenance.empty()) out += "# maintenance " + Sha256Hex(limits.edge.maintenance) + "\n";
   const SharedRules shared = SharedRulesOf(state);
-  out += SharedFrontends(
-      state, limits.edge, HttpOptions(limits),
-      ChooseBackend("http-request", "", shared.deals, shared.previews, HasServers(state), limits) +
-          CountLatency() + shared.copies);
+  out += SharedFrontends(state, limits.edge, HttpOptions(limits),
+                         ChooseBackend("http-request", "", shared.deals, shared.previews, HasServers(state),
+                                       shared.copies.empty(), limits) +
+                             CountLatency(shared.copies.empty()) + shared.copies);
   for (const auto& [id, environment] : state.environments) {
     const std::string dotted = id.project() + "." + id.environment();
     const auto service_of = [&, &topology = environment.topology](const std::string& name) {

@@ -22,11 +22,11 @@ std::string Joined(const std::vector<std::string>& words) {
 std::string ForwardedRules(const HaproxyEdge& edge, bool tls) {
   const std::string stranger =
       edge.trusted_proxies.empty() ? "" : " if !{ src" + Joined(edge.trusted_proxies) + " }";
-  std::string out;
-  for (const char* header : {"X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"})
+  std::string out = "  option forwardfor\n";
+  for (const char* header : {"X-Forwarded-For", "Forwarded"})
     out += "  http-request del-header " + std::string(header) + stranger + "\n";
-  return out + "  http-request set-header X-Forwarded-Proto " + (tls ? "https" : "http") +
-         " if !{ req.hdr(X-Forwarded-Proto) -m found }\n  option forwardfor\n";
+  return out + "  http-request set-header X-Forwarded-Proto " + (tls ? "https" : "http") + stranger +
+         (stranger.empty() ? "" : " or !{ req.hdr(X-Forwarded-Proto) -m found }") + "\n";
 }
 
 std::string BodyRules(const HaproxyEdge& edge) {

@@ -17,7 +17,7 @@ from service import Service
 RUNS = 5
 PROGRAM = "/usr/sbin/haproxy"
 
-# What differs from the router: no map is looked up, since there is one backend.
+# What differs from the router: no map is looked up and no request split, since there is one backend.
 FRONTEND = """
 frontend plain
   bind 127.0.0.1:{port} ssl crt {certificate} alpn h2,http/1.1
@@ -27,6 +27,10 @@ frontend plain
   option idle-close-on-response
   timeout http-request 10s
   timeout http-keep-alive 10s
+  option forwardfor
+  http-request del-header X-Forwarded-For
+  http-request del-header Forwarded
+  http-request set-header X-Forwarded-Proto https
   default_backend apps
 backend apps
   mode http
