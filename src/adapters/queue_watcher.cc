@@ -1,10 +1,8 @@
 #include "adapters/queue_watcher.h"
 
-#include <sys/prctl.h>
-
-#include <algorithm>
-#include <condition_variable>
 #include <thread>
+
+#include "adapters/repetition.h"
 
 namespace ingot::adapters {
 
@@ -15,25 +13,15 @@ struct QueueWatcher::Work {
   };
   definition::ResolvedCheck source;
   Sync<Seen> seen;
-  std::condition_variable woken;  // with the lock of `seen`
-  std::atomic<bool> cancelled = false;
+  Repetition repetition;
   std::atomic<bool> over = false;
   std::thread thread;
-
-  void Cancel() {
-    {
-      // Under the lock, so that one who has just looked does not miss it.
-      auto held = seen.lock();
-      cancelled = true;
-    }
-    woken.notify_all();
-  }
 };
 
 QueueWatcher::QueueWatcher(Measure measure, Clock& clock) : measure_(std::move(measure)), clock_(clock) {}
 
 QueueWatcher::~QueueWatcher() {
-  for (auto& [key, work] : works_) work->Cancel();
+  for (auto& [key, work] : works_) work->repetition.Cancel();
   for (auto& [key, work] : works_) work->thread.join();
   for (auto& work : ended_) work->thread.join();
 }
@@ -49,7 +37,7 @@ void QueueWatcher::Watch(const std::map<Key, definition::ResolvedCheck>& sources
       ++at;
       continue;
     }
-    at->second->Cancel();
+    at->second->repetition.Cancel();
     ended_.push_back(std::move(at->second));
     at = works_.erase(at);
   }
@@ -67,17 +55,12 @@ void QueueWatcher::Watch(const std::map<Key, definition::ResolvedCheck>& sources
 }
 
 void QueueWatcher::Go(Work& work, const CheckTarget& target) {
-  ::prctl(PR_SET_NAME, "queue");
-  SteadyTime due = clock_.Steady();
-  while (!work.cancelled) {
-    Result<double> measured = measure_(target, work.source, work.cancelled);
+  work.repetition.Run("queue", clock_, work.source.interval, [&] {
+    Result<double> measured = measure_(target, work.source, work.repetition.cancelled());
     auto seen = work.seen.lock();
     seen->last = std::move(measured);
     seen->at = clock_.Steady();
-    // One that took longer than the interval is followed by the next at once, and nothing is caught up on.
-    due = std::max<SteadyTime>(due + work.source.interval, clock_.Steady());
-    while (!work.cancelled && clock_.Steady() < due) seen.WaitFor(work.woken, due - clock_.Steady());
-  }
+  });
 }
 
 Result<double> QueueWatcher::Last(const Key& key) const {

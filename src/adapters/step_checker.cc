@@ -1,28 +1,17 @@
 #include "adapters/step_checker.h"
 
-#include <sys/prctl.h>
-
-#include <algorithm>
-#include <condition_variable>
 #include <thread>
+
+#include "adapters/repetition.h"
 
 namespace ingot::adapters {
 
 struct StepChecker::Work {
   Sync<rollout::CheckRun> run;
-  std::condition_variable woken;  // with the lock of `run`
-  std::atomic<bool> cancelled = false;
+  Repetition repetition;
   std::atomic<size_t> going = 0;
   std::vector<std::thread> threads;
 
-  void Cancel() {
-    {
-      // Under the lock, so that nobody who has just looked misses it.
-      auto held = run.lock();
-      cancelled = true;
-    }
-    woken.notify_all();
-  }
   void Join() {
     for (std::thread& thread : threads) thread.join();
   }
@@ -34,7 +23,7 @@ StepChecker::StepChecker(Measure measure, Clock& clock, std::function<void()> on
 StepChecker::~StepChecker() {
   Works works;
   std::swap(works, *works_.lock());
-  for (auto& [environment, work] : works.present) work->Cancel();
+  for (auto& [environment, work] : works.present) work->repetition.Cancel();
   for (auto& [environment, work] : works.present) work->Join();
   for (const auto& work : works.ended) work->Join();
 }
@@ -60,21 +49,12 @@ void StepChecker::Begin(const platform::EnvironmentId& environment, const rollou
 }
 
 void StepChecker::Go(Work& work, const CheckTarget& target, const definition::ResolvedCheck& check) {
-  ::prctl(PR_SET_NAME, "check");
-  SteadyTime due = clock_.Steady();
-  while (!work.cancelled) {
-    rollout::Measurement measured = measure_(target, check, work.cancelled);
-    {
-      auto run = work.run.lock();
-      if (work.cancelled) return;  // it was broken off, and says nothing
-      run->tallies[{target.service, check.name}].Add(std::move(measured));
-    }
+  work.repetition.Run("check", clock_, check.interval, [&] {
+    rollout::Measurement measured = measure_(target, check, work.repetition.cancelled());
+    if (work.repetition.cancelled()) return;  // it was broken off, and says nothing
+    work.run.lock()->tallies[{target.service, check.name}].Add(std::move(measured));
     on_change_();
-    // One that took longer than the interval is followed by the next at once, and nothing is caught up on.
-    due = std::max<SteadyTime>(due + check.interval, clock_.Steady());
-    auto run = work.run.lock();
-    while (!work.cancelled && clock_.Steady() < due) run.WaitFor(work.woken, due - clock_.Steady());
-  }
+  });
 }
 
 std::optional<rollout::CheckRun> StepChecker::Look(const platform::EnvironmentId& environment) {
@@ -96,7 +76,7 @@ void StepChecker::End(const platform::EnvironmentId& environment) {
 void StepChecker::EndPresent(Works& works, const platform::EnvironmentId& environment) {
   const auto found = works.present.find(environment);
   if (found == works.present.end()) return;
-  found->second->Cancel();
+  found->second->repetition.Cancel();
   works.ended.push_back(std::move(found->second));
   works.present.erase(found);
 }
