@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include <map>
 #include <thread>
@@ -17,58 +16,24 @@
 namespace ingot::adapters {
 namespace {
 
-using platform::EnvironmentId;
-using platform::FleetId;
-using platform::InstanceId;
 using platform::RouteTable;
 using platform::Topology;
 using test::Answer;
 using test::TestClient;
 using test::TestServer;
 
-class HaproxyOutsideTest : public ::testing::Test {
+class HaproxyOutsideTest : public test::WebRouterTest {
  protected:
-  void SetUp() override {
-    auto directory = TempDirectory::Make("/tmp", "ingot-haproxy-outside-");
-    ROUTER_OK(directory);
-    directory_ = std::make_unique<TempDirectory>(std::move(*directory));
-    ::chmod(directory_->path().c_str(), 0700);
-    auto made = test::MakeRouterNamespace();
-    ROUTER_OK(made);
-    namespace_ = std::move(*made);
-    Open();
-    port_ = test::FreePort();
-    away_ = test::FreePort();
-  }
-  void TearDown() override {
-    if (router_) static_cast<void>(router_->Destroy().has_value());
-  }
-  void Open() {
-    HaproxyOptions options;
-    options.directory = directory_->path() / "ha";
-    options.root_key = directory_->path().filename().string().substr(22);
-    options.router_namespace = namespace_.get();
-    auto opened = HaproxyRouter::Open(options);
-    ROUTER_OK(opened);
-    router_ = std::move(*opened);
-  }
-  static FleetId Web(int n) { return FleetId({"shop", "local"}, "web", "00000000000" + std::to_string(n)); }
-  std::string Listen() const { return "127.0.0.1:" + std::to_string(port_); }
-  Topology Declared(Topology::Sticky sticky = {}, Topology::Preview preview = {}) const {
-    Topology topology;
-    topology.services = {
-        {"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, std::move(sticky), std::move(preview)}};
-    topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
+  Topology WithServer(Topology::Sticky sticky = {}, Topology::Preview preview = {}) const {
+    Topology::Service web = Service();
+    web.sticky = std::move(sticky);
+    web.preview = std::move(preview);
+    Topology topology = Declared(std::move(web));
     topology.servers = {{Listen(), "", "", false, "127.0.0.1", away_}};
     return topology;
   }
   void Prepare(Topology::Sticky sticky = {}, Topology::Preview preview = {}) {
-    ROUTER_OK(router_->SetTopology(kShop, Declared(std::move(sticky), std::move(preview))));
-    for (const int n : {1, 2}) {
-      const std::string address = "127.0.1." + std::to_string(n);
-      servers_.push_back(std::make_unique<TestServer>(namespace_.get(), address, 8080, std::to_string(n)));
-      ROUTER_OK(router_->SetServers(Web(n), {{InstanceId(Web(n), static_cast<uint64_t>(n)), address}}));
-    }
+    Serve(WithServer(std::move(sticky), std::move(preview)));
   }
   void StartAway() { old_ = std::make_unique<TestServer>(-1, "127.0.0.1", away_, "old"); }
   // `split`: of what stays, so many to the second fleet.
@@ -81,7 +46,7 @@ class HaproxyOutsideTest : public ::testing::Test {
       table.rollout = 1;
       table.step = 1;
     }
-    ROUTER_OK(router_->ApplyRoutes(kShop, table, {}));
+    ROUTER_OK(router().ApplyRoutes(kShop, table, {}));
   }
   std::map<std::string, int> Answers(int requests, size_t body = 0) {
     std::map<std::string, int> out;
@@ -93,14 +58,8 @@ class HaproxyOutsideTest : public ::testing::Test {
     }
     return out;
   }
-  std::string Side(const std::string& header) {
-    TestClient client("127.0.0.1", port_);
-    client.SetHeader(header);
-    const Answer answer = client.Ask();
-    return answer.body.substr(0, answer.body.find(' '));
-  }
   bool Up() {
-    auto servers = router_->ServersOf(kShop);
+    auto servers = router().ServersOf(kShop);
     return servers && servers->size() == 1 && servers->front().up;
   }
   template <typename F>
@@ -112,14 +71,8 @@ class HaproxyOutsideTest : public ::testing::Test {
     return false;
   }
 
-  const EnvironmentId kShop{"shop", "local"};
-  std::unique_ptr<TempDirectory> directory_;
-  Fd namespace_;
-  std::unique_ptr<HaproxyRouter> router_;
-  std::vector<std::unique_ptr<TestServer>> servers_;
   std::unique_ptr<TestServer> old_;
-  uint16_t port_ = 0;
-  uint16_t away_ = 0;
+  uint16_t away_ = test::FreePort();
 };
 
 TEST_F(HaproxyOutsideTest, GetsItsShareAndAnotherShareIsNoReload) {
@@ -127,7 +80,7 @@ TEST_F(HaproxyOutsideTest, GetsItsShareAndAnotherShareIsNoReload) {
   Prepare();
   Share(1000);
   EXPECT_EQ(Answers(50), (std::map<std::string, int>{{"old", 50}}));
-  const auto processes = router_->ProcessIds();
+  const auto processes = router().ProcessIds();
   Share(900);
   const auto most = Answers(1000);
   // 900 are expected, with a standard deviation of 9.5.
@@ -140,7 +93,7 @@ TEST_F(HaproxyOutsideTest, GetsItsShareAndAnotherShareIsNoReload) {
   EXPECT_EQ(half.at("old") + half.at("1") + half.at("2"), 1000);
   Share(0);
   EXPECT_EQ(Answers(50), (std::map<std::string, int>{{"1", 50}}));
-  EXPECT_EQ(router_->ProcessIds(), processes);
+  EXPECT_EQ(router().ProcessIds(), processes);
 }
 
 TEST_F(HaproxyOutsideTest, WhatItDoesNotTakeTheServiceGets) {
@@ -150,7 +103,7 @@ TEST_F(HaproxyOutsideTest, WhatItDoesNotTakeTheServiceGets) {
   const auto without = Answers(100, 5000);
   EXPECT_EQ(without, (std::map<std::string, int>{{"1", 100}}));
   EXPECT_TRUE(Within([&] {
-    auto servers = router_->ServersOf(kShop);
+    auto servers = router().ServersOf(kShop);
     return servers && servers->size() == 1 && !servers->front().up && !servers->front().why.empty();
   }));
   StartAway();
@@ -165,10 +118,9 @@ TEST_F(HaproxyOutsideTest, ADaemonThatComesBackFindsTheShare) {
   Prepare();
   Share(1000);
   EXPECT_EQ(Answers(5), (std::map<std::string, int>{{"old", 5}}));
-  const auto processes = router_->ProcessIds();
-  router_.reset();
-  Open();
-  EXPECT_EQ(router_->ProcessIds(), processes);
+  const auto processes = router().ProcessIds();
+  rig_.Open();
+  EXPECT_EQ(router().ProcessIds(), processes);
   EXPECT_EQ(Answers(20), (std::map<std::string, int>{{"old", 20}}));
   EXPECT_TRUE(Within([&] { return Up(); }));
 }
@@ -214,9 +166,9 @@ TEST_F(HaproxyOutsideTest, AnotherServerInItsPlaceHasItsSockets) {
   Share(1000);
   away_ = test::FreePort();
   StartAway();
-  ROUTER_OK(router_->SetTopology(kShop, Declared()));
+  ROUTER_OK(router().SetTopology(kShop, WithServer()));
   EXPECT_TRUE(Within([&] {
-    auto settled = router_->TopologySettled();
+    auto settled = router().TopologySettled();
     return settled && *settled;
   }));
   Share(1000);
@@ -229,23 +181,21 @@ TEST_F(HaproxyOutsideTest, WhatTheTopologyDoesNotNameIsRefused) {
   RouteTable table;
   table.outside = {{Listen(), Web(1), 8080, platform::Protocol::kHttp}};
   table.outside[0].server = platform::ServerShare{"127.0.0.2", away_, 500};
-  EXPECT_EQ(router_->ApplyRoutes(kShop, table, {}).error().code(), Code::kNotFound);
+  EXPECT_EQ(router().ApplyRoutes(kShop, table, {}).error().code(), Code::kNotFound);
   table.outside[0].server = platform::ServerShare{"127.0.0.1", away_, 1001};
-  EXPECT_EQ(router_->ApplyRoutes(kShop, table, {}).error().code(), Code::kNotFound);
-  Topology topology;
-  topology.services = {{"web", {{"http", 8080, platform::Protocol::kHttp}}, 2}};
-  topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
+  EXPECT_EQ(router().ApplyRoutes(kShop, table, {}).error().code(), Code::kNotFound);
+  Topology topology = Declared(Service());
   for (const char* host : {"", "a b", "x\n  stats enable", "0.0.0.0", "300.1.1.1", "a,b"}) {
     topology.servers = {{Listen(), "", "", false, host, 80}};
-    EXPECT_EQ(router_->SetTopology(kShop, topology).error().code(), Code::kInvalid) << host;
+    EXPECT_EQ(router().SetTopology(kShop, topology).error().code(), Code::kInvalid) << host;
   }
   topology.servers = {{":1", "", "", false, "10.0.0.7", 80}};
-  EXPECT_EQ(router_->SetTopology(kShop, topology).error().code(), Code::kInvalid);
+  EXPECT_EQ(router().SetTopology(kShop, topology).error().code(), Code::kInvalid);
   // By IPv6, and by a name that nobody has: neither keeps the egress process from starting.
   topology.servers = {{Listen(), "", "", false, "fd00::7", 80}, {Listen(), "", "", false, "old.invalid", 80}};
-  ROUTER_OK(router_->SetTopology(kShop, topology));
+  ROUTER_OK(router().SetTopology(kShop, topology));
   EXPECT_TRUE(Within([&] {
-    auto servers = router_->ServersOf(kShop);
+    auto servers = router().ServersOf(kShop);
     return servers && servers->size() == 2 && !servers->front().up && !servers->back().up;
   }));
 }

@@ -1,7 +1,6 @@
 // Requests that are divided between two fleets, by the real HAProxy: by chance, by a header, by a cookie.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include <set>
 #include <thread>
@@ -15,67 +14,30 @@ namespace ingot::adapters {
 namespace {
 
 using platform::FleetId;
-using platform::InstanceId;
 using platform::RouteTable;
 using platform::Topology;
 using test::Answer;
 using test::TestClient;
-using test::TestServer;
 
-class HaproxySplitTest : public ::testing::Test {
+class HaproxySplitTest : public test::WebRouterTest {
  protected:
-  void SetUp() override {
-    auto directory = TempDirectory::Make("/tmp", "ingot-haproxy-split-");
-    ROUTER_OK(directory);
-    directory_ = std::make_unique<TempDirectory>(std::move(*directory));
-    ::chmod(directory_->path().c_str(), 0700);
-    auto made = test::MakeRouterNamespace();
-    ROUTER_OK(made);
-    namespace_ = std::move(*made);
-    HaproxyOptions options;
-    options.directory = directory_->path() / "ha";
-    options.root_key = directory_->path().filename().string().substr(20);
-    options.router_namespace = namespace_.get();
-    auto opened = HaproxyRouter::Open(options);
-    ROUTER_OK(opened);
-    router_ = std::move(*opened);
-    port_ = test::FreePort();
-  }
-  void TearDown() override {
-    if (router_) static_cast<void>(router_->Destroy().has_value());
-  }
-  static FleetId Web(int n) { return FleetId({"shop", "local"}, "web", "00000000000" + std::to_string(n)); }
   void Prepare(Topology::Sticky sticky, Topology::Preview preview = {}) {
-    Topology topology;
-    topology.services = {
-        {"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, std::move(sticky), std::move(preview)}};
-    topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
-    ROUTER_OK(router_->SetTopology({"shop", "local"}, topology));
-    for (const int n : {1, 2}) {
-      const std::string address = "127.0.1." + std::to_string(n);
-      servers_.push_back(std::make_unique<TestServer>(namespace_.get(), address, 8080, std::to_string(n)));
-      ROUTER_OK(router_->SetServers(Web(n), {{InstanceId(Web(n), static_cast<uint64_t>(n)), address}}));
-    }
+    Topology::Service web = Service();
+    web.sticky = std::move(sticky);
+    web.preview = std::move(preview);
+    Serve(Declared(std::move(web)));
   }
-  std::string Listen() const { return "127.0.0.1:" + std::to_string(port_); }
   void Divide(uint32_t per_mille, uint64_t rollout, uint32_t step) {
     RouteTable table;
     table.outside = {{Listen(), Web(1), 8080, platform::Protocol::kHttp, platform::Share{Web(2), per_mille}}};
     table.rollout = rollout;
     table.step = step;
-    ROUTER_OK(router_->ApplyRoutes({"shop", "local"}, table, {}));
-  }
-  // Which fleet answers a request with this header.
-  char Side(const std::string& header) {
-    TestClient client("127.0.0.1", port_);
-    client.SetHeader(header);
-    const Answer answer = client.Ask();
-    return answer.body.empty() ? '?' : answer.body[0];
+    ROUTER_OK(router().ApplyRoutes(kShop, table, {}));
   }
   std::set<int> OnTheNewSide(const std::string& header, int users) {
     std::set<int> out;
     for (int user = 0; user < users; ++user)
-      if (Side(header + std::to_string(user)) == '2') out.insert(user);
+      if (Side(header + std::to_string(user)) == "2") out.insert(user);
     return out;
   }
 
@@ -83,7 +45,7 @@ class HaproxySplitTest : public ::testing::Test {
   // client has its answer.
   Result<std::map<FleetId, platform::FleetCounters>> WaitForCounts(uint32_t step, uint64_t wanted) {
     for (int i = 0;; ++i) {
-      auto counted = router_->CountersOf({Web(1), Web(2)}, 5, step);
+      auto counted = router().CountersOf({Web(1), Web(2)}, 5, step);
       uint64_t all = 0;
       if (counted)
         for (const auto& [ms, count] : counted->at(Web(2)).latency_ms) all += count;
@@ -91,12 +53,6 @@ class HaproxySplitTest : public ::testing::Test {
       std::this_thread::sleep_for(Milliseconds(20));
     }
   }
-
-  std::unique_ptr<TempDirectory> directory_;
-  Fd namespace_;
-  std::unique_ptr<HaproxyRouter> router_;
-  std::vector<std::unique_ptr<TestServer>> servers_;
-  uint16_t port_ = 0;
 };
 
 TEST_F(HaproxySplitTest, AHeaderKeepsAUserOnOneSideAndHeMovesOnlyForward) {
@@ -119,7 +75,7 @@ TEST_F(HaproxySplitTest, ACookieIsGivenOnceAndKeepsAUserOnOneSide) {
   Prepare({"side", ""});
   RouteTable whole;
   whole.outside = {{Listen(), Web(1), 8080, platform::Protocol::kHttp}};
-  ROUTER_OK(router_->ApplyRoutes({"shop", "local"}, whole, {}));
+  ROUTER_OK(router().ApplyRoutes(kShop, whole, {}));
   TestClient client("127.0.0.1", port_);
   EXPECT_EQ(client.Ask().head.find("set-cookie"), std::string::npos) << "nothing is divided";
   Divide(500, 3, 1);
@@ -144,29 +100,29 @@ TEST_F(HaproxySplitTest, ACookieIsGivenOnceAndKeepsAUserOnOneSide) {
 TEST_F(HaproxySplitTest, WhoKnowsThePreviewSeesTheNewSideBeforeAnybodyElse) {
   Prepare({"", "X-User"}, {"", "X-Preview", "secret-7"});
   Divide(0, 7, 1);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(Side("X-User: u" + std::to_string(i)), '1');
-  EXPECT_EQ(Side("X-Preview: secret-7"), '2');
-  EXPECT_EQ(Side("X-Preview: secret-8"), '1');
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Side("X-User: u" + std::to_string(i)), "1");
+  EXPECT_EQ(Side("X-Preview: secret-7"), "2");
+  EXPECT_EQ(Side("X-Preview: secret-8"), "1");
   // Nothing is divided: there is no other side.
   RouteTable whole;
   whole.outside = {{Listen(), Web(1), 8080, platform::Protocol::kHttp}};
-  ROUTER_OK(router_->ApplyRoutes({"shop", "local"}, whole, {}));
-  EXPECT_EQ(Side("X-Preview: secret-7"), '1');
+  ROUTER_OK(router().ApplyRoutes(kShop, whole, {}));
+  EXPECT_EQ(Side("X-Preview: secret-7"), "1");
 }
 
 TEST_F(HaproxySplitTest, APreviewByCookie) {
   Prepare({}, {"preview", "", "-on"});  // no option of HAProxy's
   Divide(0, 7, 1);
-  EXPECT_EQ(Side("Cookie: a=b; preview=-on"), '2');
-  EXPECT_EQ(Side("Cookie: preview=-onward"), '1');
+  EXPECT_EQ(Side("Cookie: a=b; preview=-on"), "2");
+  EXPECT_EQ(Side("Cookie: preview=-onward"), "1");
 }
 
 TEST_F(HaproxySplitTest, CountsAnswersErrorsAndLatenciesOfTheStep) {
   Prepare({});
   Divide(1000, 5, 1);
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(Side("X: y"), '2');
-  servers_[1]->delay_ms = 130;
-  servers_[1]->status = 503;
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Side("X: y"), "2");
+  rig_.server(1).delay_ms = 130;
+  rig_.server(1).status = 503;
   for (int i = 0; i < 4; ++i) Side("X: y");
   auto counted = WaitForCounts(1, 14);
   ROUTER_OK(counted);
@@ -193,13 +149,13 @@ TEST_F(HaproxySplitTest, CountsAnswersErrorsAndLatenciesOfTheStep) {
   EXPECT_EQ(counted->at(Web(2)).answered, 15u);
   EXPECT_EQ(counted->at(Web(2)).latency_ms.size(), 1u);
   // What the router answers in a fleet's name is its fleet's.
-  ROUTER_OK(router_->SetServers(Web(2), {}));
+  ROUTER_OK(router().SetServers(Web(2), {}));
   Side("X: y");
   counted = WaitForCounts(2, 1);
   ROUTER_OK(counted);
   EXPECT_EQ(counted->at(Web(2)).errors_5xx, 6u);
   // Those of the step before are gone by now, so that the table does not grow with every release.
-  const auto former = router_->CountersOf({Web(1), Web(2)}, 5, 1);
+  const auto former = router().CountersOf({Web(1), Web(2)}, 5, 1);
   ROUTER_OK(former);
   EXPECT_TRUE(former->at(Web(2)).latency_ms.empty());
 }
@@ -208,7 +164,7 @@ TEST_F(HaproxySplitTest, CountsAnswersErrorsAndLatenciesOfTheStep) {
 TEST_F(HaproxySplitTest, ALatencyOverTheTurnOfASecondIsCountedAsSuch) {
   Prepare({});
   Divide(1000, 5, 1);
-  servers_[1]->delay_ms = 1100;
+  rig_.server(1).delay_ms = 1100;
   Side("X: y");
   const auto counted = WaitForCounts(1, 1);
   ROUTER_OK(counted);
@@ -223,13 +179,13 @@ TEST_F(HaproxySplitTest, NothingCanBeSmuggledInByANameOfACookieOrHeader) {
     Topology topology;
     topology.services = {{"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, sticky}};
     topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
-    ROUTER_FAILS(Code::kInvalid, router_->SetTopology({"shop", "local"}, topology));
+    ROUTER_FAILS(Code::kInvalid, router().SetTopology(kShop, topology));
   }
   Topology topology;
   topology.services = {
       {"web", {{"http", 8080, platform::Protocol::kHttp}}, 2, {}, {"", "X", "a }\n  bind *:1"}}};
   topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
-  ROUTER_FAILS(Code::kInvalid, router_->SetTopology({"shop", "local"}, topology));
+  ROUTER_FAILS(Code::kInvalid, router().SetTopology(kShop, topology));
 }
 
 }  // namespace

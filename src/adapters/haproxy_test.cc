@@ -15,6 +15,10 @@
 #include "base/subprocess.h"
 #include "platform/router_contract.h"
 
+namespace ingot::platform {
+INSTANTIATE_TYPED_TEST_SUITE_P(Haproxy, RouterContract, ingot::adapters::test::RouterRig);
+}
+
 namespace ingot::adapters {
 namespace {
 
@@ -28,94 +32,13 @@ using platform::Topology;
 using std::chrono::steady_clock;
 using test::Answer;
 using test::Inside;
+using test::RouterRig;
 using test::TestClient;
 using test::TestServer;
 
-constexpr uint16_t kPort = 8080;
+constexpr uint16_t kPort = test::RouterRig::kPort;
 
 #define OK(...) ROUTER_OK(__VA_ARGS__)
-
-// A router below a directory that HAProxy's user cannot enter, as a root below /root would be.
-class Rig {
- public:
-  Rig() {
-    auto directory = TempDirectory::Make("/tmp", "ingot-haproxy-test-");
-    if (!directory) throw std::runtime_error(directory.error().Render());
-    directory_ = std::make_unique<TempDirectory>(std::move(*directory));
-    ::chmod(directory_->path().c_str(), 0700);
-    auto made = test::MakeRouterNamespace();
-    if (!made) throw std::runtime_error(made.error().Render());
-    namespace_ = std::move(*made);
-    Open();
-  }
-  ~Rig() {
-    if (router_) static_cast<void>(router_->Destroy().has_value());
-  }
-  HaproxyOptions Options() const {
-    HaproxyOptions options;
-    options.directory = directory_->path() / "ha";
-    options.root_key = directory_->path().filename().string().substr(19);
-    options.router_namespace = namespace_.get();
-    options.hard_stop_after = Milliseconds(3000);
-    options.keep_alive_timeout = Milliseconds(1000);
-    return options;
-  }
-  void Open() {
-    router_.reset();
-    auto opened = HaproxyRouter::Open(Options());
-    if (!opened) throw std::runtime_error(opened.error().Render());
-    router_ = std::move(*opened);
-  }
-  void Close() { router_.reset(); }
-
-  HaproxyRouter& router() { return *router_; }
-  std::string Listen() { return "127.0.0.1:" + std::to_string(test::FreePort()); }
-  Server Serve(const InstanceId& instance) {
-    const std::string address = "127.0.1." + std::to_string(++used_);
-    servers_.push_back(std::make_unique<TestServer>(namespace_.get(), address, kPort, instance.Render()));
-    return {instance, address};
-  }
-  TestServer& server(size_t i) { return *servers_[i]; }
-  std::string Asker() { return "127.0.2." + std::to_string(++used_); }
-  std::optional<InstanceId> Request(const std::string& listen) {
-    const Answer answer = Client(listen).Ask();
-    return Who(answer);
-  }
-  std::optional<InstanceId> RequestFrom(const std::string& address, const std::string& service) {
-    auto virtual_address = router_->VirtualAddress(EnvironmentId("shop", "local"), service);
-    Answer answer;
-    Inside(namespace_.get(), [&] { answer = TestClient(*virtual_address, kPort, address).Ask(); });
-    return Who(answer);
-  }
-  static std::optional<InstanceId> Who(const Answer& answer) {
-    if (answer.status != 200) return std::nullopt;
-    auto id = InstanceId::Parse(answer.body.substr(0, answer.body.find(' ')));
-    return id ? std::optional<InstanceId>(*id) : std::nullopt;
-  }
-  static TestClient Client(const std::string& listen) {
-    auto address = ListenAddress::Parse(listen);
-    return TestClient(address->address == "0.0.0.0" ? "127.0.0.1" : address->address, address->port);
-  }
-  int network_namespace() const { return namespace_.get(); }
-  const fs::path& directory() const { return directory_->path(); }
-
- private:
-  std::unique_ptr<TempDirectory> directory_;
-  Fd namespace_;
-  std::unique_ptr<HaproxyRouter> router_;
-  std::vector<std::unique_ptr<TestServer>> servers_;
-  int used_ = 0;
-};
-
-}  // namespace
-}  // namespace ingot::adapters
-
-namespace ingot::platform {
-INSTANTIATE_TYPED_TEST_SUITE_P(Haproxy, RouterContract, ingot::adapters::Rig);
-}
-
-namespace ingot::adapters {
-namespace {
 
 FleetId Web(int n) {
   return FleetId(EnvironmentId("shop", "local"), "web", "00000000000" + std::to_string(n));
@@ -152,7 +75,7 @@ class HaproxyTest : public ::testing::Test {
     return {};
   }
 
-  Rig rig_;
+  RouterRig rig_;
   const EnvironmentId local_{"shop", "local"};
   std::string listen_;
   Topology topology_;
@@ -165,7 +88,7 @@ class Load {
   Load(const std::string& listen, int clients) {
     for (int i = 0; i < clients; ++i)
       threads_.emplace_back([this, listen, i] {
-        TestClient client = Rig::Client(listen);
+        TestClient client = RouterRig::Client(listen);
         uint64_t n = 0;
         while (!stop) {
           const size_t body = (++n + static_cast<uint64_t>(i)) % 2 == 0 ? 0 : 3000;
@@ -194,7 +117,7 @@ class Load {
  private:
   void Count(const Answer& answer, size_t body, uint64_t before, uint64_t after) {
     ++requests;
-    const auto who = Rig::Who(answer);
+    const auto who = RouterRig::Who(answer);
     if (answer.error == ECONNREFUSED) ++refused;
     if (!who || !answer.body.ends_with(" " + std::to_string(body))) {
       ++failed;
@@ -261,17 +184,18 @@ TEST_F(HaproxyTest, AKilledProcessIsBackAndNobodyIsRefused) {
   for (int i = 0; i < 2; ++i)
     knockers.emplace_back([&] {
       while (!stop)
-        if (Rig::Client(listen_).Ask().error == ECONNREFUSED) ++refused;
+        if (RouterRig::Client(listen_).Ask().error == ECONNREFUSED) ++refused;
     });
   double worst = 0;
   for (int i = 0; i < 5; ++i) {
     const int64_t pid = rig_.router().ProcessIds()[0];
     const auto begin = steady_clock::now();
     ASSERT_EQ(::kill(static_cast<pid_t>(pid), SIGKILL), 0);
-    while (Rig::Who(Rig::Client(listen_).Ask()) == std::nullopt)
+    while (RouterRig::Who(RouterRig::Client(listen_).Ask()) == std::nullopt)
       ASSERT_LT(steady_clock::now() - begin, std::chrono::seconds(5));
     worst = std::max(worst, std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count());
-    EXPECT_EQ(Rig::Who(Rig::Client(listen_).Ask())->fleet(), Web(1)) << "with the routes of before";
+    EXPECT_EQ(RouterRig::Who(RouterRig::Client(listen_).Ask())->fleet(), Web(1))
+        << "with the routes of before";
     std::this_thread::sleep_for(Milliseconds(300));
     EXPECT_NE(rig_.router().ProcessIds()[0], pid);
   }
@@ -306,7 +230,7 @@ TEST_F(HaproxyTest, ANewDaemonTakesOverWithoutAReload) {
   ::kill(static_cast<pid_t>(before[0]), SIGKILL);
   std::atomic<uint64_t> refused{0};
   for (int i = 0; i < 50; ++i)
-    if (Rig::Client(listen_).Ask().error == ECONNREFUSED) ++refused;
+    if (RouterRig::Client(listen_).Ask().error == ECONNREFUSED) ++refused;
   EXPECT_EQ(refused, 0u);
   EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(2));
 }
@@ -337,7 +261,7 @@ TEST_F(HaproxyTest, ADaemonKilledBeforeTheReloadMakesUpForIt) {
   OK(WriteFileAtomic(file, after));
   rig_.Open();
   EXPECT_NE(rig_.router().ProcessIds()[0], pids[0]);
-  EXPECT_EQ(Rig::Client(second).Ask().status, 503);
+  EXPECT_EQ(RouterRig::Client(second).Ask().status, 503);
   EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(1));
   EXPECT_NE(before, after);
 }
@@ -377,7 +301,7 @@ TEST_F(HaproxyTest, WhatHaproxyRefusesLeavesTheFormerOneServing) {
   EXPECT_EQ(rig_.router().ProcessIds(), pids);
   EXPECT_EQ(rig_.Request(listen_)->fleet(), Web(1));
   OK(rig_.router().SetTopology(local_, topology));
-  EXPECT_EQ(Rig::Client(topology.listeners[1].listen).Ask().status, 503);
+  EXPECT_EQ(RouterRig::Client(topology.listeners[1].listen).Ask().status, 503);
 }
 
 TEST_F(HaproxyTest, ADeadServerCostsNoRequest) {
@@ -385,7 +309,7 @@ TEST_F(HaproxyTest, ADeadServerCostsNoRequest) {
   auto servers = fleets_[1];
   servers.push_back({InstanceId(Web(1), 99), "127.0.9.9"});
   OK(rig_.router().SetServers(Web(1), servers));
-  for (int i = 0; i < 9; ++i) EXPECT_EQ(Rig::Client(listen_).Ask(100).status, 200);
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(RouterRig::Client(listen_).Ask(100).status, 200);
 }
 
 TEST_F(HaproxyTest, GrowingWithinCapacityNeedsNoReload) {
@@ -441,7 +365,7 @@ TEST_F(HaproxyTest, DrainWaitsForTheRequestInFlight) {
 
 TEST_F(HaproxyTest, CountsRequestsAndErrors) {
   rig_.server(0).status = 500;
-  for (int i = 0; i < 10; ++i) Rig::Client(listen_).Ask();
+  for (int i = 0; i < 10; ++i) RouterRig::Client(listen_).Ask();
   auto counters = rig_.router().Counters();
   OK(counters);
   EXPECT_EQ(counters->at(fleets_[1][0].instance).requests, 5u);
@@ -450,7 +374,7 @@ TEST_F(HaproxyTest, CountsRequestsAndErrors) {
   EXPECT_EQ(counters->at(fleets_[1][1].instance).errors_5xx, 0u);
   EXPECT_EQ(counters->at(fleets_[2][0].instance).requests, 0u);
   ::kill(static_cast<pid_t>(rig_.router().ProcessIds()[0]), SIGKILL);
-  for (int i = 0; i < 4; ++i) Rig::Client(listen_).Ask();
+  for (int i = 0; i < 4; ++i) RouterRig::Client(listen_).Ask();
   counters = rig_.router().Counters();
   OK(counters);
   const auto& all = *counters;
@@ -459,12 +383,12 @@ TEST_F(HaproxyTest, CountsRequestsAndErrors) {
 
 TEST_F(HaproxyTest, SaysInTextThatNothingServes) {
   OK(rig_.router().ApplyRoutes(local_, {}, {}));
-  Answer answer = Rig::Client(listen_).Ask();
+  Answer answer = RouterRig::Client(listen_).Ask();
   EXPECT_EQ(answer.status, 503);
   EXPECT_EQ(answer.body, "nothing serves web of shop/local now");
   OK(Route(1));
   OK(rig_.router().SetServers(Web(1), {}));
-  answer = Rig::Client(listen_).Ask();
+  answer = RouterRig::Client(listen_).Ask();
   EXPECT_EQ(answer.status, 503);
   EXPECT_EQ(answer.body, "no instance of web of shop/local answers now");
 }
@@ -564,75 +488,6 @@ TEST_F(HaproxyTest, RunsWithoutPrivileges) {
   OK(status);
   EXPECT_THAT(*status, ::testing::HasSubstr("CapEff:\t0000000000000000"));
   EXPECT_THAT(*status, ::testing::Not(::testing::HasSubstr("Uid:\t0\t")));
-}
-
-TEST(HaproxyState, RoutesByHostNameAreEntriesOfTheMap) {
-  RouterState empty;
-  empty.http = {":80"};
-  empty.https = {":443"};
-  const EnvironmentId shop("shop", "local");
-  Topology topology;
-  topology.services = {{"web", {{"http", kPort, Protocol::kHttp}}, 1}};
-  topology.hosts = {{"shop.example", "/", "web", true}, {"*.shop.example", "/api", "web", false}};
-  auto state = WithTopology(empty, shop, topology);
-  OK(state);
-  EXPECT_TRUE(state->numbers.contains("out|:80"));
-  EXPECT_TRUE(state->numbers.contains("out|:443"));
-  // Declared, and nothing serves yet.
-  EXPECT_EQ(RenderMap(*state),
-            "http|shop.example/ redirect\nhttps|shop.example/ none\nhttp|*.shop.example/api/ none\n");
-  RouteTable table;
-  table.outside = {{"", Web(1), kPort, Protocol::kHttp, {}, "shop.example", "/", true},
-                   {"", Web(1), kPort, Protocol::kHttp, {}, "*.shop.example", "/api", false}};
-  OK(ReserveSets(*state, shop, table));
-  auto entries = RouteEntries(*state, shop, table, {});
-  OK(entries);
-  state->environments[shop].entries = *entries;
-  EXPECT_EQ(RenderMap(*state),
-            "https|shop.example/ shop.local.web.8080.1::0\n"
-            "http|*.shop.example/api/ shop.local.web.8080.1::0\nhttp|shop.example/ redirect\n");
-  auto again = RouterStateFromJson(*ParseJson(RenderJson(ToJson(*state))));
-  OK(again);
-  again->http = state->http;
-  again->https = state->https;
-  EXPECT_EQ(*again, *state);
-  // A route that goes takes its entries along; the others stay as they were.
-  topology.hosts.pop_back();
-  state = WithTopology(*state, shop, topology);
-  OK(state);
-  EXPECT_EQ(RenderMap(*state), "https|shop.example/ shop.local.web.8080.1::0\nhttp|shop.example/ redirect\n");
-  topology.hosts[0].tls = false;
-  EXPECT_FALSE(WithTopology(*state, shop, topology)->numbers.contains("out|:443"));
-}
-
-TEST(HaproxyState, WhatCannotBeTwosIsRefused) {
-  RouterState state;
-  state.http = {":80"};
-  state.https = {":443"};
-  Topology topology;
-  topology.services = {{"web", {{"http", kPort, Protocol::kHttp}}, 1}};
-  topology.hosts = {{"shop.example", "/api", "web", false}};
-  auto shop = WithTopology(state, EnvironmentId("shop", "local"), topology);
-  OK(shop);
-  Topology other = topology;
-  other.hosts[0].path = "/api/";
-  EXPECT_EQ(WithTopology(*shop, EnvironmentId("blog", "local"), other).error().code(), Code::kConflict);
-  other.hosts.clear();
-  other.listeners = {{"127.0.0.1:80", "web", Protocol::kHttp, false}};
-  EXPECT_EQ(WithTopology(*shop, EnvironmentId("blog", "local"), other).error().code(), Code::kConflict);
-  other.listeners[0].listen = ":443";
-  EXPECT_TRUE(WithTopology(*shop, EnvironmentId("blog", "local"), other));
-  for (const char* bad : {"a b", "", "shop.example\nserver x", "a/b", "*.", "*.*.example"}) {
-    topology.hosts[0].host = bad;
-    EXPECT_EQ(WithTopology(state, EnvironmentId("shop", "local"), topology).error().code(), Code::kInvalid)
-        << bad;
-  }
-  topology.hosts[0].host = "shop.example";
-  for (const char* bad : {"", "api", "/a b", "/a\nb", "/\"", "/\\"}) {
-    topology.hosts[0].path = bad;
-    EXPECT_EQ(WithTopology(state, EnvironmentId("shop", "local"), topology).error().code(), Code::kInvalid)
-        << bad;
-  }
 }
 
 TEST_F(HaproxyTest, AHundredAskersAreCheap) {

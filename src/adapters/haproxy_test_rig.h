@@ -1,6 +1,8 @@
 // For tests: a router namespace of its own, servers that answer with their name, and clients.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -62,6 +64,62 @@ class TestClient {
   std::string source_;
   std::string header_;
   Fd fd_;
+};
+
+// A router below a directory that HAProxy's user cannot enter, as a root below /root would be.
+class RouterRig {
+ public:
+  static constexpr uint16_t kPort = 8080;  // of every server
+
+  RouterRig();
+  ~RouterRig();
+  HaproxyOptions Options() const;
+  // The next daemon, where there is one.
+  void Open();
+  void Close() { router_.reset(); }
+
+  HaproxyRouter& router() { return *router_; }
+  std::string Listen() { return "127.0.0.1:" + std::to_string(FreePort()); }
+  // A server whose name is the instance's.
+  platform::Server Serve(const platform::InstanceId& instance) { return Serve(instance, instance.Render()); }
+  platform::Server Serve(const platform::InstanceId& instance, const std::string& name);
+  TestServer& server(size_t i) { return *servers_[i]; }
+  void EndServer(size_t i) { servers_[i].reset(); }
+  std::string Asker() { return "127.0.2." + std::to_string(++used_); }
+  std::optional<platform::InstanceId> Request(const std::string& listen) { return Who(Client(listen).Ask()); }
+  std::optional<platform::InstanceId> RequestFrom(const std::string& address, const std::string& service);
+  // Who has answered, by his name.
+  static std::optional<platform::InstanceId> Who(const Answer& answer);
+  static TestClient Client(const std::string& listen);
+  int network_namespace() const { return namespace_.get(); }
+  const fs::path& directory() const { return directory_->path(); }
+
+ private:
+  std::unique_ptr<TempDirectory> directory_;
+  Fd namespace_;
+  std::unique_ptr<HaproxyRouter> router_;
+  std::vector<std::unique_ptr<TestServer>> servers_;
+  int used_ = 0;
+};
+
+// One service, `web`, that two fleets have an instance of.
+class WebRouterTest : public ::testing::Test {
+ protected:
+  static platform::FleetId Web(int n);
+  static platform::Topology::Service Service();
+  std::string Listen() const { return "127.0.0.1:" + std::to_string(port_); }
+  // `web` as it is given, behind the listener.
+  platform::Topology Declared(platform::Topology::Service web) const;
+  // That topology, and a server of each fleet.
+  void Serve(const platform::Topology& topology, const std::string& first = "1",
+             const std::string& second = "2");
+  // Which server, by its name, answers a request with this header; "" none.
+  std::string Side(const std::string& header) const;
+  HaproxyRouter& router() { return rig_.router(); }
+
+  const platform::EnvironmentId kShop{"shop", "local"};
+  RouterRig rig_;
+  uint16_t port_ = FreePort();
 };
 
 }  // namespace ingot::adapters::test

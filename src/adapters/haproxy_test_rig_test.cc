@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
@@ -14,8 +15,11 @@
 
 #include "adapters/listeners.h"
 #include "base/subprocess.h"
+#include "platform/router_contract.h"
 
 namespace ingot::adapters::test {
+
+using platform::InstanceId;
 
 namespace {
 
@@ -164,6 +168,91 @@ Answer TestClient::Ask(size_t body_bytes, int timeout_ms) {
   if (!answer.body.empty() && answer.body.back() == '\n') answer.body.pop_back();
   if (head.find("connection: close") != std::string::npos) fd_.reset();
   return answer;
+}
+
+RouterRig::RouterRig() {
+  auto directory = TempDirectory::Make("/tmp", "ingot-haproxy-test-");
+  if (!directory) throw std::runtime_error(directory.error().Render());
+  directory_ = std::make_unique<TempDirectory>(std::move(*directory));
+  ::chmod(directory_->path().c_str(), 0700);
+  auto made = MakeRouterNamespace();
+  if (!made) throw std::runtime_error(made.error().Render());
+  namespace_ = std::move(*made);
+  Open();
+}
+
+RouterRig::~RouterRig() {
+  if (router_) static_cast<void>(router_->Destroy().has_value());
+}
+
+HaproxyOptions RouterRig::Options() const {
+  HaproxyOptions options;
+  options.directory = directory() / "ha";
+  options.root_key = directory().filename().string().substr(19);
+  options.router_namespace = namespace_.get();
+  options.hard_stop_after = Milliseconds(3000);
+  options.keep_alive_timeout = Milliseconds(1000);
+  return options;
+}
+
+void RouterRig::Open() {
+  router_.reset();
+  auto opened = HaproxyRouter::Open(Options());
+  if (!opened) throw std::runtime_error(opened.error().Render());
+  router_ = std::move(*opened);
+}
+
+platform::Server RouterRig::Serve(const InstanceId& instance, const std::string& name) {
+  const std::string address = "127.0.1." + std::to_string(++used_);
+  servers_.push_back(std::make_unique<TestServer>(namespace_.get(), address, kPort, name));
+  return {instance, address};
+}
+
+std::optional<InstanceId> RouterRig::RequestFrom(const std::string& address, const std::string& service) {
+  auto virtual_address = router_->VirtualAddress(platform::EnvironmentId("shop", "local"), service);
+  Answer answer;
+  Inside(namespace_.get(), [&] { answer = TestClient(*virtual_address, kPort, address).Ask(); });
+  return Who(answer);
+}
+
+std::optional<InstanceId> RouterRig::Who(const Answer& answer) {
+  if (answer.status != 200) return std::nullopt;
+  auto id = InstanceId::Parse(answer.body.substr(0, answer.body.find(' ')));
+  return id ? std::optional<InstanceId>(*id) : std::nullopt;
+}
+
+TestClient RouterRig::Client(const std::string& listen) {
+  auto address = ListenAddress::Parse(listen);
+  return TestClient(address->address == "0.0.0.0" ? "127.0.0.1" : address->address, address->port);
+}
+
+platform::FleetId WebRouterTest::Web(int n) {
+  return platform::FleetId({"shop", "local"}, "web", "00000000000" + std::to_string(n));
+}
+
+platform::Topology::Service WebRouterTest::Service() {
+  return {"web", {{"http", RouterRig::kPort, platform::Protocol::kHttp}}, 2};
+}
+
+platform::Topology WebRouterTest::Declared(platform::Topology::Service web) const {
+  platform::Topology topology;
+  topology.services = {std::move(web)};
+  topology.listeners = {{Listen(), "web", platform::Protocol::kHttp}};
+  return topology;
+}
+
+void WebRouterTest::Serve(const platform::Topology& topology, const std::string& first,
+                          const std::string& second) {
+  ROUTER_OK(router().SetTopology(kShop, topology));
+  ROUTER_OK(router().SetServers(Web(1), {rig_.Serve(InstanceId(Web(1), 1), first)}));
+  ROUTER_OK(router().SetServers(Web(2), {rig_.Serve(InstanceId(Web(2), 2), second)}));
+}
+
+std::string WebRouterTest::Side(const std::string& header) const {
+  TestClient client("127.0.0.1", port_);
+  client.SetHeader(header);
+  const Answer answer = client.Ask();
+  return answer.body.substr(0, answer.body.find(' '));
 }
 
 }  // namespace ingot::adapters::test
