@@ -304,7 +304,8 @@ class LocalPlatform::Impl {
                            .address = record.status.address,
                            .ready = record.instance.fleet.ready,
                            .live = record.instance.fleet.live,
-                           .already_ready = record.instance.was_ready});
+                           .already_ready = record.instance.was_ready,
+                           .held = record.instance.fleet.held});
   }
 
   void OnHealth(const InstanceId& id, Health health, const std::string& reason) {
@@ -481,8 +482,10 @@ class LocalPlatform::Impl {
       Record& record = found->second;
       record.routed = true;
       if (record.passed_gate && record.stop == StopPhase::kNone) {
-        record.status.held = record.instance.fleet.held = record.serve_asked = false;
+        const bool was_held = std::exchange(record.instance.fleet.held, false);
+        record.status.held = record.serve_asked = false;
         TRY(SetReady(record));
+        if (was_held) TRY(Watch(record));
       }
     }
     return {};

@@ -197,16 +197,17 @@ Result<void> Prober::Impl::Watch(const ProbeTarget& target) {
       Remove(*state, had->second);
     const uint64_t id = ++state->last_id;
     state->ids[target.instance] = id;
-    Target& added = state->targets
-                        .emplace(id, Target{target,
-                                            ProbeState(target.ready, target.live, target.already_ready, now),
-                                            {},
-                                            false,
-                                            false,
-                                            {},
-                                            {},
-                                            now})
-                        .first->second;
+    Target& added =
+        state->targets
+            .emplace(id, Target{target,
+                                ProbeState(target.ready, target.live, target.already_ready, target.held, now),
+                                {},
+                                false,
+                                false,
+                                {},
+                                {},
+                                now})
+            .first->second;
     state->timers.emplace(added.timer, id);
   }
   Wake();

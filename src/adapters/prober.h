@@ -26,6 +26,9 @@ struct ProbeTarget {
   platform::Probe ready;       // kNone: ready at once
   platform::Probe live;        // kNone: never unhealthy
   bool already_ready = false;  // adopted after a restart of the daemon: begin with the live probe
+  // It gets no requests yet, so that nobody would notice if it stopped answering: once it is ready, its ready
+  // probe is asked on beside the live one (no more often than each second), and makes it unhealthy as that.
+  bool held = false;
 };
 
 class Prober {

@@ -44,7 +44,7 @@ TEST(ProbeState, NeedsConsecutivePasses) {
   ready.passes = 2;
   Probe live = Tcp(1);
   live.interval = Milliseconds(5000);
-  ProbeState state(ready, live, false, clock.Steady());
+  ProbeState state(ready, live, false, false, clock.Steady());
   EXPECT_EQ(state.Begin(clock.Steady()), std::nullopt);
   EXPECT_EQ(state.due(), clock.Steady());
   EXPECT_FALSE(state.Passed(clock.Steady()));
@@ -60,7 +60,7 @@ TEST(ProbeState, NeedsConsecutivePasses) {
 
 TEST(ProbeState, ThreeFailuresInARowAreUnhealthyAndOnePassIsReadyAgain) {
   FakeClock clock;
-  ProbeState state(Probe{}, Tcp(1), false, clock.Steady());
+  ProbeState state(Probe{}, Tcp(1), false, false, clock.Steady());
   ASSERT_EQ(state.Begin(clock.Steady())->health, Health::kReady);
   EXPECT_FALSE(state.Begin(clock.Steady())) << "said once";
   EXPECT_FALSE(state.Failed(clock.Steady(), "a"));
@@ -80,7 +80,7 @@ TEST(ProbeState, TheDeadlineIsFinal) {
   FakeClock clock;
   Probe ready = Tcp(1);
   ready.deadline = Milliseconds(1000);
-  ProbeState state(ready, Tcp(1), false, clock.Steady());
+  ProbeState state(ready, Tcp(1), false, false, clock.Steady());
   EXPECT_FALSE(state.Failed(clock.Steady(), "connection refused"));
   clock.Advance(Milliseconds(999));
   EXPECT_FALSE(state.Late(clock.Steady()));
@@ -91,6 +91,52 @@ TEST(ProbeState, TheDeadlineIsFinal) {
   EXPECT_EQ(change->reason, "not ready within 1s: connection refused");
   EXPECT_EQ(state.probe(), nullptr);
   EXPECT_FALSE(state.Passed(clock.Steady()));
+}
+
+TEST(ProbeState, WhatIsHeldIsAskedOnWhetherItIsReady) {
+  FakeClock clock;
+  Probe ready = Tcp(1);  // each 5 ms at the gate
+  ready.fails = 2;
+  ProbeState state(ready, Probe{}, false, true, clock.Steady());
+  ASSERT_EQ(state.Passed(clock.Steady())->health, Health::kReady);
+  EXPECT_EQ(state.due(), clock.Steady() + Milliseconds(1000)) << "but not at the gate's pace";
+  ASSERT_NE(state.probe(), nullptr);
+  EXPECT_EQ(*state.probe(), [&] {
+    Probe still = ready;
+    still.interval = Milliseconds(1000);
+    return still;
+  }());
+  EXPECT_FALSE(state.Failed(clock.Steady(), "a"));
+  EXPECT_FALSE(state.Passed(clock.Steady()));
+  EXPECT_FALSE(state.Failed(clock.Steady(), "b")) << "in a row";
+  const auto change = state.Failed(clock.Steady(), "connection refused");
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->health, Health::kUnhealthy);
+  EXPECT_EQ(change->reason, "connection refused");
+  // One that is not held is asked no more.
+  ProbeState serving(ready, Probe{}, true, false, clock.Steady());
+  EXPECT_EQ(serving.probe(), nullptr);
+}
+
+TEST(ProbeState, WhatIsHeldKeepsItsLiveProbeBeside) {
+  FakeClock clock;
+  Probe ready = Tcp(1);
+  Probe live = Tcp(2);
+  live.interval = Milliseconds(5000);
+  live.fails = 1;
+  ProbeState state(ready, live, true, true, clock.Steady());
+  std::map<int, int> asked;  // by port
+  for (int i = 0; i < 11; ++i) {
+    clock.Advance(std::chrono::ceil<Milliseconds>(state.due() - clock.Steady()));
+    ++asked[state.probe()->port];
+    EXPECT_FALSE(state.Passed(clock.Steady()));
+  }
+  // At 1, 2, 3, 4, 5, 5, 6, 7, 8, 9 and 10 s.
+  EXPECT_EQ(asked, (std::map<int, int>{{1, 9}, {2, 2}})) << "each at its own interval";
+  ASSERT_EQ(state.probe()->port, 1);
+  EXPECT_FALSE(state.Failed(clock.Steady(), "a")) << "fails are counted apart";
+  EXPECT_FALSE(state.Failed(clock.Steady(), "b"));
+  EXPECT_EQ(state.Failed(clock.Steady(), "c")->reason, "c");
 }
 
 class ProberTest : public ::testing::Test {

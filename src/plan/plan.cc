@@ -173,6 +173,7 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     if (same == nullptr) {
       FleetChange change{FleetChange::Action::kStart, fleet.spec.id,      count, {}, fleet.rollout.strategy,
                          fleet.rollout.batch,         fleet.rollout.surge};
+      change.spares = fleet.spares;
       const Fleet* former = active ? active->revision.FleetOf(service) : nullptr;
       change.by_member = fleet.Stateful() && former != nullptr && former->Stateful();
       if (former != nullptr && StopsFirst(*former, fleet)) change.strategy = definition::Strategy::kRecreate;
@@ -191,6 +192,9 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
     }
     const uint32_t before = InEffect(active->replicas, *same);
     kept.push_back({FleetChange::Action::kKeep, fleet.spec.id, count, {}, {}});
+    kept.back().spares = fleet.spares;
+    if (const uint32_t spares = SparesInEffect(*active, *same); spares != fleet.spares)
+      plan.spares.push_back({service, spares, fleet.spares});
     if (before != count) plan.scales.push_back({service, before, count});
     AddPeak(plan, fleet, std::max(before, count) + BesideCount(active, same, fleet));
   }
@@ -201,6 +205,7 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
       if (stays) continue;
       const uint32_t count = InEffect(active->replicas, fleet);
       retired.push_back({FleetChange::Action::kRetire, fleet.spec.id, count, {}, {}});
+      retired.back().spares = SparesInEffect(*active, fleet);
       const auto next_one = std::find_if(fleets.begin(), fleets.end(), [&](const Fleet& f) {
         return f.spec.id.service() == fleet.spec.id.service();
       });
@@ -313,6 +318,7 @@ Json ToJson(const Plan& plan) {
         {"service", change.fleet.service()},
         {"fleet", change.fleet.Render()},
         {"replicas", change.replicas},
+        {"spares", change.spares},
         {"strategy", change.action == FleetChange::Action::kStart ? Json(definition::NameOf(change.strategy))
                                                                   : Json(nullptr)},
         {"batch", change.batch},
@@ -325,6 +331,9 @@ Json ToJson(const Plan& plan) {
   JsonArray scales;
   for (const ScaleChange& scale : plan.scales)
     scales.push_back(JsonObject{{"service", scale.service}, {"from", scale.from}, {"to", scale.to}});
+  JsonArray spares;
+  for (const ScaleChange& change : plan.spares)
+    spares.push_back(JsonObject{{"service", change.service}, {"from", change.from}, {"to", change.to}});
   JsonArray bounds;
   for (const BoundsNow& now : plan.bounds)
     bounds.push_back(JsonObject{{"service", now.service},
@@ -372,6 +381,7 @@ Json ToJson(const Plan& plan) {
       {"fleets", std::move(fleets)},
       {"migrations", std::move(migrations)},
       {"scales", std::move(scales)},
+      {"spares", std::move(spares)},
       {"bounds", std::move(bounds)},
       {"steps", std::move(steps)},
       {"checks", std::move(checks)},

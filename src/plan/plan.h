@@ -53,6 +53,7 @@ struct FleetChange {
   uint32_t batch = 0;      // rolling: how many at a time
   uint32_t surge = 0;      // rolling: how many beyond the count
   bool by_member = false;  // stateful: each gives its volumes to its successor
+  uint32_t spares = 0;     // beyond `replicas`: what it shall have; kRetire: what it has now
   bool operator==(const FleetChange&) const = default;
 };
 
@@ -88,6 +89,7 @@ struct Plan {
   bool new_revision = false;              // fleets or routes differ
   std::vector<FleetChange> fleets;        // starts, keeps, then retires; by service
   std::vector<ScaleChange> scales;        // of fleets that stay
+  std::vector<ScaleChange> spares;        // the same of how many spares there are
   std::vector<BoundsNow> bounds;          // of services with schedules
   std::vector<MigrationPlan> migrations;  // filled in by who can reach the databases
   std::vector<ShiftStep> steps;           // of canaries, before everything switches

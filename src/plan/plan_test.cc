@@ -270,6 +270,30 @@ TEST(Plan, SparesAreInThePeakAndAreNoRevision) {
   EXPECT_EQ(MakePlan(active, Shop("warn", "2"), {}).peak_memory_bytes, without + 2 * each);
 }
 
+TEST(Plan, SparesAreShown) {
+  definition::Resolved next = Shop("info", "1");
+  next.services.back().scale = definition::ResolvedScale{.spares = 1};
+  const Plan first = MakePlan(std::nullopt, next, {});
+  ASSERT_EQ(first.fleets.back().fleet.service(), "web");
+  const std::string web = "web@" + first.fleets.back().fleet.digest();
+  const std::string count = std::to_string(first.fleets.back().replicas) + " instances";
+  EXPECT_THAT(RenderPlan(first), ::testing::HasSubstr("  + start  " + web + ", " + count + " + 1 spare\n"));
+  EXPECT_EQ(ToJson(first).at("fleets").get_array().back().at("spares").to_number<int>(), 1);
+  // Two instead of one: no other fleet, but not nothing.
+  Active active = ActiveOf(next);
+  active.spares = SparesOf(next);
+  next.services.back().scale->spares = 2;
+  const Plan more = MakePlan(active, next, {});
+  EXPECT_EQ(RenderJson(ToJson(more).at("spares")), R"([{"service":"web","from":1,"to":2}])");
+  const std::string text = RenderPlan(more);
+  EXPECT_THAT(text, ::testing::HasSubstr("  ~ spares web from 1 to 2\n"));
+  EXPECT_THAT(text, ::testing::HasSubstr("  = keep   " + web + ", " + count + " + 2 spares\n"));
+  // None any more.
+  const Plan gone = MakePlan(active, Shop("warn", "2"), {});
+  EXPECT_EQ(gone.fleets.back().action, FleetChange::Action::kRetire);
+  EXPECT_EQ(gone.fleets.back().spares, 1u);
+}
+
 TEST(Plan, TheSparesOfWhatRollsOrGoesAreInThePeak) {
   definition::Resolved before = Shop("info", "1");
   before.services.back().scale = definition::ResolvedScale{.spares = 3};

@@ -13,6 +13,13 @@ std::string Instances(uint32_t count) {
   return std::to_string(count) + (count == 1 ? " instance" : " instances");
 }
 
+// "2 instances + 1 spare"
+std::string Instances(const FleetChange& change) {
+  if (change.spares == 0) return Instances(change.replicas);
+  return Instances(change.replicas) + " + " + std::to_string(change.spares) +
+         (change.spares == 1 ? " spare" : " spares");
+}
+
 std::string Line(char mark, const std::string& text) {
   return std::string("  ") + mark + " " + text + "\n";
 }
@@ -23,7 +30,7 @@ std::string FleetLine(const FleetChange& change, bool first) {
   switch (change.action) {
     case FleetChange::Action::kStart: {
       std::string out =
-          Line('+', "start  " + name + ", " + Instances(change.replicas) +
+          Line('+', "start  " + name + ", " + Instances(change) +
                         (first ? std::string()
                          : change.strategy == definition::Strategy::kRecreate
                              ? std::string(" (recreate: after the old ones have ended)")
@@ -36,9 +43,9 @@ std::string FleetLine(const FleetChange& change, bool first) {
       return out;
     }
     case FleetChange::Action::kKeep:
-      return Line('=', "keep   " + name + ", " + Instances(change.replicas));
+      return Line('=', "keep   " + name + ", " + Instances(change));
     case FleetChange::Action::kRetire:
-      return Line('-', "retire " + name + ", " + Instances(change.replicas));
+      return Line('-', "retire " + name + ", " + Instances(change));
   }
   return "";
 }
@@ -141,9 +148,12 @@ std::string RenderPlan(const Plan& plan) {
   for (const ScaleChange& scale : plan.scales)
     lines += Line('~', "scale  " + scale.service + " from " + std::to_string(scale.from) + " to " +
                            std::to_string(scale.to));
+  for (const ScaleChange& change : plan.spares)
+    lines += Line('~', "spares " + change.service + " from " + std::to_string(change.from) + " to " +
+                           std::to_string(change.to));
   for (const BoundsNow& now : plan.bounds)
     lines += "    " + definition::Render(now.service, now.bounds, now.until) + "\n";
-  if (plan.options_changed)
+  if (plan.options_changed && plan.spares.empty())
     lines += Line('~', "change of how long old fleets are kept, by what they scale, or who may do what");
   if (plan.new_revision) lines += RouteLines(plan);
   if (!plan.steps.empty()) {

@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import ssl
+import threading
 import time
 
 import pytest
@@ -14,13 +15,55 @@ from pebble import PROGRAMS, Pebble
 pytestmark = pytest.mark.skipif(not all(PROGRAMS), reason="SKIP: pebble is not installed")
 
 
-class Issued(Host):
-    """A host whose certificates come from an authority."""
+class Gate:
+    """Between the authority and the host: requests for proofs wait here until it is opened."""
 
-    def __init__(self, **pebble):
+    def __init__(self, target):
+        self.target, self.paths, self.answers = target, [], []
+        self.open = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.carry, args=(connection,), daemon=True).start()
+
+    def carry(self, connection):
+        with connection:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if not (some := connection.recv(65536)):
+                    return
+                head += some
+            self.paths.append(head.split()[1].decode())
+            self.open.wait()
+            with socket.create_connection(("127.0.0.1", self.target)) as host:
+                host.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+                answer = b""
+                while some := host.recv(65536):
+                    answer += some
+            connection.sendall(answer)
+            self.answers.append(int(answer.split()[1]))
+
+    def close(self):
+        self.open.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+class Issued(Host):
+    """A host whose certificates come from an authority; `held`: whose requests for proofs wait."""
+
+    def __init__(self, held=False, **pebble):
         super().__init__()
         self.http, self.https = free_port(), free_port()
-        self.pebble = Pebble(self.http, **pebble)
+        self.gate = Gate(self.http) if held else None
+        self.pebble = Pebble(self.gate.port if held else self.http, **pebble)
         self.config = self.base / "host.yaml"
         self.configure()
 
@@ -40,7 +83,18 @@ router:
         try:
             super().close()
         finally:
+            if self.gate:
+                self.gate.close()
             self.pebble.close()
+
+    def proof(self, path):
+        """What anybody is answered who asks for a proof."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=5)
+        try:
+            connection.request("GET", path, headers={"Host": "shop.example"})
+            return connection.getresponse().status
+        finally:
+            connection.close()
 
     def routes(self, *names):
         self.one_service()
@@ -192,3 +246,36 @@ def test_an_authority_that_is_away_leaves_the_former_certificate_and_is_asked_ag
     host.kill_daemon(signal.SIGKILL)
     host.start()
     assert host.handshake("shop.example")
+
+
+@pytest.mark.parametrize("proven", ["while nobody is there", "when the next one is there"])
+def test_the_next_daemon_goes_on_with_an_order_and_leaves_no_proof_behind(make, proven):
+    host = make(held=True, nonce_rejects=0)
+    host.start()
+    host.routes("shop.example")
+    host.apply()
+    path = wait_for("the authority asks for the proof", lambda: host.gate.paths)[0]
+    assert path.startswith("/.well-known/acme-challenge/") and host.proof(path) == 200
+    host.kill_daemon(signal.SIGKILL)
+    # The router still has it.
+    assert host.proof(path) == 200
+    if proven == "while nobody is there":
+        host.gate.open.set()
+        wait_for("the proof is taken", lambda: 200 in host.gate.answers)
+        host.start()
+    else:
+        host.start()
+        wait_for("the proof is there again", lambda: host.proof(path) == 200)
+        host.gate.open.set()
+    wait_for("the certificate", lambda: host.served("shop.example"), seconds=40)
+    assert set(host.gate.answers) == {200}
+    assert host.pebble.log().count("/order-plz") == 1, "the order was gone on with"
+    assert host.kinds() == ["certificate.issued"]
+    # Nothing is left of it: the path is the service's again, here and in what the next daemon takes over.
+    for _ in range(2):
+        wait_for("no proof", lambda: {host.proof(asked) for asked in host.gate.paths} == {308})
+        host.kill_daemon(signal.SIGKILL)
+        host.start()
+    folder = host.root / "acme"
+    assert json.loads((folder / "shop.example.json").read_text())["order"] == ""
+    assert sorted(file.name for file in folder.iterdir() if "shop.example" in file.name) == ["shop.example.json", "shop.example.pem"]

@@ -120,6 +120,39 @@ def test_spares_that_die_say_nothing_about_what_serves(host):
     assert len(lost) == 2 and all(one["spare"] for one in lost), lost
 
 
+def test_a_spare_that_stops_answering_is_replaced_while_it_is_held(host):
+    """Without a liveness check, and nothing of it ends: only its readiness says so."""
+    define(host, boot_ms=0)
+    host.start()
+    host.apply()
+    wait_for("a spare", lambda: has_spare(host))
+    spare = next(iter(instances(host, True).values()))
+    os.kill(spare["pid"], signal.SIGSTOP)
+    try:
+        wait_for("another one", lambda: (now := instances(host, True)) and spare["name"] not in now)
+    finally:
+        try:
+            os.kill(spare["pid"], signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+    lost = [e["detail"] for e in map(json.loads, host.ok("events", "--json").out.splitlines()) if e["kind"] == "instance.lost"]
+    assert len(lost) == 1 and lost[0]["spare"] and "became unhealthy: GET /healthz" in lost[0]["reason"], lost
+    service = host.status()["services"][0]
+    assert not service["degraded"] and service["ready"] == 2, service
+    # What serves without a liveness check is not asked on, as ever: also one that was a spare.
+    spare = next(iter(instances(host, True)))
+    host.ok("scale", "web=3")
+    wait_for("it serves, and another spare", lambda: spare in instances(host, False) and has_spare(host))
+    pid = instances(host, False)[spare]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # Longer than the readiness of a held one takes to be lost, which the first part has shown.
+        time.sleep(6)
+        assert spare in instances(host, False)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_what_cannot_have_spares_is_refused_with_its_place(host):
     host.one_service(extra="scale: { spares: 1 }", rollout="{ strategy: recreate }")
     done = host.run("validate")
