@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -260,6 +261,22 @@ routes:
                 self.daemon.wait()
             if not os.environ.get("INGOT_KEEP"):
                 shutil.rmtree(self.base, ignore_errors=True)
+
+
+class Applying:
+    """An apply in the background: its end is waited for."""
+
+    def __init__(self, host):
+        self.done = None
+        self.thread = threading.Thread(target=self.run, args=(host,))
+        self.thread.start()
+
+    def run(self, host):
+        self.done = host.run("apply", "--yes", "--json", timeout=120)
+
+    def end(self):
+        self.thread.join()
+        return self.done
 
 
 class Load:

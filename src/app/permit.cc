@@ -107,7 +107,12 @@ Result<void> Permit(const adapters::HttpRequest& request, const std::string& env
     missing += (missing.empty() ? "" : " or ") + right;
   }
   if (rights.empty()) return Error(Code::kPermission, "this is for root alone");
-  return Error(Code::kPermission, user.name + " has no role that may " + missing + " in " + environment +
+  const std::string what_is_missing = " may " + missing + " in " + environment;
+  if (!request.peer.scope.in.empty())
+    return Error(Code::kPermission, user.name + " was not made for what" + what_is_missing +
+                                        "; `ingot token create NAME --in " + environment + " --may " +
+                                        rights.front() + "` on the host makes one that was");
+  return Error(Code::kPermission, user.name + " has no role that" + what_is_missing +
                                       "; `access` of its definition says who may");
 }
 

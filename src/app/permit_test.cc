@@ -27,6 +27,15 @@ TEST(Permit, ATokenMayWhatItWasMadeForBeforeAnythingIsDeployed) {
   EXPECT_EQ(CodeOf(Permit(Request("POST"), "shop/production", "rollouts", nullptr)), Code::kPermission);
   EXPECT_EQ(CodeOf(Permit(Request("GET"), "shop/production", "history", nullptr)), Code::kPermission);
   EXPECT_EQ(CodeOf(Permit(Request("GET"), "other/staging", "history", nullptr)), Code::kPermission);
+  EXPECT_NE(
+      Permit(Request("POST"), "shop/staging", "scale", nullptr).error().Render().find("nothing is deployed"),
+      std::string::npos);
+  const definition::ResolvedRules rules;
+  EXPECT_NE(Permit(Request("POST"), "shop/staging", "scale", &rules)
+                .error()
+                .Render()
+                .find("token:ci was not made for what may scale in shop/staging; `ingot token create"),
+            std::string::npos);
   // Root's alone.
   EXPECT_EQ(CodeOf(Permit(Request("DELETE"), "shop/staging", "volumes", nullptr)), Code::kPermission);
   EXPECT_EQ(CodeOf(Permit(Request("POST"), "shop/staging", "volumes", nullptr)), Code::kPermission);

@@ -21,6 +21,8 @@ std::optional<int> ShowProblems(const Invocation& invocation,
   }
   for (const definition::Problem& problem : problems)
     std::fprintf(stderr, "%s %s\n", Paint(Colour::kRed, "error:").c_str(), problem.Render().c_str());
+  if (problems.size() == definition::kMaxProblems)
+    std::fprintf(stderr, "these are the first %zu; there may be more\n", problems.size());
   if (!valid) return kUsage;
   return std::nullopt;
 }

@@ -37,6 +37,9 @@ Error Invalid(const definition::Parsed& parsed) {
     if (!message.empty()) message += "\n       ";
     message += problem.Render();
   }
+  if (parsed.problems.size() == definition::kMaxProblems)
+    message +=
+        "\n       these are the first " + std::to_string(parsed.problems.size()) + "; there may be more";
   return Error(Code::kInvalid, message);
 }
 

@@ -1,5 +1,9 @@
 #include "app/rollout_view.h"
 
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 
@@ -9,6 +13,16 @@
 namespace ingot::app {
 
 namespace {
+
+std::atomic<bool> goes_on = false;  // a rollout was accepted, and needs this process no longer
+
+void OnInterrupt(int number) {
+  constexpr std::string_view kText =
+      "\nthe rollout goes on: `ingot rollout status` shows it, `ingot rollout abort` takes it back\n";
+  if (goes_on) static_cast<void>(!::write(STDERR_FILENO, kText.data(), kText.size()));
+  ::signal(number, SIG_DFL);
+  ::raise(number);
+}
 
 class View {
  public:
@@ -23,6 +37,7 @@ class View {
       OnEvent(event->get_object());
     for (const char* key : {"accepted", "rollout"})
       if (const Json* value = object.if_contains(key)) last_[key] = *value;
+    if (StringOr(Member("accepted"), "accepted", "") == "rollout") goes_on = true;
     return true;
   }
 
@@ -97,6 +112,7 @@ class View {
 int FollowChange(Invocation& invocation, DaemonClient& client, const std::string& target,
                  const std::string& body, const std::function<int(JsonObject& last)>& then) {
   View view(invocation, std::chrono::steady_clock::now());
+  for (const int number : {SIGINT, SIGTERM}) ::signal(number, OnInterrupt);
   const std::string streamed = target + (target.find('?') == std::string::npos ? "?" : "&") + "stream=1";
   auto done =
       client.Stream("POST", streamed, body, [&view](std::string_view line) { return view.OnLine(line); });
@@ -104,6 +120,7 @@ int FollowChange(Invocation& invocation, DaemonClient& client, const std::string
     view.Clear();
     return Report(invocation, done.error());
   }
+  goes_on = false;
   return view.Finish(then);
 }
 

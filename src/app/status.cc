@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "app/daemon_client.h"
@@ -63,6 +64,15 @@ void ShowSpares(const JsonObject& service, const std::string& name) {
   std::printf("%s\n", line.c_str());
 }
 
+// Whether any fleet of its own is still there. Members and workers, and what rolls, are never kept.
+bool HasInstances(const JsonObject& status, int64_t revision) {
+  const JsonArray fleets = List(status, "fleets");
+  return std::any_of(fleets.begin(), fleets.end(), [&](const Json& item) {
+    return item.is_object() && IntOr(item.get_object(), "revision", 0) == revision &&
+           !List(item.get_object(), "instances").empty();
+  });
+}
+
 void ShowEnvironment(const JsonObject& status) {
   const Json* active = status.if_contains("active");
   const bool deployed = active != nullptr && !active->is_null();
@@ -82,11 +92,17 @@ void ShowEnvironment(const JsonObject& status) {
                 static_cast<long long>(IntOr(fields, "to", 0)), StringOr(fields, "phase", "").c_str(),
                 waits.empty() ? "" : (", waits for " + waits).c_str());
   }
+  // One that had switched may have been taken back after its client was told that it serves.
+  if (const Json* last = status.if_contains("last"); last != nullptr && last->is_object())
+    if (const JsonObject& fields = last->get_object(); StringOr(fields, "phase", "") == "reverted")
+      std::printf("%s r%lld was taken back: %s\n", Paint(Colour::kYellow, "reverted:").c_str(),
+                  static_cast<long long>(IntOr(fields, "to", 0)), StringOr(fields, "reason", "").c_str());
   for (const Json& item : List(status, "revisions")) {
     if (!item.is_object() || StringOr(item.get_object(), "role", "") != "warm") continue;
-    std::printf("r%lld is warm until %s: `ingot rollback` goes there at once\n",
-                static_cast<long long>(IntOr(item.get_object(), "revision", 0)),
-                StringOr(item.get_object(), "warm_until", "").c_str());
+    const int64_t revision = IntOr(item.get_object(), "revision", 0);
+    std::printf("r%lld is warm until %s: `ingot rollback` %s\n", static_cast<long long>(revision),
+                StringOr(item.get_object(), "warm_until", "").c_str(),
+                HasInstances(status, revision) ? "goes there at once" : "starts its instances again");
   }
   for (const Json& item : List(status, "routes")) {
     if (!item.is_object()) continue;

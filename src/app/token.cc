@@ -56,6 +56,8 @@ int CreateToken(Invocation& invocation, const TokenOptions& options) {
             Joined(token, "may").c_str(), Joined(token, "in").c_str(),
             StringOr(token, "expires", "").empty() ? ""
                                                    : (", until " + StringOr(token, "expires", "")).c_str());
+        if (Joined(token, "may") == "-")
+          std::fprintf(stderr, "what it may is for `access` of a definition to say, or for --in and --may\n");
         std::printf("%s\n", StringOr(token, "token", "").c_str());
       });
 }

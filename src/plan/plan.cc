@@ -257,7 +257,7 @@ Result<void> Check(const Plan& plan) {
       return Error(migration.code, message);
     }
   if (plan.memory_free_bytes && plan.peak_memory_bytes > *plan.memory_free_bytes)
-    return Error(Code::kNoSpace, "old and new fleets together may use " + RenderSize(plan.peak_memory_bytes) +
+    return Error(Code::kRefused, "old and new fleets together may use " + RenderSize(plan.peak_memory_bytes) +
                                      ", but this host has " + RenderSize(*plan.memory_free_bytes) +
                                      " left for them; lower `resources.memory` or `replicas`");
   return {};

@@ -121,8 +121,8 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
 // Why the plan cannot be carried out: kConflict for a listener or host name that another environment holds
 // and for a volume that another service has,
 // kRefused for a migration whose ledger does not fit, or what kept it from being looked at; kRefused for a
-// route that needs what host.yaml does not give (a certificate, a listener), kNoSpace when the peak exceeds
-// the host's memory.
+// route that needs what host.yaml does not give (a certificate, a listener), and when the peak exceeds the
+// host's memory.
 Result<void> Check(const Plan& plan);
 
 // Why nothing is released to the environment now.

@@ -236,7 +236,7 @@ TEST(Plan, APeakAboveTheHostsMemoryIsRefused) {
   capacity.memory_used_bytes = 800 << 20;
   auto checked = Check(MakePlan(std::nullopt, Shop("info", "1"), capacity));
   ASSERT_FALSE(checked);
-  EXPECT_EQ(checked.error().code(), Code::kNoSpace);
+  EXPECT_EQ(checked.error().code(), Code::kRefused);
   capacity.memory_used_bytes = 0;
   EXPECT_TRUE(Check(MakePlan(std::nullopt, Shop("info", "1"), capacity)));
 }

@@ -198,7 +198,12 @@ bool Controller::Busy(const platform::EnvironmentId& environment) const {
 Result<Json> Controller::Status(const platform::EnvironmentId& environment) const {
   const EnvironmentRunner* runner = impl_->Find(environment);
   if (runner == nullptr) return NotDeployed(environment);
-  return StatusOf(runner->state(), runner->desired(), runner->view(), impl_->TimeOfDay());
+  JsonObject status =
+      StatusOf(runner->state(), runner->desired(), runner->view(), impl_->TimeOfDay()).as_object();
+  if (!runner->state().rollout)
+    for (const Rollout& rollout : TRY(impl_->journal_.ReadHistory(environment, 1)))
+      status["last"] = ToJson(rollout);
+  return Json(std::move(status));
 }
 
 Result<Json> Controller::RolloutStatus(const platform::EnvironmentId& environment) const {

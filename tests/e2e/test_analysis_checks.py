@@ -3,11 +3,10 @@ import itertools
 import json
 import os
 import signal
-import threading
 
 import pytest
 
-from host import wait_for
+from host import Applying, wait_for
 from prometheus import PROGRAM, Exporter, Prometheus
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="SKIP: prometheus is not installed")
@@ -86,22 +85,6 @@ routes:
     def events(self, kind):
         events = map(json.loads, self.host.ok("events", "--json").out.splitlines())
         return [event["detail"] for event in events if event["kind"] == kind]
-
-
-class Applying:
-    """An apply in the background: its end is waited for."""
-
-    def __init__(self, host):
-        self.done = None
-        self.thread = threading.Thread(target=self.run, args=(host,))
-        self.thread.start()
-
-    def run(self, host):
-        self.done = host.run("apply", "--yes", "--json", timeout=120)
-
-    def end(self):
-        self.thread.join()
-        return self.done
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """Canaries and rolling releases through the real HAProxy, under load: shares, stickiness, words, kills, failures."""
 import http.client
 import json
+import os
 import signal
-import threading
+import subprocess
 import time
 
 import pytest
 
-from host import wait_for
+from host import INGOT, Applying, wait_for
 
 STEPS = "{ strategy: canary, steps: [%s], keep_old: 1m, drain: 2s%s }"
 
@@ -26,22 +27,6 @@ def in_step(host, number):
         return now and now["step"] == number and now["step_in_effect"]
 
     wait_for(f"step {number}", there)
-
-
-class Applying:
-    """An apply in the background: its end is waited for."""
-
-    def __init__(self, host):
-        self.done = None
-        self.thread = threading.Thread(target=self.run, args=(host,))
-        self.thread.start()
-
-    def run(self, host):
-        self.done = host.run("apply", "--yes", "--json", timeout=120)
-
-    def end(self):
-        self.thread.join()
-        return self.done
 
 
 @pytest.fixture
@@ -271,3 +256,15 @@ def test_a_preview_is_seen_by_who_knows_it_and_by_nobody_else(served):
         served.ok("rollout", "advance")
         assert applying.end().code == 0
         assert new == asked(served, {})
+
+
+def test_a_client_that_is_interrupted_says_that_the_rollout_goes_on(served):
+    served.one_service(revision="two", rollout=canary("{ weight: 20% }, { pause: manual }"))
+    apply = subprocess.Popen([str(INGOT), "apply", "--yes"], cwd=served.project, text=True, stderr=subprocess.PIPE,
+                             env={**os.environ, "INGOT_ROOT": str(served.root)})
+    in_step(served, 1)
+    apply.send_signal(signal.SIGINT)
+    said = apply.communicate(timeout=20)[1]
+    assert apply.returncode == -signal.SIGINT and "the rollout goes on: `ingot rollout status`" in said, (apply, said)
+    assert rollout(served)["rollout"]["step"] == 1
+    served.ok("rollout", "abort")

@@ -66,6 +66,7 @@ def test_a_release_that_crashes_in_a_loop_after_the_switch_is_taken_back(served)
     wait_for("the rollout is reverted",
              lambda: served.ok("history", "--json").json()["rollouts"][0]["phase"] == "reverted", 20)
     assert "keep dying" in served.ok("history", "--json").json()["rollouts"][0]["reason"]
+    assert "reverted: r2 was taken back: instances of web keep dying" in served.ok("status").out
     wait_for("the candidates are gone", lambda: not served.status()["fleets"])
     assert_unchanged(served, "good", before)
 

@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 
-from host import free_port, wait_for
-from test_canary import Applying, in_step, rollout
+from host import Applying, free_port, wait_for
+from test_canary import in_step, rollout
 from test_daemon import router_processes
 
 
