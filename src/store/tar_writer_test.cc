@@ -84,7 +84,7 @@ TEST_F(TarWriterTest, AnOutlineTellsAnyOtherTar) {
     EXPECT_EQ(OutlineTar(archive->tree) == archive->outline, digest->digest == archive->diff_id)
         << "byte " << at;
   }
-  EXPECT_GT(read, 3000U);  // of more than 4,000
+  EXPECT_GT(read, 2000U);  // contents, paddings, the end
   EXPECT_FALSE(is_canonical(tar + std::string(512, '\0')));
   EXPECT_FALSE(is_canonical(tar.substr(0, tar.size() - 512)));
   // Two entries changed places; one that stands there twice.
