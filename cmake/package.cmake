@@ -47,7 +47,7 @@ set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # libcurl4 is opened when the program pulls or pushes. What else it runs is named where it is missed: `ingot doctor`.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "crun, conmon, haproxy (>= 2.6), libcurl4, init-system-helpers (>= 1.52)")
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, git, libpq5, mmdebstrap")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, git, libisal2, libpq5, mmdebstrap")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${packaging}/postinst ${packaging}/prerm ${packaging}/postrm)
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "immutable infrastructure in one program")

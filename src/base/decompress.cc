@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "base/gzip_stream.h"
+
 namespace ingot {
 namespace {
 
@@ -19,10 +21,11 @@ constexpr size_t kMagic = 10;
 // std::function must be copyable, so the state is shared; there is only ever one user.
 class Stream {
  public:
-  explicit Stream(ByteSource source) : source_(std::move(source)), input_(kInput) {}
+  explicit Stream(ByteSource source) : source_(std::move(source)) {}
 
   Result<size_t> Read(char* buffer, size_t size) {
     if (!started_) TRY(Start());
+    if (gzip_) return gzip_->Read(buffer, size);
     if (archive_ == nullptr) return ReadPlain(buffer, size);
     while (block_.empty() && !ended_) TRY(NextBlock());
     const size_t n = std::min(size, block_.size());
@@ -46,13 +49,15 @@ class Stream {
     }
     const Compression compression = CompressionOf(head_);
     if (compression == Compression::kNone) return {};
+    if (compression == Compression::kGzip) {
+      gzip_.emplace([this](char* buffer, size_t size) { return ReadPlain(buffer, size); });
+      return {};
+    }
+    input_.resize(kInput);
     archive_.reset(archive_read_new());
     archive* a = archive_.get();
     if (a == nullptr) return Error(Code::kNoSpace, "Out of memory for decompression.");
     switch (compression) {
-      case Compression::kGzip:
-        archive_read_support_filter_gzip(a);
-        break;
       case Compression::kZstd:
         archive_read_support_filter_zstd(a);
         break;
@@ -62,6 +67,7 @@ class Stream {
       case Compression::kBzip2:
         archive_read_support_filter_bzip2(a);
         break;
+      case Compression::kGzip:
       case Compression::kNone:
         break;
     }
@@ -125,8 +131,9 @@ class Stream {
 
   ByteSource source_;
   std::vector<char> input_;
-  std::string head_;                        // of the source: read, and not yet given on
-  std::unique_ptr<archive, Free> archive_;  // none: the stream is not compressed
+  std::string head_;  // of the source: read, and not yet given on
+  std::optional<GzipStream> gzip_;
+  std::unique_ptr<archive, Free> archive_;  // neither: the stream is not compressed
   std::string_view block_;                  // decompressed, and not yet given on
   std::optional<Error> failure_;            // the source's
   bool started_ = false;

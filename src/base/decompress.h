@@ -1,4 +1,5 @@
-// Decompression of streams by libarchive's filters, the only place that knows it.
+// Decompression of streams: gzip by GzipStream, the others by libarchive's filters, which only decompress.cc
+// knows.
 #pragma once
 
 #include "base/byte_stream.h"

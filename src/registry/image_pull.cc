@@ -25,6 +25,7 @@ namespace {
 
 constexpr int kMaxIndexes = 4;  // in each other
 constexpr size_t kMaxConfig = 8 << 20;
+constexpr uint64_t kWorthWritingOut = 16 << 20;
 constexpr size_t kMaxLayers = 200;  // overlayfs takes some more; Docker makes at most 127
 
 std::string PulledKey(const oci::Digest& digest) {
@@ -298,8 +299,12 @@ class ImagePull {
                                          archive->diff_id.Render() + "; the configuration says " +
                                          config_.diff_ids[i].Render());
     }
+    const bool large = archive->uncompressed_bytes >= kWorthWritingOut;
     layer.archive = std::move(*archive);
-    Tell([](PullProgress& progress) { ++progress.layers_done; });
+    bool more = false;
+    Tell([&](PullProgress& progress) { more = ++progress.layers_done < progress.layers_total; });
+    // Meanwhile the others go on; else the disk would do nothing until all of them are there.
+    if (large && more) store_.objects().WriteOut();
     return {};
   }
 

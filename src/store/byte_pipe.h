@@ -5,6 +5,7 @@
 #include <deque>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/sync.h"
@@ -34,7 +35,16 @@ class BytePipe {
     state_.lock()->cancelled = true;
     changed_.notify_all();
   }
-  // True with the next piece; false at the end; the writer's Error when it closed with one.
+  // A piece that was popped and is done with, to be filled again; whatever is in it. May be empty.
+  std::string Spare() {
+    auto state = state_.lock();
+    if (state->spares.empty()) return {};
+    std::string spare = std::move(state->spares.back());
+    state->spares.pop_back();
+    return spare;
+  }
+  // True with the next piece, in place of the one in `piece`, which is done with; false at the end; the
+  // writer's Error when it closed with one.
   Result<bool> Pop(std::string& piece) {
     auto state = state_.lock();
     while (state->pieces.empty() && !state->closed) state.Wait(changed_);
@@ -42,7 +52,9 @@ class BytePipe {
       if (!state->outcome) return state->outcome.error();
       return false;
     }
-    piece = std::move(state->pieces.front());
+    std::swap(piece, state->pieces.front());
+    if (!state->pieces.front().empty() && state->spares.size() < kAhead)
+      state->spares.push_back(std::move(state->pieces.front()));
     state->pieces.pop_front();
     changed_.notify_all();
     return true;
@@ -52,6 +64,7 @@ class BytePipe {
   static constexpr size_t kAhead = 8;
   struct State {
     std::deque<std::string> pieces;
+    std::vector<std::string> spares;
     Result<void> outcome;
     bool closed = false;
     bool cancelled = false;

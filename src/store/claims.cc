@@ -76,8 +76,11 @@ void Claims::End() {
   claimed_.clear();
 }
 
-Result<void> Claims::Claim(const ObjectId& id, const Look& look) {
-  return Claim(ClaimKind::kObject, {id.bytes()}, look);
+Result<void> Claims::Claim(const std::vector<ObjectId>& ids, const Look& look) {
+  std::vector<ObjectId::Bytes> names;
+  names.reserve(ids.size());
+  for (const ObjectId& id : ids) names.push_back(id.bytes());
+  return Claim(ClaimKind::kObject, names, look);
 }
 
 Result<void> Claims::Claim(ClaimKind kind, const std::vector<ObjectId::Bytes>& names, const Look& look) {

@@ -41,7 +41,7 @@ class Claims final : public ObjectGuard {
 
   using Look = std::function<Result<void>()>;
   // kInternal when no lease is held.
-  Result<void> Claim(const ObjectId& id, const Look& look) override;
+  Result<void> Claim(const std::vector<ObjectId>& ids, const Look& look) override;
   Result<void> Claim(ClaimKind kind, const std::vector<ObjectId::Bytes>& names, const Look& look);
 
   // A name for a temporary file beside `path` which tells whose it is: "<path>.tmp.<session>.<n>".

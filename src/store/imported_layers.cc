@@ -1,5 +1,9 @@
 #include "store/imported_layers.h"
 
+#include <utility>
+
+#include "store/tar_writer.h"
+
 namespace ingot::store {
 
 TarOptions ImportedTarOptions() {
@@ -17,21 +21,20 @@ Result<void> ImportedLayers::Add(ReadArchive archive, const oci::Descriptor& des
                                      archive.diff_id.Render() + "; the configuration says " +
                                      diff_id.Render() + ".");
   }
-  for (; in_merged_ < layers_.size(); ++in_merged_)
-    merged_ = ApplyOn(merged_, TRY(store_.ReadLayer(layers_[in_merged_].id)));
+  for (; in_merged_ < layers_.size(); ++in_merged_) {
+    if (!top_) top_ = TRY(store_.ReadLayer(layers_[in_merged_].id));
+    merged_ = ApplyOn(std::move(merged_), *std::exchange(top_, {}));
+  }
   FillImplied(archive.tree, merged_);
-  merged_ = ApplyOn(merged_, archive.tree);
-  ++in_merged_;
 
-  Layer layer = TRY(store_.SealLayer(archive.tree, lease_));
-  const bool reproduced = layer.diff_id == diff_id;
+  const bool reproduced = OutlineTar(archive.tree) == archive.outline;
   // The manifest is kept verbatim, so the blob it names must be had: as it came, or made when it is read.
   if (!reproduced || descriptor.digest != diff_id) TRY(keep_blob());
-  if (!reproduced) {
-    layer =
-        TRY(store_.SealForeignLayer(archive.tree, diff_id, archive.uncompressed_bytes, descriptor, lease_));
-  }
-  layers_.push_back(std::move(layer));
+  layers_.push_back(
+      reproduced ? TRY(store_.SealLayer(archive.tree, lease_, TarDigest{diff_id, archive.uncompressed_bytes}))
+                 : TRY(store_.SealForeignLayer(archive.tree, diff_id, archive.uncompressed_bytes, descriptor,
+                                               lease_)));
+  top_ = std::move(archive.tree);
   return {};
 }
 

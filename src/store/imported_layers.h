@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -37,7 +38,8 @@ class ImportedLayers {
   Lease& lease_;
   std::vector<Layer> layers_;
   Tree merged_;
-  size_t in_merged_ = 0;  // how many of layers_ merged_ holds
+  size_t in_merged_ = 0;     // how many of layers_ merged_ holds
+  std::optional<Tree> top_;  // the one above those, if it is at hand
 };
 
 }  // namespace ingot::store

@@ -54,7 +54,7 @@ Result<void> RequireObjects(const Tree& tree, ObjectPool& pool, Claims& claims) 
 
 }  // namespace
 
-Result<Layer> Store::SealLayer(const Tree& tree, Lease& lease) {
+Result<Layer> Store::SealLayer(const Tree& tree, Lease& lease, const std::optional<TarDigest>& given) {
   TRY(CheckLease(lease));
   const std::string sealed = TRY(RenderSealed(tree));
   const LayerId id = ObjectId::Of(sealed);
@@ -69,7 +69,7 @@ Result<Layer> Store::SealLayer(const Tree& tree, Lease& lease) {
     known = Pick(TRY(rows.FindLayers(id)), true, nullptr);
     return {};
   }));
-  if (!known) {
+  if (!known && !given) {
     const auto policy = object_bytes < kWorthAThread ? std::launch::deferred : std::launch::async;
     digest = std::async(policy, [&]() { return DigestTar(tree, state_->pool); });
   }
@@ -77,7 +77,7 @@ Result<Layer> Store::SealLayer(const Tree& tree, Lease& lease) {
   TRY(SyncDirectory(state_->paths.layers));
   if (known) return *known;
 
-  const TarDigest tar = TRY(digest.get());
+  const TarDigest tar = given ? *given : TRY(digest.get());
   Layer layer{id, tar.digest, tar.size_bytes, object_bytes, std::nullopt, state_->clock->Now()};
   TRY(state_->catalog->Write([&](CatalogRows& rows) -> Result<void> { return rows.PutLayer(layer); }));
   return layer;

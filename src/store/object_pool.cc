@@ -107,12 +107,21 @@ struct ObjectPool::State {
   Result<fs::path> StagingFolder();
   // A new path in it. Threads have folders of their own there: they would wait for each other in one.
   Result<fs::path> NewStagedName();
-  // True when the pool has the object already and nothing must be stored. A file of the wrong size does not
-  // count: it is to be replaced.
-  Result<bool> Present(const ObjectId& id, uint64_t size, bool& replace);
-  Result<bool> Look(const ObjectId& id, uint64_t size, bool& replace);
-  // Hands a complete staged file to Flush, or removes it when the object is there.
-  Result<void> Stage(const ObjectId& id, uint64_t size, const fs::path& staged, DiskShare& share);
+  // What the pool has under an object's name.
+  enum class Found {
+    kNothing,
+    kObject,  // nothing must be stored
+    kWrong,   // a file of the wrong size, to be replaced
+  };
+  // Claims the object first.
+  Result<Found> Find(const ObjectId& id, uint64_t size);
+  Result<Found> Look(const ObjectId& id, uint64_t size);
+  // Hands a complete staged file of an object that was not `found` to Flush, or removes it when another
+  // thread did so first. (When another process did, Flush finds out.)
+  Result<void> Stage(const ObjectId& id, Found found, const fs::path& staged, DiskShare& share);
+  // The same for one that was not looked for yet.
+  Result<void> FindAndStage(const ObjectId::Measured& object, const fs::path& staged, DiskShare& share);
+  Result<void> StoreIfNew(const ObjectId& id, Found found, std::string_view bytes);
   Result<fs::path> WriteStaged(std::string_view bytes);
   Result<void> MoveToName(const ObjectId& id, const Pending& pending, const fs::path& staging_path,
                           bool& new_folder);
@@ -167,44 +176,52 @@ Result<fs::path> ObjectPool::State::NewStagedName() {
   return folder / std::to_string(next_name.fetch_add(1));
 }
 
-Result<bool> ObjectPool::State::Present(const ObjectId& id, uint64_t size, bool& replace) {
-  if (guard == nullptr) return Look(id, size, replace);
-  bool present = false;
-  TRY(guard->Claim(id, [&]() -> Result<void> {
-    present = TRY(Look(id, size, replace));
+Result<ObjectPool::State::Found> ObjectPool::State::Find(const ObjectId& id, uint64_t size) {
+  if (guard == nullptr) return Look(id, size);
+  Found found = Found::kNothing;
+  TRY(guard->Claim({id}, [&]() -> Result<void> {
+    found = TRY(Look(id, size));
     return {};
   }));
-  return present;
+  return found;
 }
 
-Result<bool> ObjectPool::State::Look(const ObjectId& id, uint64_t size, bool& replace) {
-  replace = false;
-  if (queue.lock()->objects.contains(id)) return true;
+Result<ObjectPool::State::Found> ObjectPool::State::Look(const ObjectId& id, uint64_t size) {
+  if (queue.lock()->objects.contains(id)) return Found::kObject;
   struct stat st {};
   if (::fstatat(directory_fd.get(), id.RelativePath().c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return false;
+    if (errno == ENOENT) return Found::kNothing;
     return ErrnoError(errno, "look for the object " + id.Render());
   }
-  if (!S_ISREG(st.st_mode) || static_cast<uint64_t>(st.st_size) != size) {
-    replace = true;
-    return false;
-  }
+  if (!S_ISREG(st.st_mode) || static_cast<uint64_t>(st.st_size) != size) return Found::kWrong;
   if (std::abs(std::time(nullptr) - st.st_ctime) < kYoungSeconds) queue.lock()->young.set(id.bytes()[0]);
-  return true;
+  return Found::kObject;
 }
 
-Result<void> ObjectPool::State::Stage(const ObjectId& id, uint64_t size, const fs::path& staged,
+Result<void> ObjectPool::State::Stage(const ObjectId& id, Found found, const fs::path& staged,
                                       DiskShare& share) {
-  bool replace = false;
-  if (!TRY(Present(id, size, replace)) &&
-      queue.lock()
-          ->objects.emplace(id, Pending{staged.parent_path().filename() / staged.filename(), replace})
-          .second) {
-    share.Keep();
-    return {};
+  if (found != Found::kObject) {
+    Pending pending{staged.parent_path().filename() / staged.filename(), found == Found::kWrong};
+    if (queue.lock()->objects.emplace(id, std::move(pending)).second) {
+      share.Keep();
+      return {};
+    }
   }
   if (::unlink(staged.c_str()) != 0) return ErrnoError(errno, "remove " + staged.string());
   return {};
+}
+
+Result<void> ObjectPool::State::FindAndStage(const ObjectId::Measured& object, const fs::path& staged,
+                                             DiskShare& share) {
+  return Stage(object.id, TRY(Find(object.id, object.size_bytes)), staged, share);
+}
+
+Result<void> ObjectPool::State::StoreIfNew(const ObjectId& id, Found found, std::string_view bytes) {
+  // Again, and cheaply: one of its siblings may have been the same.
+  if (found == Found::kObject || queue.lock()->objects.contains(id)) return {};
+  DiskShare share(budget);
+  TRY(share.Grow(bytes.size()));
+  return Stage(id, found, TRY(WriteStaged(bytes)), share);
 }
 
 Result<fs::path> ObjectPool::State::WriteStaged(std::string_view bytes) {
@@ -259,12 +276,27 @@ fs::path ObjectPool::PathOf(const ObjectId& id) const {
 
 Result<ObjectId> ObjectPool::Put(std::string_view bytes) {
   const ObjectId id = ObjectId::Of(bytes);
-  bool replace = false;
-  if (id.empty() || TRY(state_->Present(id, bytes.size(), replace))) return id;
-  DiskShare share(state_->budget);
-  TRY(share.Grow(bytes.size()));
-  TRY(state_->Stage(id, bytes.size(), TRY(state_->WriteStaged(bytes)), share));
+  if (!id.empty()) TRY(state_->StoreIfNew(id, TRY(state_->Find(id, bytes.size())), bytes));
   return id;
+}
+
+Result<std::vector<ObjectId>> ObjectPool::PutAll(const std::vector<std::string_view>& contents) {
+  std::vector<ObjectId> ids;
+  ids.reserve(contents.size());
+  std::vector<ObjectId> claimed;
+  for (const std::string_view bytes : contents) {
+    ids.push_back(ObjectId::Of(bytes));
+    if (!bytes.empty()) claimed.push_back(ids.back());
+  }
+  std::vector<State::Found> found(ids.size(), State::Found::kObject);  // no bytes need no object
+  const auto look = [&]() -> Result<void> {
+    for (size_t i = 0; i < ids.size(); ++i)
+      if (!ids[i].empty()) found[i] = TRY(state_->Look(ids[i], contents[i].size()));
+    return {};
+  };
+  TRY(state_->guard == nullptr ? look() : state_->guard->Claim(claimed, look));
+  for (size_t i = 0; i < ids.size(); ++i) TRY(state_->StoreIfNew(ids[i], found[i], contents[i]));
+  return ids;
 }
 
 Result<ObjectId::Measured> ObjectPool::PutStream(const ByteSource& source) {
@@ -294,7 +326,7 @@ Result<ObjectId::Measured> ObjectPool::PutStream(const ByteSource& source) {
     ::unlink(staged.c_str());
     return measured;
   }
-  TRY(state_->Stage(measured->id, measured->size_bytes, staged, share));
+  TRY(state_->FindAndStage(*measured, staged, share));
   return measured;
 }
 
@@ -321,7 +353,7 @@ Result<ObjectId::Measured> ObjectPool::PutFd(int fd) {
       }
       copy.reset();  // another thread's Flush may seal it from here on, which an open writer forbids
       if (measured && normal && !measured->id.empty()) {
-        TRY(state_->Stage(measured->id, measured->size_bytes, staged, share));
+        TRY(state_->FindAndStage(*measured, staged, share));
         return measured;
       }
       ::unlink(staged.c_str());
@@ -355,9 +387,9 @@ Result<ObjectId::Measured> ObjectPool::Adopt(const fs::path& path) {
   };
   if (st.st_nlink > 1) return remove(TRY(PutFd(fd.get())));
   const ObjectId::Measured measured = TRY(ObjectId::OfFile(fd.get()));
-  bool replace = false;
-  if (measured.id.empty() || TRY(state_->Present(measured.id, measured.size_bytes, replace)))
-    return remove(measured);
+  if (measured.id.empty()) return remove(measured);
+  const State::Found found = TRY(state_->Find(measured.id, measured.size_bytes));
+  if (found == State::Found::kObject) return remove(measured);
   DiskShare share(state_->budget);
   TRY(share.Grow(measured.size_bytes));
   const fs::path staged = TRY(state_->NewStagedName());
@@ -368,7 +400,7 @@ Result<ObjectId::Measured> ObjectPool::Adopt(const fs::path& path) {
     if (failed != EXDEV) return ErrnoError(failed, "move " + path.string() + " into the object pool");
     return remove(TRY(PutFd(fd.get())));
   }
-  TRY(state_->Stage(measured.id, measured.size_bytes, staged, share));
+  TRY(state_->Stage(measured.id, found, staged, share));
   return measured;
 }
 
@@ -446,6 +478,12 @@ Result<void> ObjectPool::Flush() {
   auto published = state_->PublishAll(folders);
   if (!published) state_->queue.lock()->young |= folders;  // still to be synced, by the next Flush
   return published;
+}
+
+void ObjectPool::WriteOut() {
+  // By a descriptor of its own: the kernel tells each a failed write once, and Flush must hear of it.
+  const Fd fd(::open(state_->directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.valid()) ::syncfs(fd.get());
 }
 
 Result<bool> ObjectPool::Has(const ObjectId& id) const {

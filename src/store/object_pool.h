@@ -31,9 +31,9 @@ class DiskBudget;
 class ObjectGuard {
  public:
   virtual ~ObjectGuard() = default;
-  // Records that `id` is relied upon, then calls `look` while no collector removes anything. Passes on the
+  // Records that `ids` are relied upon, then calls `look` while no collector removes anything. Passes on the
   // look's Error. Any thread.
-  virtual Result<void> Claim(const ObjectId& id, const std::function<Result<void>()>& look) = 0;
+  virtual Result<void> Claim(const std::vector<ObjectId>& ids, const std::function<Result<void>()>& look) = 0;
 };
 
 class ObjectPool {
@@ -57,6 +57,8 @@ class ObjectPool {
   // stored. What was put can be read through this ObjectPool at once (OpenObject, Has), by others after
   // Flush. kNoSpace, kIo.
   Result<ObjectId> Put(std::string_view bytes);
+  // Several at once, claimed together: their names in the same order. After an Error some may have been put.
+  Result<std::vector<ObjectId>> PutAll(const std::vector<std::string_view>& contents);
   // Copies the contents (by reflink where the filesystem can). Owner, mode and attributes of the source are
   // ignored.
   Result<ObjectId::Measured> PutFile(const fs::path& path);
@@ -73,6 +75,10 @@ class ObjectPool {
   // files, one syncfs for more; then the moves; then the folders. Call it before the row that refers to the
   // objects is committed. On an error nothing is lost: call it again.
   Result<void> Flush();
+
+  // Writes to the disk what was put so far, and tells nobody: of a long import Flush then finds little left
+  // to wait for. Whatever goes wrong Flush will say.
+  void WriteOut();
 
   // "Could not look" is not "absent": an error other than ENOENT is returned.
   Result<bool> Has(const ObjectId& id) const;

@@ -32,6 +32,7 @@
 #include "store/lease.h"
 #include "store/object_pool.h"
 #include "store/tag_rules.h"
+#include "store/tar_writer.h"
 #include "store/tree.h"
 
 namespace ingot::store {
@@ -82,10 +83,11 @@ class Store {
   Result<Lease> TakeLease(std::string_view purpose);
 
   // Layers. SealLayer flushes objects(), renders, stores and computes the diff_id; a tree that is known costs
-  // only the rendering. kInvalid: RenderSealed's; kNotFound: an object of the tree is missing.
-  Result<Layer> SealLayer(const Tree& tree, Lease& lease);
-  // The same for a tar from elsewhere that was read into `tree` and that SealLayer does not reproduce (the
-  // Layer it gives has another diff_id): its diff_id is given, and the blob, already put, is kept with it.
+  // only the rendering. `tar`: the digest of its canonical tar (tar_writer.h), of who knows it; else all
+  // objects are read for it. kInvalid: RenderSealed's; kNotFound: an object of the tree is missing.
+  Result<Layer> SealLayer(const Tree& tree, Lease& lease, const std::optional<TarDigest>& tar = {});
+  // The same for a tar from elsewhere that was read into `tree` and is not its canonical tar (OutlineTar
+  // tells): its diff_id is given, and the blob, already put, is kept with it.
   Result<Layer> SealForeignLayer(const Tree& tree, const oci::Digest& diff_id, uint64_t tar_bytes,
                                  const oci::Descriptor& blob, Lease& lease);
   // kNotFound.

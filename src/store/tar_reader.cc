@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -11,56 +12,31 @@
 #include "base/sha256.h"
 #include "store/byte_pipe.h"
 #include "store/tar_header.h"
+#include "store/tar_input.h"
 
 namespace ingot::store {
 namespace {
 
-constexpr size_t kReadPiece = 1 << 20;
+constexpr size_t kReadPiece = 256 << 10;       // what a processor's second-level cache holds
 constexpr int64_t kMaxMetadata = 1 << 20;      // of one PAX or long-name header
 constexpr int64_t kInMemory = 1 << 20;         // files up to here are hashed before they are written
 constexpr uint64_t kMaxPathBytes = 256 << 20;  // of all names together
 constexpr std::string_view kXattrRecord = "SCHILY.xattr.";
 
-// The uncompressed bytes in order, from a pipe.
-class Input {
- public:
-  explicit Input(BytePipe& pipe) : pipe_(pipe) {}
+// Small files are put into the pool by so many, or so many bytes.
+constexpr size_t kBatchFiles = 128;
+constexpr size_t kBatchBytes = 1 << 20;
 
-  // Some next bytes, at most `size`; none at the end.
-  Result<std::string_view> Some(uint64_t size) {
-    if (used_ == piece_.size()) {
-      used_ = 0;
-      piece_.clear();
-      if (!TRY(pipe_.Pop(piece_))) return std::string_view();
-    }
-    const auto n = static_cast<size_t>(std::min<uint64_t>(size, piece_.size() - used_));
-    used_ += n;
-    return std::string_view(piece_).substr(used_ - n, n);
-  }
-  // Exactly `size` bytes, or fewer at the end of the stream.
-  Result<std::string> Take(uint64_t size) {
-    std::string out;
-    while (out.size() < size) {
-      const std::string_view some = TRY(Some(size - out.size()));
-      if (some.empty()) break;
-      out += some;
-    }
-    return out;
-  }
-  Result<void> Skip(uint64_t size) {
-    while (size > 0) {
-      const std::string_view some = TRY(Some(size));
-      if (some.empty())
-        return Error(Code::kInvalid, "The archive is cut off: the end of an entry is missing.");
-      size -= some.size();
-    }
-    return {};
-  }
-
- private:
-  BytePipe& pipe_;
-  std::string piece_;
-  size_t used_ = 0;
+// Contents that were read and are not in the pool yet.
+struct Batch {
+  struct File {
+    std::optional<Tree::NodeId> node;  // told when the entry is complete
+    uint64_t begin = 0;                // in the tar
+    size_t at = 0;                     // in `bytes`
+    size_t size = 0;
+  };
+  std::string bytes;
+  std::vector<File> files;
 };
 
 uint64_t PaddingOf(int64_t size) {
@@ -92,7 +68,7 @@ Result<std::string> Canonical(std::string_view name, bool absolute_names) {
 
 class Parser {
  public:
-  Parser(Input& input, ObjectPool& pool, const TarOptions& options)
+  Parser(TarInput& input, ObjectPool& pool, const TarOptions& options)
       : in_(input), pool_(pool), options_(options) {}
 
   Result<Tree> Parse() {
@@ -108,6 +84,7 @@ class Parser {
       if (header.type == 'S') TRY(ReadSparseMap(block, header));
       TRY(Entry(std::move(header)));
     }
+    TRY(PutBatch());
     ApplyWhiteouts();
     return std::move(tree_);
   }
@@ -120,10 +97,12 @@ class Parser {
   Result<Node> NodeOf(const TarHeader& header, const std::map<std::string, std::string>& records);
   Result<void> ReadSparseMap(const std::string& block, TarHeader& header);
   Result<void> Contents(TarHeader& header, Node& node);
+  Result<void> SmallContents(const TarHeader& header);
+  Result<void> PutBatch();
   Result<void> SparseContents(TarHeader& header, Node& node);
   void ApplyWhiteouts();
 
-  Input& in_;
+  TarInput& in_;
   ObjectPool& pool_;
   const TarOptions& options_;
   Tree tree_;
@@ -137,6 +116,7 @@ class Parser {
   std::string long_link_;
   std::set<std::string, PathOrder> whiteouts_;
   std::set<std::string, PathOrder> opaque_;
+  Batch batch_;
 };
 
 Result<std::string> Parser::Metadata(const TarHeader& header) {
@@ -282,24 +262,61 @@ Result<void> Parser::SparseContents(TarHeader& header, Node& node) {
   return {};
 }
 
+Error CutOff(std::string_view name) {
+  return Refuse(name, "the archive is cut off in its contents");
+}
+
+// Into the batch; Add tells the node.
+Result<void> Parser::SmallContents(const TarHeader& header) {
+  const auto size = static_cast<size_t>(header.size);
+  if (size == 0) return {};
+  if (batch_.bytes.size() + size > kBatchBytes || batch_.files.size() == kBatchFiles) TRY(PutBatch());
+  batch_.files.push_back({std::nullopt, in_.outline().Skip(0), batch_.bytes.size(), size});
+  for (size_t left = size; left > 0;) {
+    const std::string_view some = TRY(in_.SomeContents(left));
+    if (some.empty()) return CutOff(header.name);
+    batch_.bytes += some;
+    left -= some.size();
+  }
+  return {};
+}
+
+// Puts the files that were read into the pool and tells their nodes.
+Result<void> Parser::PutBatch() {
+  if (batch_.files.empty()) return {};
+  std::vector<std::string_view> contents;
+  contents.reserve(batch_.files.size());
+  for (const Batch::File& file : batch_.files)
+    contents.push_back(std::string_view(batch_.bytes).substr(file.at, file.size));
+  const std::vector<ObjectId> objects = TRY(pool_.PutAll(contents));
+  for (size_t i = 0; i < objects.size(); ++i) {
+    const Batch::File& file = batch_.files[i];
+    tree_.node(*file.node).object = objects[i];
+    in_.outline().Object(file.begin, file.size, objects[i]);
+  }
+  batch_.files.clear();
+  batch_.bytes.clear();
+  return {};
+}
+
 Result<void> Parser::Contents(TarHeader& header, Node& node) {
   if (header.sparse) return SparseContents(header, node);
   node.size_bytes = static_cast<uint64_t>(header.size);
-  const auto cut_off = [&] { return Refuse(header.name, "the archive is cut off in its contents"); };
   if (header.size <= kInMemory) {
-    const std::string bytes = TRY(in_.Take(node.size_bytes));
-    if (bytes.size() != node.size_bytes) return cut_off();
-    node.object = TRY(pool_.Put(bytes));
+    TRY(SmallContents(header));
   } else {
+    TRY(PutBatch());  // the outline wants objects in their order
     uint64_t left = node.size_bytes;
+    const uint64_t begin = in_.outline().Skip(0);
     const ObjectId::Measured stored = TRY(pool_.PutStream([&](char* buffer, size_t size) -> Result<size_t> {
       if (left == 0) return size_t{0};
-      const std::string_view some = TRY(in_.Some(std::min<uint64_t>(size, left)));
-      if (some.empty()) return cut_off();
+      const std::string_view some = TRY(in_.SomeContents(std::min<uint64_t>(size, left)));
+      if (some.empty()) return CutOff(header.name);
       std::memcpy(buffer, some.data(), some.size());
       left -= some.size();
       return some.size();
     }));
+    in_.outline().Object(begin, stored.size_bytes, stored.id);
     node.object = stored.id;
   }
   // A last entry without its padding is common enough in hand-made archives; the next header would tell.
@@ -349,6 +366,8 @@ Result<void> Parser::Add(TarHeader& header, const std::map<std::string, std::str
   if (node.type == NodeType::kRegular) TRY(Contents(header, node));
   auto put = tree_.Put(path, std::move(node));
   if (!put) return Refuse(header.name, put.error().message());
+  if (!batch_.files.empty() && !batch_.files.back().node)
+    batch_.files.back().node = static_cast<Tree::NodeId>(tree_.node_id_limit() - 1);
   return {};
 }
 
@@ -388,7 +407,8 @@ class Feeder {
 
   Result<void> Run() {
     while (true) {
-      std::string piece(kReadPiece, '\0');
+      std::string piece = pipe_.Spare();
+      piece.resize(kReadPiece);
       size_t used = 0;
       while (used < kReadPiece) {
         const size_t n = TRY(stream_(piece.data() + used, kReadPiece - used));
@@ -428,7 +448,7 @@ Result<ReadArchive> ReadTar(const ByteSource& source, ObjectPool& pool, const Ta
   BytePipe pipe;
   Feeder feeder(source, options.limits, pipe);
   std::thread thread([&] { pipe.Close(feeder.Run()); });
-  Input input(pipe);
+  TarInput input(pipe);
   const auto parse = [&]() -> Result<ReadArchive> {
     ReadArchive archive;
     archive.tree = TRY(Parser(input, pool, options).Parse());
@@ -442,6 +462,7 @@ Result<ReadArchive> ReadTar(const ByteSource& source, ObjectPool& pool, const Ta
   if (archive) {
     archive->diff_id = feeder.Digest();
     archive->uncompressed_bytes = feeder.size();
+    archive->outline = input.outline().Finish();
   }
   return archive;
 }

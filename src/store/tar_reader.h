@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "oci/digest.h"
 #include "store/object_pool.h"
+#include "store/tar_outline.h"
 #include "store/tree.h"
 
 namespace ingot::store {
@@ -36,6 +37,7 @@ struct ReadArchive {
   Tree tree;
   oci::Digest diff_id;  // SHA-256 of the uncompressed bytes, to the very end of the stream
   uint64_t uncompressed_bytes = 0;
+  TarOutline outline;  // of those bytes
 };
 
 // kInvalid: not a tar, a broken header, an absolute name (unless allowed) or one with "..", a name below a

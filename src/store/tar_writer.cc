@@ -319,13 +319,32 @@ uint64_t TarSize(const Tree& tree) {
   return size;
 }
 
+TarOutline OutlineTar(const Tree& tree) {
+  constexpr std::array<char, 2 * kTarBlock> kZeros{};
+  TarOutliner outline;
+  [[maybe_unused]] const auto outlined = ForEachEntry(tree, [&](const TarEntry& entry) -> Result<void> {
+    outline.Between(entry.header);
+    if (entry.contents == nullptr) return {};
+    const uint64_t size = entry.contents->size_bytes;
+    outline.Object(outline.Skip(size), size, entry.contents->object);
+    outline.Between(std::string_view(kZeros.data(), Padded(size) - size));
+    return {};
+  });
+  outline.Between(std::string_view(kZeros.data(), kZeros.size()));
+  return outline.Finish();
+}
+
 Result<void> WriteTar(const Tree& tree, const ObjectPool& pool, const ByteSink& sink, ObjectReads reads) {
   TRY(CheckNames(tree));
   if (tree.ContentBytes() < kTarWorthAThread) return WriteSerially(tree, pool, sink, reads);
   BytePipe pipe;
   std::thread reader([&] {
-    pipe.Close(WriteSerially(
-        tree, pool, [&](std::string_view piece) { return pipe.Push(std::string(piece)); }, reads));
+    const auto push = [&](std::string_view piece) {
+      std::string copy = pipe.Spare();
+      copy = piece;
+      return pipe.Push(std::move(copy));
+    };
+    pipe.Close(WriteSerially(tree, pool, push, reads));
   });
   const auto drain = [&]() -> Result<void> {
     std::string piece;

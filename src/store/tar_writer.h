@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "oci/digest.h"
 #include "store/object_pool.h"
+#include "store/tar_outline.h"
 #include "store/tree.h"
 
 namespace ingot::store {
@@ -35,5 +36,8 @@ struct TarDigest {
   uint64_t size_bytes = 0;
 };
 Result<TarDigest> DigestTar(const Tree& tree, const ObjectPool& pool);
+
+// The outline of the tar. Reads no object.
+TarOutline OutlineTar(const Tree& tree);
 
 }  // namespace ingot::store

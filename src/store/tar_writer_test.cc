@@ -53,7 +53,48 @@ TEST_F(TarWriterTest, TreeSealedLayerAndTarAreOneAndTheSame) {
     ASSERT_TRUE(digest);
     EXPECT_EQ(digest->digest, read->diff_id);
     EXPECT_EQ(digest->size_bytes, tar.size());
+    EXPECT_EQ(OutlineTar(tree), read->outline) << "seed " << seed;
+    EXPECT_EQ(read->outline.size_bytes, tar.size());
   }
+}
+
+// Equal outlines stand for equal bytes: whatever is changed in a canonical tar and still read changes its
+// outline, or the tree that was read has another.
+TEST_F(TarWriterTest, AnOutlineTellsAnyOtherTar) {
+  Tree tree;
+  ASSERT_TRUE(tree.Put("a", File("first")));
+  ASSERT_TRUE(tree.Put("b", File(std::string(600, 'b'))));
+  ASSERT_TRUE(tree.Put("d/e", File("first")));
+  ASSERT_TRUE(tree.Link("d/f", "b"));
+  const std::string tar = Tar(tree);
+  const auto is_canonical = [&](std::string_view bytes) {
+    const auto read = ReadTar(SourceOf(bytes), pool_);
+    return read && OutlineTar(read->tree) == read->outline;
+  };
+  EXPECT_TRUE(is_canonical(tar));
+  size_t read = 0;
+  for (size_t at = 0; at < tar.size(); ++at) {
+    std::string other = tar;
+    other[at] = static_cast<char>(other[at] ^ 1);
+    const auto archive = ReadTar(SourceOf(other), pool_);
+    if (!archive) continue;  // a header that is none any more
+    ++read;
+    const auto digest = DigestTar(archive->tree, pool_);
+    ASSERT_TRUE(digest);
+    EXPECT_EQ(OutlineTar(archive->tree) == archive->outline, digest->digest == archive->diff_id)
+        << "byte " << at;
+  }
+  EXPECT_GT(read, 2000U);  // contents, paddings, the end
+  EXPECT_FALSE(is_canonical(tar + std::string(512, '\0')));
+  EXPECT_FALSE(is_canonical(tar.substr(0, tar.size() - 512)));
+  // Two entries changed places; one that stands there twice.
+  const size_t first = 1024;
+  const size_t second = 512 + 1024;
+  EXPECT_FALSE(is_canonical(tar.substr(first, second) + tar.substr(0, first) + tar.substr(first + second)));
+  EXPECT_FALSE(is_canonical(tar.substr(0, first) + tar));
+  // Large files are not read with the small ones; their order is the tar's all the same.
+  ASSERT_TRUE(tree.Put("c", File(std::string((1 << 20) + 1, 'c'))));
+  EXPECT_TRUE(is_canonical(Tar(tree)));
 }
 
 TEST_F(TarWriterTest, TheBytesStayTheSame) {

@@ -1,6 +1,7 @@
 #include "store/tree.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 
 namespace ingot::store {
@@ -43,10 +44,17 @@ bool Node::operator==(const Node& o) const {
 
 bool PathOrder::operator()(std::string_view a, std::string_view b) const {
   const size_t n = std::min(a.size(), b.size());
-  const auto [i, j] = std::mismatch(a.begin(), a.begin() + n, b.begin());
-  if (i == a.begin() + n) return a.size() < b.size();
+  size_t i = 0;
+  // Names that are compared mostly begin alike: eight bytes at a time.
+  for (uint64_t x = 0, y = 0; i + sizeof x <= n; i += sizeof x) {
+    std::memcpy(&x, a.data() + i, sizeof x);
+    std::memcpy(&y, b.data() + i, sizeof y);
+    if (x != y) break;
+  }
+  while (i < n && a[i] == b[i]) ++i;
+  if (i == n) return a.size() < b.size();
   const auto rank = [](char c) { return c == '/' ? 0 : static_cast<int>(static_cast<unsigned char>(c)); };
-  return rank(*i) < rank(*j);
+  return rank(a[i]) < rank(b[i]);
 }
 
 std::string_view ParentOf(std::string_view path) {
@@ -131,15 +139,17 @@ Result<void> Tree::Put(std::string_view path, Node node) {
   if (path.empty() && !node.IsDirectory()) {
     return Error(Code::kInvalid, "The root of a tree must be a directory.");
   }
-  if (const auto found = names_.find(path); found == names_.end()) {
+  auto next = names_.lower_bound(path);  // stays right behind the new name: parents come before it
+  if (next == names_.end() || next->first != path) {
     TRY(MakeParents(path));
-  } else if (nodes_[found->second].IsDirectory() && node.IsDirectory()) {
-    nodes_[found->second] = std::move(node);  // a directory has one name only: its inode can be reused
+  } else if (nodes_[next->second].IsDirectory() && node.IsDirectory()) {
+    nodes_[next->second] = std::move(node);  // a directory has one name only: its inode can be reused
     return {};
   } else {
     Remove(path);
+    next = names_.lower_bound(path);
   }
-  names_.emplace(path, static_cast<NodeId>(nodes_.size()));
+  names_.emplace_hint(next, path, static_cast<NodeId>(nodes_.size()));
   nodes_.push_back(std::move(node));
   return {};
 }

@@ -88,7 +88,8 @@ class Tree {
 
   // Sets what `path` names, replacing what was there (a directory that stays a directory keeps its contents;
   // otherwise a replaced directory goes with all it held). Missing parents are made. kInvalid when the path
-  // is not canonical (ValidatePath) or a parent is not a directory.
+  // is not canonical (ValidatePath) or a parent is not a directory. What is no directory gets a new NodeId,
+  // the last one, which it keeps whatever its name stands for later.
   Result<void> Put(std::string_view path, Node node);
   // Makes `path` another name of the inode `existing` names. kNotFound; kInvalid when that is a directory.
   Result<void> Link(std::string_view path, std::string_view existing);
@@ -120,7 +121,7 @@ std::string_view BaseName(std::string_view path);
 // What overlayfs shows for `upper` on `lower`: whiteouts and opaque directories applied. With
 // `keep_whiteouts` the result is itself a layer (for squashing some of several layers); without, a root
 // filesystem with neither.
-Tree ApplyOn(const Tree& lower, const Tree& upper, bool keep_whiteouts = false);
+Tree ApplyOn(Tree lower, const Tree& upper, bool keep_whiteouts = false);
 
 // Directories of `upper` that are only implied take mode, owner, times and attributes of the same directory
 // of `lower` (the merged tree of the layers below), as unpacking onto it would leave them.

@@ -53,8 +53,8 @@ bool SameNames(const std::vector<const std::string*>& a, const std::vector<const
 
 }  // namespace
 
-Tree ApplyOn(const Tree& lower, const Tree& upper, bool keep_whiteouts) {
-  Tree out = lower;
+Tree ApplyOn(Tree lower, const Tree& upper, bool keep_whiteouts) {
+  Tree out = std::move(lower);
   Copier copier(upper, out);
   for (const auto& [path, id] : upper.names()) {
     const Node& node = upper.node(id);
