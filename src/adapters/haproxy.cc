@@ -18,44 +18,9 @@
 
 namespace ingot::adapters {
 
-namespace {
-
 using platform::EnvironmentId;
 using platform::FleetId;
 using platform::InstanceId;
-
-bool IsUnix(const RouterSocket& socket) {
-  return socket.kind == RouterSocket::Kind::kEgress || socket.kind == RouterSocket::Kind::kReturn;
-}
-
-// Does `fd` listen where the socket should?
-bool ListensAt(const Fd& fd, const RouterSocket& socket) {
-  struct sockaddr_storage storage {};
-  socklen_t size = sizeof storage;
-  int listening = 0;
-  socklen_t flag = sizeof listening;
-  if (::getsockname(fd.get(), reinterpret_cast<struct sockaddr*>(&storage), &size) < 0 ||
-      ::getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &flag) < 0 || listening == 0)
-    return false;
-  if (IsUnix(socket)) {
-    const auto* un = reinterpret_cast<const char*>(&storage) + sizeof(sa_family_t);
-    return storage.ss_family == AF_UNIX && std::string(un).ends_with("/" + EgressSocketName(socket.number));
-  }
-  char text[INET6_ADDRSTRLEN];
-  auto address = ListenAddress::Parse(socket.address);
-  if (!address) return false;
-  if (address->IsIpv6()) {
-    const auto* in6 = reinterpret_cast<const struct sockaddr_in6*>(&storage);
-    return storage.ss_family == AF_INET6 &&
-           ::inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text) != nullptr && address->address == text &&
-           ntohs(in6->sin6_port) == address->port;
-  }
-  const auto* in = reinterpret_cast<const struct sockaddr_in*>(&storage);
-  return storage.ss_family == AF_INET && ::inet_ntop(AF_INET, &in->sin_addr, text, sizeof text) != nullptr &&
-         address->address == text && ntohs(in->sin_port) == address->port;
-}
-
-}  // namespace
 
 // --- state on disk ---
 
@@ -92,23 +57,7 @@ Result<void> HaproxyRouter::Impl::ReadState(Inner& inner) {
   return {};
 }
 
-// --- sockets and processes ---
-
-Result<std::shared_ptr<const Fd>> HaproxyRouter::Impl::OpenSocket(const RouterSocket& socket) {
-  if (IsUnix(socket))
-    return std::make_shared<const Fd>(
-        TRY(OpenUnixListener(directory_.get(), EgressSocketName(socket.number), options_.uid, options_.gid)));
-  const ListenAddress address = TRY(ListenAddress::Parse(socket.address));
-  const int where = socket.kind == RouterSocket::Kind::kInside ? options_.router_namespace : -1;
-  // A process that was told to finish closes its listeners first of all, but not within our call.
-  for (int i = 0;; ++i) {
-    const bool old = router_->HasOld();
-    auto fd = OpenListener(address, where);
-    if (fd) return std::make_shared<const Fd>(std::move(*fd));
-    if (fd.error().code() != Code::kConflict || !old || i == 20) return std::move(fd).error();
-    std::this_thread::sleep_for(Milliseconds(20));
-  }
-}
+// --- processes ---
 
 HaproxyPlan HaproxyRouter::Impl::PlanOf(const RouterState& state, const Sockets& sockets, bool egress) const {
   HaproxyPlan plan;
@@ -179,18 +128,12 @@ Result<void> HaproxyRouter::Impl::Open() {
   TRY(NumberSockets(inner->state));
   TRY(WriteMaintenance());
   TRY(WriteCertificates(limits_.edge.certificates));
-  bool opened_any = false;
-  for (const auto& [key, socket] : WantedSockets(inner->state)) {
-    HaproxyProcess& holder = socket.kind == RouterSocket::Kind::kEgress ? *egress_ : *router_;
-    auto taken = holder.Take(socket.number);
-    if (taken && ListensAt(*taken, socket)) {
-      inner->sockets[key] = std::make_shared<const Fd>(std::move(*taken));
-    } else {
-      inner->sockets[key] = TRY(OpenSocket(socket));
-      opened_any = true;
-    }
-  }
-  TRY(RunPlans(inner->state, inner->sockets, opened_any));
+  SocketChange change(TakeSockets(inner->state));
+  const size_t taken = change.open().size();
+  TRY(OpenSockets(inner->state, change));
+  inner->sockets = change.wanted();
+  TRY(RunPlans(inner->state, inner->sockets, change.open().size() > taken));
+  change.Keep();
   if (inner->state.numbers.empty()) return {};
   inner->dirty = true;
   TRY(Follow(*inner, nullptr, true));
@@ -211,22 +154,20 @@ Result<void> HaproxyRouter::Impl::SetTopology(const EnvironmentId& environment,
   RouterState next = TRY(WithTopology(inner->state, environment, topology));
   if (next == inner->state && !inner->dirty) return {};
   const auto wanted = WantedSockets(next);
-  Sockets sockets;
-  for (const auto& [key, socket] : wanted) {
-    const auto held = inner->sockets.find(key);
-    sockets[key] = held != inner->sockets.end() ? held->second : TRY(OpenSocket(socket));
-  }
+  SocketChange change(inner->sockets);
+  TRY(OpenSockets(next, change));
   TRY(WriteState(next, Durability::kDurable));
-  if (auto run = RunPlans(next, sockets, false); !run) {
+  if (auto run = RunPlans(next, change.wanted(), false); !run) {
     // Back to what there was; the message that counts is the first.
     static_cast<void>(WriteState(inner->state, Durability::kDurable).has_value());
     static_cast<void>(RunPlans(inner->state, inner->sockets, false).has_value());
     return run;
   }
+  change.Keep();
   // A number that was given back may be another's by now, whose socket has taken the name over.
   std::set<std::string> names;
   for (const auto& [key, socket] : wanted)
-    if (IsUnix(socket)) names.insert(EgressSocketName(socket.number));
+    if (socket.IsUnix()) names.insert(EgressSocketName(socket.number));
   for (const auto& [key, fd] : inner->sockets) {
     if (wanted.contains(key) ||
         !(key.starts_with("egress|") || key.starts_with("server|") || key.starts_with("return|")))
@@ -235,7 +176,7 @@ Result<void> HaproxyRouter::Impl::SetTopology(const EnvironmentId& environment,
     if (!names.contains(name)) ::unlinkat(directory_.get(), name.c_str(), 0);
   }
   inner->state = std::move(next);
-  inner->sockets = std::move(sockets);
+  inner->sockets = change.wanted();
   TellMirror(*inner);
   if (inner->state.numbers.empty()) return {};
   inner->dirty = true;

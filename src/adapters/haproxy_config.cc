@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "adapters/haproxy_outside.h"
+#include "adapters/listeners.h"
 #include "adapters/mirror_rules.h"
 #include "base/sha256.h"
 
@@ -356,10 +357,40 @@ std::string RenderEgressConfig(const RouterState& state, const HaproxyLimits& li
   return any ? out : "";
 }
 
+namespace {
+
+// While a release changes a listener's address to one that overlaps with it, both are open, and the kernel
+// gives the narrower one the connections to its address. As long as that has no routes of its own (it is not
+// released yet, or no longer) they go where those of the wider one go, as if it were not there.
+std::string RenderOverlaps(const RouterEnvironment& environment) {
+  std::string out;
+  const auto value_of = [&](const std::string& listen) -> const std::string* {
+    const std::string key = OutsideKey(listen);
+    for (const auto& entry : environment.entries)
+      if (entry.first == key) return &entry.second;
+    return nullptr;
+  };
+  for (const auto& narrow : environment.topology.listeners) {
+    const auto address = ListenAddress::Parse(narrow.listen);
+    if (!address || address->IsWildcard() || value_of(narrow.listen) != nullptr) continue;
+    for (const auto& wide : environment.topology.listeners) {
+      const auto other = ListenAddress::Parse(wide.listen);
+      if (!other || wide.listen == narrow.listen || !other->Overlaps(*address)) continue;
+      if (const std::string* value = value_of(wide.listen))
+        out += OutsideKey(narrow.listen) + " " + *value + "\n";
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string RenderMap(const RouterState& state) {
   std::string out;
-  for (const auto& [id, environment] : state.environments)
+  for (const auto& [id, environment] : state.environments) {
     for (const auto& [key, value] : environment.entries) out += key + " " + value + "\n";
+    out += RenderOverlaps(environment);
+  }
   for (const auto& [token, answer] : state.challenges) out += ChallengeKey(token) + " " + answer + "\n";
   // Declared, and not led anywhere yet: a client is to come again, and not to be told that it has erred.
   for (const auto& [id, environment] : state.environments)

@@ -11,6 +11,7 @@
 #include "adapters/haproxy_config.h"
 #include "adapters/haproxy_mirror.h"
 #include "adapters/haproxy_process.h"
+#include "adapters/haproxy_sockets.h"
 #include "adapters/haproxy_state.h"
 #include "base/sync.h"
 
@@ -50,7 +51,6 @@ class HaproxyRouter::Impl {
   std::vector<int64_t> ProcessIds();
 
  private:
-  using Sockets = std::map<std::string, std::shared_ptr<const Fd>>;
   struct Inner {
     RouterState state;
     Sockets sockets;
@@ -69,7 +69,12 @@ class HaproxyRouter::Impl {
   // large for that, else by a new process.
   Result<void> TakeCertificates(Inner& inner, bool as_many);
   Result<void> WriteMaintenance();
-  Result<std::shared_ptr<const Fd>> OpenSocket(const RouterSocket& socket);
+  // haproxy_sockets.cc
+  Result<std::shared_ptr<const Fd>> OpenSocket(const RouterSocket& socket, const Sockets& open);
+  // What the processes of an earlier daemon hold of what is wanted, and its listeners that are not any more.
+  Sockets TakeSockets(const RouterState& state);
+  // Everything that the state wants.
+  Result<void> OpenSockets(const RouterState& state, SocketChange& change);
   HaproxyPlan PlanOf(const RouterState& state, const Sockets& sockets, bool egress) const;
   Result<void> RunPlans(const RouterState& state, const Sockets& sockets, bool force);
   // Makes the files, then HAProxy, follow inner.state: the servers of one service, the map, or both;

@@ -22,9 +22,6 @@ using platform::Topology;
 // The most that may be declared, 1,000 and 100 spares, and one that takes the place of an aged one; with
 // room.
 constexpr uint32_t kMaxReplicas = 1200;
-constexpr uint32_t kFirstNumber = 20;
-// What Subprocess can hand over in one go, less the fixed descriptors.
-constexpr uint32_t kLastNumber = 480;
 constexpr uint32_t kFirstAddress = (198u << 24) | (18u << 16) | 1;
 constexpr uint32_t kLastAddress = (198u << 24) | (19u << 16) | 0xfffe;
 
@@ -83,6 +80,20 @@ Result<void> CheckHosts(const Topology& topology) {
   return {};
 }
 
+// One that overlaps with another one takes its place in the next release (a definition has only one of them).
+// Until it has routes of its own, connections to the narrower address go where those to the wider one go
+// (RenderMap), so both have to speak the same.
+Result<void> CheckBeside(const Topology::Listener& one, const Topology::Listener& other) {
+  if (!TRY(ListenAddress::Parse(one.listen)).Overlaps(TRY(ListenAddress::Parse(other.listen)))) return {};
+  const std::string both = "the listeners " + one.listen + " and " + other.listen;
+  if (one.listen == other.listen) return Invalid(both + " are the same");
+  if (one.protocol != other.protocol || one.tls != other.tls)
+    return Invalid(both +
+                   " cannot both be open, since they differ in protocol or tls; change the address in "
+                   "one release, and what it speaks in another one");
+  return {};
+}
+
 Result<void> CheckTopology(const EnvironmentId& environment, const Topology& topology) {
   TRY(CheckEnvironment(environment));
   std::set<std::string> names;
@@ -118,10 +129,7 @@ Result<void> CheckTopology(const EnvironmentId& environment, const Topology& top
   for (size_t i = 0; i < topology.listeners.size(); ++i) {
     const auto& listener = topology.listeners[i];
     const ListenAddress address = TRY(ListenAddress::Parse(listener.listen));
-    for (size_t k = 0; k < i; ++k)
-      if (TRY(ListenAddress::Parse(topology.listeners[k].listen)).Overlaps(address))
-        return Invalid("the listeners " + topology.listeners[k].listen + " and " + listener.listen +
-                       " cannot both be open");
+    for (size_t k = 0; k < i; ++k) TRY(CheckBeside(topology.listeners[k], listener));
     const bool known = std::any_of(topology.services.begin(), topology.services.end(),
                                    [&](const auto& service) { return service.name == listener.service; });
     if (!known)

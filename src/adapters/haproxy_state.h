@@ -47,12 +47,17 @@ struct RouterEnvironment {
   bool operator==(const RouterEnvironment&) const = default;
 };
 
+// The numbers of sockets in HAProxy: what Subprocess can hand over in one go, less the fixed descriptors.
+constexpr uint32_t kFirstNumber = 20;
+constexpr uint32_t kLastNumber = 480;
+
 // A socket that HAProxy inherits.
 struct RouterSocket {
   enum class Kind { kOutside, kInside, kEgress, kReturn };
   Kind kind = Kind::kOutside;
   std::string address;  // "0.0.0.0:8000"; egress, return: "" (a Unix socket)
   uint32_t number = 0;  // of the descriptor in HAProxy, the same for as long as the socket is wanted
+  bool IsUnix() const { return kind == Kind::kEgress || kind == Kind::kReturn; }
 };
 
 struct RouterState {

@@ -304,6 +304,115 @@ TEST_F(HaproxyTest, WhatHaproxyRefusesLeavesTheFormerOneServing) {
   EXPECT_EQ(RouterRig::Client(topology.listeners[1].listen).Ask().status, 503);
 }
 
+// A release that changes the listener's address from one to another that overlaps with it, as the rollout
+// drives it: both, the switch, the new one alone; and back by an abort on the way. New connections each time,
+// as those are what a listener could lose.
+class ChangedAddressTest : public HaproxyTest,
+                           public ::testing::WithParamInterface<std::tuple<bool, Protocol>> {
+ protected:
+  void SetUp() override {
+    const auto [widens, protocol] = GetParam();
+    HaproxyTest::SetUp();
+    const std::string port = std::to_string(test::FreePort());
+    before_ = (widens ? "127.0.0.1:" : ":") + port;
+    after_ = (widens ? ":" : "127.0.0.1:") + port;
+    topology_.services.push_back({"changed", {{"any", kPort, protocol}}, 1});
+    topology_.listeners.push_back({before_, "changed", protocol});
+    Set(topology_.listeners);
+    for (int n : {1, 2}) OK(rig_.router().SetServers(Changed(n), {rig_.Serve(InstanceId(Changed(n), 1))}));
+    Lead(before_, 1);
+  }
+  static FleetId Changed(int n) {
+    return FleetId(EnvironmentId("shop", "local"), "changed", "00000000000" + std::to_string(n));
+  }
+  void Set(const std::vector<Topology::Listener>& listeners) {
+    Topology topology = topology_;
+    topology.listeners = listeners;
+    OK(rig_.router().SetTopology(local_, topology));
+  }
+  void Lead(const std::string& listen, int n) {
+    RouteTable table;
+    table.outside = {{listen, Changed(n), kPort, std::get<1>(GetParam())}};
+    OK(rig_.router().ApplyRoutes(local_, table, {}));
+  }
+  Topology::Listener Listener(const std::string& listen) {
+    return {listen, "changed", std::get<1>(GetParam())};
+  }
+  std::string before_;
+  std::string after_;
+};
+
+TEST_P(ChangedAddressTest, LosesNoConnection) {
+  std::atomic<bool> stop{false};
+  std::atomic<int> expected{1};  // 0: either of them
+  std::atomic<int> asked{0}, lost{0}, wrong{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i)
+    clients.emplace_back([&] {
+      while (!stop) {
+        const int now = expected;
+        const Answer answer = Rig::Client(after_).Ask(100);
+        const auto who = Rig::Who(answer);
+        ++asked;
+        if (!who)
+          ++lost;
+        else if (now == expected && now != 0 && who->fleet() != Changed(now))
+          ++wrong;
+      }
+    });
+  const auto go_on = [&] {
+    const int seen = asked;
+    while (asked < seen + 40) std::this_thread::sleep_for(Milliseconds(1));
+  };
+  // Given up on the way, then done, then back within the window, then for good.
+  for (const bool given_up : {true, false}) {
+    go_on();
+    Set({Listener(before_), Listener(after_)});
+    go_on();
+    if (given_up) {
+      Set({Listener(before_)});
+      continue;
+    }
+    for (const int n : {2, 1, 2}) {
+      expected = 0;
+      Lead(n == 2 ? after_ : before_, n);
+      expected = n;
+      go_on();
+    }
+    Set({Listener(after_)});
+  }
+  go_on();
+  // A daemon that comes later has it as it is.
+  rig_.Close();
+  rig_.Open();
+  go_on();
+  stop = true;
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(lost, 0) << "of " << asked;
+  EXPECT_EQ(wrong, 0) << "of " << asked;
+  OK(WaitSettled());
+  // To others the port is as taken as ever.
+  const auto address = ListenAddress::Parse(after_);
+  for (const char* other : {"127.0.0.1", "0.0.0.0"})
+    EXPECT_EQ(OpenListener({other, address->port}, -1).error().code(), Code::kConflict) << other;
+}
+
+INSTANTIATE_TEST_SUITE_P(Haproxy, ChangedAddressTest,
+                         ::testing::Combine(::testing::Bool(),
+                                            ::testing::Values(Protocol::kHttp, Protocol::kTcp)));
+
+TEST_F(HaproxyTest, AnOverlappingListenerThatSpeaksOtherwiseIsRefused) {
+  const std::string port = std::to_string(test::FreePort());
+  Topology topology = topology_;
+  topology.services.push_back({"raw", {{"tcp", kPort, Protocol::kTcp}}, 1});
+  topology.listeners.push_back({":" + port, "raw", Protocol::kTcp});
+  topology.listeners.push_back({"127.0.0.1:" + port, "web", Protocol::kHttp});
+  auto refused = rig_.router().SetTopology(local_, topology);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kInvalid);
+  EXPECT_THAT(refused.error().message(), ::testing::HasSubstr("change the address in one release"));
+}
+
 TEST_F(HaproxyTest, ADeadServerCostsNoRequest) {
   // The address answers with a refused connection: another of the set takes the request.
   auto servers = fleets_[1];

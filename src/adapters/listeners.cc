@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -27,13 +29,33 @@ Error NoIpv6(const ListenAddress& address, const std::string& why) {
                                        why + "); switch it on, or choose an IPv4 listener");
 }
 
-Result<Fd> OpenHere(const ListenAddress& address) {
+// The kernel lets sockets of one user share a port when each of them allows it. They allow it for this moment
+// only: who comes later, be it another Ingot, has to hear that the port is taken.
+class SharedPort {
+ public:
+  explicit SharedPort(std::vector<int> sockets) : sockets_(std::move(sockets)) { Allow(1); }
+  ~SharedPort() { Allow(0); }
+
+ private:
+  void Allow(int on) const {
+    for (const int fd : sockets_) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  }
+  std::vector<int> sockets_;
+};
+
+Result<Fd> OpenHere(const ListenAddress& address, const std::vector<int>& beside) {
   const bool v6 = address.IsIpv6();
   Fd fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid() && v6 && errno == EAFNOSUPPORT) return NoIpv6(address, "its kernel has none");
   if (!fd.valid()) return ErrnoError(errno, "open a socket");
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  std::optional<SharedPort> shared;
+  if (!beside.empty()) {
+    std::vector<int> all = beside;
+    all.push_back(fd.get());
+    shared.emplace(std::move(all));
+  }
   struct sockaddr_storage storage {};
   socklen_t size = sizeof(struct sockaddr_in);
   if (v6) {
@@ -152,16 +174,25 @@ std::string WhyNoIpv6() {
   return "";
 }
 
-Result<Fd> OpenListener(const ListenAddress& address, int network_namespace) {
-  if (network_namespace < 0) return OpenHere(address);
+Result<Fd> OpenListener(const ListenAddress& address, int network_namespace, const std::vector<int>& beside) {
+  if (network_namespace < 0) return OpenHere(address, beside);
   Result<Fd> result = Error(Code::kInternal, "no thread");
   std::thread([&] {
     if (::setns(network_namespace, CLONE_NEWNET) < 0)
       result = ErrnoError(errno, "enter the router's network namespace");
     else
-      result = OpenHere(address);
+      result = OpenHere(address, beside);
   }).join();
   return result;
+}
+
+Result<void> StepAside(int listener, bool aside) {
+  // Bound to an interface that there is not, it is no longer found for a new connection, but the handshakes
+  // under way know it, and what it has accepted stays in its queue.
+  const int interface = aside ? std::numeric_limits<int>::max() : 0;
+  if (::setsockopt(listener, SOL_SOCKET, SO_BINDTOIFINDEX, &interface, sizeof interface) < 0)
+    return ErrnoError(errno, "lead new connections to another listener");
+  return {};
 }
 
 Result<Fd> OpenUnixListener(int directory, const std::string& name, uint32_t uid, uint32_t gid) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/fd.h"
 
@@ -17,9 +18,11 @@ struct ListenAddress {
   static Result<ListenAddress> Parse(std::string_view text);
   std::string Render() const;
   bool IsIpv6() const { return address.find(':') != std::string::npos; }
-  // True when both cannot be held at once: same port and family, and the same address or one of them is the
-  // wildcard.
+  // True when two programs cannot hold both at once: same port and family, and the same address or one of
+  // them is the wildcard.
   bool Overlaps(const ListenAddress& other) const;
+  // Every address of its family.
+  bool IsWildcard() const { return address == (IsIpv6() ? "::" : "0.0.0.0"); }
   bool operator==(const ListenAddress&) const = default;
 };
 
@@ -27,7 +30,16 @@ struct ListenAddress {
 // caller's), from a thread of its own, so the caller's namespace never changes.
 // kConflict when it is taken: names the program and pid that hold it, when they can be found. kUnavailable:
 // this host does not have the address, or no IPv6.
-Result<Fd> OpenListener(const ListenAddress& address, int network_namespace);
+//
+// `beside`: listening sockets of ours that overlap with it, by the wildcard. Both are open then, and a new
+// connection comes to the one with the narrower address. To others the port is as taken as ever.
+Result<Fd> OpenListener(const ListenAddress& address, int network_namespace,
+                        const std::vector<int>& beside = {});
+
+// A listening socket that is about to be closed while another one overlaps with it: from now on new
+// connections come to the other one, and what it has accepted or begun to can still be taken from it. Undone
+// by `aside` = false.
+Result<void> StepAside(int listener, bool aside);
 
 // Why this host (the caller's network namespace) has no IPv6; "" when it has, or that cannot be told.
 std::string WhyNoIpv6();
