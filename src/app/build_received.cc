@@ -42,10 +42,10 @@ class BuildProcess {
     for (int i = 0; result && i < kMostSweeps; ++i) {
       const auto swept = sandbox_.Sweep();
       const auto left = ListDirectory(sandboxes_);
-      if (swept && left && std::none_of(left->begin(), left->end(), [](const std::string& name) {
-            return name.ends_with(".lock");
-          }))
-        break;
+      const bool none = left ? std::none_of(left->begin(), left->end(),
+                                            [](const std::string& name) { return name.ends_with(".lock"); })
+                             : left.error().code() == Code::kNotFound;
+      if (swept && none) break;
       std::this_thread::sleep_for(kLookWhoAsks);
     }
     return result;

@@ -251,7 +251,8 @@ def test_a_build_whose_client_is_killed_ends_on_the_host_and_leaves_nothing(host
                                                       "INGOT_ROOT": str(host.base / "no-root"), **far.trust(ci)})
 
     def left():
-        return [trace for trace in far.traces() if trace not in before]
+        # The daemon makes network namespaces in advance, in its own time.
+        return [trace for trace in far.traces() if trace not in before and "/run/ns/" not in trace]
 
     client = build()
     try:
