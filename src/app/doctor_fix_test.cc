@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "base/file.h"
 
@@ -21,7 +22,9 @@ using ::testing::IsEmpty;
 class DoctorFixTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = *TempDirectory::Make(fs::temp_directory_path(), "ingot-doctor-fix-");
+    auto made = TempDirectory::Make(fs::temp_directory_path(), "ingot-doctor-fix-");
+    ASSERT_TRUE(made) << made.error().Render();
+    folder_.emplace(std::move(*made));
     const std::string script =
         "#!/bin/sh\necho \"$@\" >> " + (folder_->path() / "asked").string() +
         "\n[ \"$1\" != loop ] || { echo 'FATAL: Module loop not found' >&2; exit 1; }\n";
@@ -31,7 +34,10 @@ class DoctorFixTest : public ::testing::Test {
     layout_.root = folder_->path() / "root";
   }
   void TearDown() override { ::setenv("PATH", former_.c_str(), 1); }
-  std::string Asked() const { return ReadFile(folder_->path() / "asked", 1000).value_or(""); }
+  std::string Asked() const {
+    auto text = ReadFile(folder_->path() / "asked", 1000);
+    return text ? *text : "";
+  }
   static HostFact Fact(const std::string& name, FactState state) { return {name, state, "", "", ""}; }
 
   std::optional<TempDirectory> folder_;
