@@ -217,6 +217,13 @@ Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Envi
   if (method == "POST" && what == "images" && name == "lacking") return LackingImages(request);
   if (method == "POST" && what == "objects" && name == "lacking") return LackingObjects(request);
   if (method == "POST" && what == "images" && name.empty()) return ReceiveImages(request, environment);
+  if (method == "POST" && what == "images" && name == "describe") return DescribeImage(request, environment);
+  if (method == "POST" && what == "images" && (name == "tree" || name == "blob" || name == "read")) {
+    TRY(ReadImage(request, reply, environment, name, streamed));
+    return Json(nullptr);
+  }
+  if (method == "GET" && what == "channels" && name.empty()) return Channels(environment);
+  if (method == "POST" && what == "promotions" && name.empty()) return Promote(request, environment);
   if (method == "POST" && what == "builds" && name.empty()) {
     TRY(BuildHere(request, reply, environment, streamed));
     return Json(nullptr);

@@ -100,6 +100,14 @@ class Api {
   Result<Json> LackingObjects(const Request& request);
   Result<Json> ReceiveImages(const Request& request, const Environment& environment);
 
+  // api_promotions.cc
+  Result<Json> DescribeImage(const Request& request, const Environment& environment);
+  // `what`: "tree", "blob" or "read"; answers with bytes.
+  Result<void> ReadImage(const Request& request, Reply& reply, const Environment& environment,
+                         const std::string& what, bool& streamed);
+  Result<Json> Channels(const Environment& environment);
+  Result<Json> Promote(const Request& request, const Environment& environment);
+
   // api_builds.cc
   Result<void> BuildHere(const Request& request, Reply& reply, const Environment& environment,
                          bool& streamed);

@@ -6,6 +6,7 @@
 #include "app/daemon_client.h"
 #include "app/parcel.h"
 #include "app/remote_build.h"
+#include "store/sweep.h"
 
 namespace ingot::app {
 
@@ -33,10 +34,15 @@ Result<void> Api::BuildHere(const Request& request, Reply& reply, const Environm
   TRY(LayOut(tree->second, store, folder.path() / "project", share));
   streamed = true;
   TRY(reply.Begin(200, "application/jsonl"));
-  TRY(RunReceivedBuild(
+  auto built = RunReceivedBuild(
       daemon_.layout(), folder.path(), document,
       [&](std::string_view line) { return reply.Write(std::string(line) + "\n").has_value(); },
-      [&] { return reply.Gone(); }));
+      [&] { return reply.Gone(); });
+  if (!built) {
+    // It may have been killed while it wrote: what that leaves need not wait for a collection.
+    static_cast<void>(store::SweepDead(store, SystemClock()).has_value());
+    return built;
+  }
   return reply.End();
 }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kTokenPrefix = "ingot_";  // for who searches files for secrets
 constexpr size_t kMostTokens = 1'000;
 constexpr size_t kMostPlaces = 100;
-constexpr std::array<std::string_view, 6> kTokenRights{"deploy",   "destroy", "read",
+constexpr std::array<std::string_view, 7> kTokenRights{"deploy",   "destroy", "promote", "read",
                                                        "rollback", "scale",   "secret"};
 
 // Takes as long wherever they differ.
@@ -56,7 +56,7 @@ Result<void> CheckToken(ApiToken& token) {
     if (!admin && std::find(kTokenRights.begin(), kTokenRights.end(), right) == kTokenRights.end())
       return Error(Code::kInvalid,
                    "\"" + right +
-                       "\" is nothing that a token may: expected deploy, rollback, scale, secret, "
+                       "\" is nothing that a token may: expected deploy, rollback, promote, scale, secret, "
                        "destroy, read, or admin alone");
   if (token.in.size() > kMostPlaces)
     return Error(Code::kInvalid,

@@ -6,8 +6,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
+#include <thread>
 
+#include "adapters/crun_sandbox.h"
 #include "base/subprocess.h"
 
 namespace ingot::app {
@@ -15,19 +18,37 @@ namespace ingot::app {
 namespace {
 
 constexpr std::string_view kFolderPrefix = "received-build-";
-constexpr auto kLookEvery = std::chrono::milliseconds(200);
+constexpr auto kLookWhoAsks = std::chrono::milliseconds(200);
+// Others' builds may be there meanwhile, so it is not looked at for ever.
+constexpr int kMostSweeps = 25;
 constexpr size_t kLongestBuildLine = 4 << 20;
+
+adapters::CrunSandbox SandboxOf(const Layout& layout) {
+  return adapters::CrunSandbox({.run_dir = layout.run(), .root_key = layout.key()});
+}
 
 // The child, its process group, and what it says. Whatever happens, it does not outlive this.
 class BuildProcess {
  public:
-  explicit BuildProcess(Child child) : child_(std::move(child)) {}
+  BuildProcess(Child child, const Layout& layout)
+      : child_(std::move(child)), sandboxes_(layout.run() / "sb"), sandbox_(SandboxOf(layout)) {}
   ~BuildProcess() {
     if (!ended_) static_cast<void>(End().has_value());
   }
   Result<CommandResult> End() {
     ::kill(-child_.pid, SIGKILL);
-    return Reap(std::chrono::seconds(30));
+    auto result = Reap(std::chrono::seconds(30));
+    // It had no time to tidy up after the step that it was at, whose processes may outlive it for a moment.
+    for (int i = 0; result && i < kMostSweeps; ++i) {
+      const auto swept = sandbox_.Sweep();
+      const auto left = ListDirectory(sandboxes_);
+      const bool none = left ? std::none_of(left->begin(), left->end(),
+                                            [](const std::string& name) { return name.ends_with(".lock"); })
+                             : left.error().code() == Code::kNotFound;
+      if (swept && none) break;
+      std::this_thread::sleep_for(kLookWhoAsks);
+    }
+    return result;
   }
   Result<CommandResult> Reap(Milliseconds timeout) {
     auto result = Wait(child_, timeout);
@@ -37,6 +58,8 @@ class BuildProcess {
 
  private:
   Child child_;
+  const fs::path sandboxes_;
+  const adapters::CrunSandbox sandbox_;
   bool ended_ = false;
 };
 
@@ -115,13 +138,13 @@ Result<void> RunReceivedBuild(const Layout& layout, const fs::path& folder, cons
   command.cwd = folder;
   command.new_session = true;
   command.die_with_parent = true;
-  BuildProcess process(TRY(Spawn(command)));
+  BuildProcess process(TRY(Spawn(command)), layout);
   to.reset();
   std::string unfinished;
   bool last_word = false;
   while (true) {
     struct pollfd p = {from.get(), POLLIN, 0};
-    const int ready = ::poll(&p, 1, static_cast<int>(Milliseconds(kLookEvery).count()));
+    const int ready = ::poll(&p, 1, static_cast<int>(Milliseconds(kLookWhoAsks).count()));
     if (gone()) return Error(Code::kCancelled, "who asked for the build has gone");
     if (ready <= 0) continue;
     std::array<char, 64 << 10> buffer;
@@ -159,7 +182,7 @@ Result<void> SweepReceivedBuilds(const Layout& layout) {
   if (!names) return std::move(names).error();
   for (const std::string& name : *names)
     if (name.starts_with(kFolderPrefix)) TRY(RemoveTree(layout.tmp() / name));
-  return {};
+  return SandboxOf(layout).Sweep();
 }
 
 }  // namespace ingot::app

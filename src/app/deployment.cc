@@ -63,6 +63,43 @@ Result<std::map<std::string, std::string>> SendSecrets(DaemonClient& client, con
 
 namespace {
 
+// Whether an environment deploys only what is promoted from one on another host. What was proven there is
+// what is deployed: to build it again could make another image of it.
+bool FollowsAnotherHost(const definition::Definition& definition, const std::string& environment) {
+  const auto found = definition.environments.find(environment);
+  if (found == definition.environments.end() || found->second.promote_from.empty()) return false;
+  const auto from = definition.environments.find(found->second.promote_from);
+  return from != definition.environments.end() && from->second.host != found->second.host;
+}
+
+// Those that the environment's channels hold; what is only pulled is pulled there by its pinned digest.
+Result<std::map<std::string, oci::Digest>> PromotedImages(const Invocation& invocation, DaemonClient& client,
+                                                          const Project& project,
+                                                          const std::set<std::string>& needed,
+                                                          BuildRequest request) {
+  const definition::Definition& definition = project.definition;
+  const Json answer =
+      TRY(client.Call("GET", EnvironmentPath(definition.project, invocation.environment, "/channels")));
+  if (!answer.is_object()) return Error(Code::kInternal, "the host's answer about channels is not an object");
+  const JsonObject& channels = *TRY(GetObject(answer.get_object(), "channels"));
+  std::map<std::string, oci::Digest> digests;
+  request.images.clear();
+  for (const std::string& name : needed) {
+    if (const std::string held = StringOr(channels, name, ""); !held.empty())
+      digests.emplace(name, TRY(oci::Digest::Parse(held)));
+    else if (!definition.images.at(name).image.empty())
+      request.images.push_back(name);
+    else
+      return Error(Code::kRefused,
+                   invocation.environment + " deploys only what its channels hold, and that is no " + name +
+                       " yet; missing: `ingot promote " + name + " --to " + invocation.environment + "`");
+  }
+  if (request.images.empty()) return digests;
+  for (const auto& [name, image] : TRY(BuildThere(invocation, client, project, request)))
+    if (needed.contains(name)) digests.emplace(name, image.manifest);
+  return digests;
+}
+
 // In the store of the host that the environment is on; their digests by name.
 Result<std::map<std::string, oci::Digest>> ProvideImages(const Invocation& invocation, DaemonClient& client,
                                                          const Project& project,
@@ -70,6 +107,8 @@ Result<std::map<std::string, oci::Digest>> ProvideImages(const Invocation& invoc
                                                          const BuildRequest& request,
                                                          const std::string& build_on) {
   const bool elsewhere = TRY(client.Remote()) != nullptr;
+  if (elsewhere && FollowsAnotherHost(project.definition, invocation.environment))
+    return PromotedImages(invocation, client, project, needed, request);
   const bool there = elsewhere && TRY(BuildsThere(build_on));
   std::map<std::string, oci::Digest> digests;
   for (const auto& [name, image] : TRY(there ? BuildThere(invocation, client, project, request)

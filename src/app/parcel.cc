@@ -13,7 +13,7 @@ namespace ingot::app {
 namespace {
 
 constexpr std::string_view kEndLine = "end\n";
-constexpr size_t kLongestLine = 512;
+constexpr size_t kLongestEntryLine = 512;
 
 Error BadParcel(std::string_view what) {
   return Error(Code::kInvalid, "the files that were sent: " + std::string(what));
@@ -27,6 +27,15 @@ void OutgoingParcel::AddObject(const store::ObjectId& id, uint64_t size_bytes,
   entry.line = "object " + id.Render() + " " + std::to_string(size_bytes) + "\n";
   entry.size_bytes = size_bytes;
   entry.open = std::move(open);
+  entries_.push_back(std::move(entry));
+}
+
+void OutgoingParcel::AddObject(const store::ObjectId& id, uint64_t size_bytes,
+                               std::function<Result<void>(const ByteSink&)> write) {
+  Entry entry;
+  entry.line = "object " + id.Render() + " " + std::to_string(size_bytes) + "\n";
+  entry.size_bytes = size_bytes;
+  entry.write = std::move(write);
   entries_.push_back(std::move(entry));
 }
 
@@ -150,7 +159,7 @@ Result<void> IncomingParcel::ReadEntries() {
 
 Result<void> IncomingParcel::ReadToEnd() {
   for (size_t count = 0;; ++count) {
-    const std::string line = TRY(ReadLine(kLongestLine));
+    const std::string line = TRY(ReadLine(kLongestEntryLine));
     if (line == "end") break;
     if (count == limits_.entries) return Error(Code::kRefused, "more files were sent at once than are taken");
     const size_t first = line.find(' ');

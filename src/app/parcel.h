@@ -29,6 +29,9 @@ class OutgoingParcel {
   // `open` is called when it is that entry's turn, and has to give exactly so many bytes: kConflict
   // otherwise.
   void AddObject(const store::ObjectId& id, uint64_t size_bytes, std::function<Result<Fd>()> open);
+  // The same of one that is not a file here.
+  void AddObject(const store::ObjectId& id, uint64_t size_bytes,
+                 std::function<Result<void>(const ByteSink&)> write);
   void AddTree(const std::string& name, std::string sealed);
   void AddBlob(const oci::Descriptor& blob, std::function<Result<void>(const ByteSink&)> write);
 
@@ -43,7 +46,7 @@ class OutgoingParcel {
     uint64_t size_bytes = 0;
     std::string text;                                    // of a tree
     std::function<Result<Fd>()> open;                    // of an object
-    std::function<Result<void>(const ByteSink&)> write;  // of a blob
+    std::function<Result<void>(const ByteSink&)> write;  // of a blob, or an object
   };
   std::string head_;
   std::vector<Entry> entries_;

@@ -18,7 +18,10 @@ std::vector<std::string> RightsFor(const std::string& method, const std::string&
   if (method == "PUT" && what == "secrets") return {"secret", "deploy"};
   if (method == "PUT" && what == "scripts") return {"deploy"};
   // What is built here runs here, as what is deployed.
-  if (method == "POST" && (what == "images" || what == "objects" || what == "builds")) return {"deploy"};
+  if (method == "POST" && what == "builds") return {"deploy"};
+  // Who promotes carries images, from here and to here.
+  if (method == "POST" && (what == "images" || what == "objects")) return {"deploy", "promote"};
+  if (method == "POST" && what == "promotions") return {"promote"};
   if (method != "POST") return {};
   if (what == "approve") return {"read"};
   if (what == "abort" || what == "pause" || what == "resume" || what == "advance")

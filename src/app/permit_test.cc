@@ -41,6 +41,16 @@ TEST(Permit, ATokenMayWhatItWasMadeForBeforeAnythingIsDeployed) {
   EXPECT_EQ(CodeOf(Permit(Request("POST"), "shop/staging", "volumes", nullptr)), Code::kPermission);
 }
 
+TEST(Permit, ToPromoteIsToCarryImagesAndNotToDeploy) {
+  adapters::HttpRequest promoter = Request("POST");
+  promoter.peer.scope.may = {"promote"};
+  for (const char* what : {"images", "objects", "promotions"})
+    EXPECT_TRUE(Permit(promoter, "shop/staging", what, nullptr)) << what;
+  for (const char* what : {"rollouts", "plan", "builds", "rollback"})
+    EXPECT_EQ(CodeOf(Permit(promoter, "shop/staging", what, nullptr)), Code::kPermission) << what;
+  EXPECT_EQ(CodeOf(Permit(Request("POST"), "shop/staging", "promotions", nullptr)), Code::kPermission);
+}
+
 TEST(Permit, RolesAddToWhatATokenMay) {
   definition::ResolvedRules rules;
   rules.roles["scalers"] = {{"scale"}, {"cert:build-1", "token:ci"}};

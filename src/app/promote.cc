@@ -6,12 +6,15 @@
 #include <optional>
 
 #include "adapters/sqlite_events.h"
-#include "app/channels.h"
+#include "app/daemon_client.h"
+#include "app/image_carry.h"
 #include "app/invocation.h"
 #include "app/open_store.h"
 #include "app/project.h"
+#include "app/promotion.h"
 #include "app/terminal.h"
 #include "app/verbs.h"
+#include "base/units.h"
 #include "policy/promotion.h"
 
 namespace ingot::app {
@@ -24,59 +27,70 @@ struct PromoteOptions {
   std::string reason;
 };
 
-struct Promoted {
-  store::Promotion promotion;
-  bool moved = true;  // false: the channel held it already
-};
-
-// "web", "web:TAG", "web@DIGEST", each also with "PROJECT/" before it.
-struct PromotedImage {
-  std::string name;  // in the definition
-  oci::Digest digest;
-};
-
-Result<PromotedImage> FindPromoted(store::Store& store, const definition::Definition& definition,
-                                   const std::string& text) {
-  std::string name = text.substr(0, text.find_first_of("@"));
-  std::optional<oci::Digest> digest;
-  if (const size_t at = text.find('@'); at != std::string::npos)
-    digest = TRY(oci::Digest::Parse(text.substr(at + 1)));
-  std::string tag = "latest";
-  if (const size_t colon = name.find(':'); colon != std::string::npos) {
-    tag = name.substr(colon + 1);
-    name.resize(colon);
-  }
-  const std::string prefix = definition.project + "/";
-  if (name.starts_with(prefix)) name.erase(0, prefix.size());
-  if (!definition.images.contains(name))
-    return Error(Code::kInvalid, definition.file + " has no image \"" + name +
-                                     "\"; name one of its images: web, web:TAG or web@DIGEST");
-  if (!digest) digest = TRY(store.GetTag(prefix + name, tag));
-  TRY(store.GetImage(*digest));
-  return PromotedImage{name, *digest};
+std::string Myself() {
+  return "uid:" + std::to_string(::getuid());
 }
 
-// Every promotion is an event, too: those that a killed process has not come to are written with the next.
-Result<void> RecordEvents(const Layout& layout, const std::string& project,
-                          const std::vector<store::Promotion>& promotions) {
+// In the store of this host.
+Result<Promoted> PromoteHere(const Invocation& invocation, const PromotedName& image,
+                             PromotionRequest request) {
+  auto opened = TRY(OpenExistingStore(invocation.layout()));
+  store::Store& store = *opened.store;
+  request.digest =
+      image.digest ? *image.digest : TRY(store.GetTag(request.project + "/" + request.name, image.tag));
+  TRY(store.GetImage(request.digest));
+  request.actor = Myself();
   SystemClock clock;
-  auto events = TRY(adapters::SqliteEvents::Open(layout.state_db(), clock));
-  std::vector<audit::Draft> drafts;
-  for (const store::Promotion& promotion : promotions) {
-    audit::Draft draft;
-    draft.key = "promotion/" + std::to_string(promotion.id);
-    draft.environment = project + "/" + promotion.channel;
-    draft.kind = "image.promoted";
-    draft.actor = promotion.actor;
-    draft.detail =
-        JsonObject{{"image", promotion.repository},
-                   {"digest", promotion.digest.Render()},
-                   {"previous", promotion.previous ? Json(promotion.previous->Render()) : Json(nullptr)},
-                   {"from", promotion.source},
-                   {"reason", promotion.reason}};
-    drafts.push_back(std::move(draft));
-  }
-  return events->Append(std::move(drafts));
+  auto events = TRY(adapters::SqliteEvents::Open(invocation.layout().state_db(), clock));
+  return MoveChannel(store, *events, request);
+}
+
+// From the host of one environment to that of the other one, by what both allow.
+Result<Promoted> PromoteBetween(const Invocation& invocation, const definition::Environment& from,
+                                const PromotedName& image, const PromotionRequest& request) {
+  if (request.from.empty())
+    return Error(Code::kInvalid, "environment \"" + request.to +
+                                     "\" is on another host and has no promote_from: `ingot apply -e " +
+                                     request.to + "` deploys to it, or name the environment it follows");
+  Invocation at_source = invocation;
+  at_source.environment = request.from;
+  Invocation at_target = invocation;
+  at_target.environment = request.to;
+  DaemonClient source(at_source);
+  DaemonClient target(at_target);
+  if (TRY(target.Remote()) == nullptr)
+    return Error(Code::kUnsupported,
+                 "environment \"" + request.to + "\" is on this host and \"" + request.from +
+                     "\" on another one: an image is carried to another host only; give \"" + request.to +
+                     "\" the `host` of this one's API");
+  DescribedImage described =
+      TRY(DescribeImage(source, request.project, request.from, request.name, image.tag, image.digest));
+  policy::PromotionFacts facts;
+  facts.name = request.name + "@" + described.digest.Render();
+  facts.golden = described.golden;
+  facts.to = request.to;
+  facts.from = request.from;
+  facts.rolled_out_from = described.rolled_out;
+  facts.held_by_from = described.held;
+  TRY(policy::Enforce(policy::JudgePromotion(facts)));
+  const CarriedImage carried =
+      TRY(CarryImage(source, target, request.project, request.from, request.to, described, !invocation.json));
+  if (!invocation.json && carried.layers > 0)
+    std::fprintf(stderr, "carried %s: %zu layers, %zu files\n", RenderSize(carried.sent_bytes).c_str(),
+                 carried.layers, carried.files);
+  const Json body =
+      JsonObject{{"image", request.name},
+                 {"digest", described.digest.Render()},
+                 {"from", request.from},
+                 {"from_host", from.host.empty() ? std::string("the host of " + Myself()) : from.host},
+                 {"rolled_out", described.rolled_out || described.held},
+                 {"pulled", described.pulled},
+                 {"reason", request.reason}};
+  const Json answer =
+      TRY(target.Call("POST", EnvironmentPath(request.project, request.to, "/promotions"), &body));
+  if (!answer.is_object())
+    return Error(Code::kInternal, "the host's answer about a promotion is not an object");
+  return PromotedFrom(answer.get_object());
 }
 
 Result<Promoted> PromoteImage(const Invocation& invocation, const PromoteOptions& options) {
@@ -86,50 +100,19 @@ Result<Promoted> PromoteImage(const Invocation& invocation, const PromoteOptions
   if (environment == definition.environments.end())
     return Error(Code::kInvalid,
                  definition.file + " has no environment \"" + options.to + "\" to promote to");
-  auto opened = TRY(OpenExistingStore(invocation.layout()));
-  store::Store& store = *opened.store;
-  const PromotedImage image = TRY(FindPromoted(store, definition, options.image));
-  const std::string repository = definition.project + "/" + image.name;
-  policy::PromotionFacts facts;
-  facts.name = image.name + "@" + image.digest.Render();
-  facts.to = options.to;
-  facts.from = environment->second.promote_from;
-
-  Promoted promoted;
-  promoted.promotion.repository = repository;
-  promoted.promotion.channel = options.to;
-  promoted.promotion.digest = image.digest;
-  promoted.promotion.source = facts.from;
-  promoted.promotion.actor = "uid:" + std::to_string(::getuid());
-  promoted.promotion.reason = options.reason;
-  auto moved = store.MoveChannel(promoted.promotion, [&](const store::CatalogRows& rows) -> Result<void> {
-    const auto row = TRY(rows.FindImage(image.digest));
-    facts.golden = row && row->golden;
-    for (const store::Proof& proof : TRY(rows.ListProofs(image.digest)))
-      facts.rolled_out_from =
-          facts.rolled_out_from || proof.environment == definition.project + "/" + facts.from;
-    if (TRY(rows.IsChannel(repository, facts.from)))
-      if (const auto tag = TRY(rows.FindTag(repository, facts.from)))
-        facts.held_by_from = tag->digest == image.digest;
-    TRY(policy::Enforce(policy::JudgePromotion(facts)));
-    const auto held = TRY(rows.FindTag(repository, options.to));
-    if (held && held->digest == image.digest && TRY(rows.IsChannel(repository, options.to)))
-      return Error(Code::kExists, "it is there already");
-    return {};
-  });
-  if (!moved && moved.error().code() != Code::kExists) return std::move(moved).error();
-  promoted.moved = moved.has_value();
-  std::vector<store::Promotion> promotions;
-  TRY(store.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
-    promotions = TRY(rows.ListPromotions(repository));
-    return {};
-  }));
-  for (const store::Promotion& row : promotions)
-    if (row.channel == options.to && row.digest == image.digest) promoted.promotion = row;
-  auto recorded = RecordEvents(invocation.layout(), definition.project, promotions);
-  if (!recorded)
-    return std::move(recorded).error().While("the promotion stands; its event is written with the next one");
-  return promoted;
+  const PromotedName image = TRY(PromotedName::Parse(definition, options.image));
+  PromotionRequest request;
+  request.project = definition.project;
+  request.name = image.name;
+  request.from = environment->second.promote_from;
+  request.to = options.to;
+  request.reason = options.reason;
+  const auto from = definition.environments.find(request.from);
+  const definition::Environment source =
+      from == definition.environments.end() ? definition::Environment() : from->second;
+  if (environment->second.host.empty() && source.host.empty())
+    return PromoteHere(invocation, image, std::move(request));
+  return PromoteBetween(invocation, source, image, request);
 }
 
 int Promote(Invocation& invocation, const PromoteOptions& options) {
@@ -137,7 +120,7 @@ int Promote(Invocation& invocation, const PromoteOptions& options) {
   if (!promoted) return Report(invocation, promoted.error());
   const store::Promotion& promotion = promoted->promotion;
   if (invocation.json) {
-    PrintJson(JsonObject{{"promotion", ToJson(promotion)}, {"moved", promoted->moved}});
+    PrintJson(ToJson(*promoted));
     return kDone;
   }
   std::printf("%s:%s %s %s\n", promotion.repository.c_str(), promotion.channel.c_str(),
@@ -161,7 +144,8 @@ void AddPromote(CLI::App& app, Invocation& invocation) {
   verb->footer(
       "Refused (exit 4) unless the image is golden and a rollout of it has completed in the environment "
       "that\n"
-      "the channel is promoted from. `ingot images history IMAGE` shows every promotion.");
+      "the channel is promoted from. `ingot images history IMAGE` shows every promotion. Where the two\n"
+      "environments are on different hosts the image is carried from one to the other.");
 }
 
 }  // namespace ingot::app

@@ -99,9 +99,10 @@ void AddToken(CLI::App& app, Invocation& invocation) {
   create->add_option("--in", options->in, "where it counts: PROJECT/ENVIRONMENT, * for any of them")
       ->type_name("PLACE");
   create
-      ->add_option("--may", options->may,
-                   "deploy, rollback, scale, secret, destroy, read; or admin alone: everything, everywhere "
-                   "(default: all but destroy)")
+      ->add_option(
+          "--may", options->may,
+          "deploy, rollback, promote, scale, secret, destroy, read; or admin alone: everything, everywhere "
+          "(default: all but promote and destroy)")
       ->delimiter(',')
       ->type_name("RIGHTS");
   create->add_option("--for", options->lifetime, "how long it is good (default: for ever)")->type_name("90d");

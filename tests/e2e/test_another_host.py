@@ -221,6 +221,155 @@ def test_an_unprivileged_client_builds_on_the_host(host, far):
     assert "ingot login" in nobody("status", "-e", "staging").err
 
 
+def test_a_build_whose_client_is_killed_ends_on_the_host_and_leaves_nothing(host, far):
+    ci = far.token("ci", "--in", "shop/staging", "--may", "deploy")
+    project(host, far)
+    dockerfile = (host.project / "Dockerfile").read_text()
+    # A step that never ends, and is known by its environment wherever it runs.
+    mark = f"BUILD_OF={far.base.name}"
+    (host.project / "Dockerfile").write_text(dockerfile.replace("USER", f'ENV {mark}\nRUN ["/app"]\nUSER'))
+    for path in [host.project, *host.project.iterdir()]:
+        os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
+    shutil.copy(INGOT, host.base / "ingot")
+    before = sorted(far.traces())
+    files = sorted(path.relative_to(far.root) for path in far.root.rglob("*"))
+
+    def steps():
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if mark.encode() in pathlib.Path("/proc", pid, "environ").read_bytes().split(b"\0"):
+                    found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
+    def build():
+        return subprocess.Popen([str(host.base / "ingot"), "build", "-e", "staging"], cwd=host.project, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=NOBODY.pw_uid, group=NOBODY.pw_gid,
+                                extra_groups=[], env={"HOME": str(host.base), "PATH": os.environ["PATH"],
+                                                      "INGOT_ROOT": str(host.base / "no-root"), **far.trust(ci)})
+
+    def left():
+        # The daemon makes network namespaces in advance, in its own time.
+        return [trace for trace in far.traces() if trace not in before and "/run/ns/" not in trace]
+
+    client = build()
+    try:
+        wait_for("the step runs", steps)
+        assert any("build-received" in trace for trace in left()), left()
+    finally:
+        client.kill()
+        client.wait()
+    wait_for("the step ends", lambda: not steps())
+    wait_for("nothing is left", lambda: not left())
+
+    def staged():
+        # As os.walk sees it: what goes meanwhile is no error. The daemon's own folder for what it receives stays.
+        return [found for name in ("tmp", "objects.staging") for where, folders, names in os.walk(far.root / name)
+                for path in [*(folders if name == "tmp" else ()), *names]
+                if (found := pathlib.Path(where, path).relative_to(far.root)) not in files]
+
+    wait_for("what was sent is gone", lambda: not staged())
+    # And nothing is in the way of the next one.
+    (host.project / "Dockerfile").write_text(dockerfile)
+    assert host.ok("build", "-e", "staging", "--build-on", "host", "--json", env=far.trust(ci)).json()["images"]["app"]["digest"]
+    assert far.run("verify", "--json").code == 0
+
+
+@pytest.fixture
+def other():
+    made = Far()
+    made.begin()
+    yield made
+    made.close()
+
+
+def test_what_was_proven_on_one_host_is_promoted_to_another(host, far, other):
+    """By somebody without root or a store here, who may ask both; neither host knows the other."""
+    home = host.base / "home"
+    home.mkdir()
+    shutil.copy(INGOT, host.base / "ingot")
+    project(host, far, more="")
+    text = (host.project / "ingot.yaml").read_text().replace(f"127.0.0.1:{host.port}", "127.0.0.1:${LISTEN}")
+    text = text[:text.index("environments:")] + (
+        f'environments:\n  staging: {{ host: "{far.url}" }}\n  production: {{ host: "{other.url}", promote_from: staging }}\n')
+    (host.project / "ingot.yaml").write_text(text)
+    (host.project / "Dockerfile").write_text(DOCKERFILE.replace("COPY text /text\n", "COPY text /text\nCOPY files /files\n"))
+    (host.project / ".dockerignore").write_text("*\n!app\n!text\n!files\n")
+    # Files that come several in one piece, one that takes several pieces, and one that is empty.
+    files = host.project / "files"
+    files.mkdir()
+    for number in range(1200):
+        (files / f"small{number}").write_text(f"{number}\n" * (number % 50 + 1))
+    (files / "large").write_bytes(os.urandom(20 << 20))
+    (files / "empty").write_text("")
+    for path in [home, host.project, *host.project.rglob("*")]:
+        os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
+    ports = {"staging": free_port(), "production": free_port()}
+
+    def nobody(*args, stdin="", to="staging"):
+        return Finished(subprocess.run([str(host.base / "ingot"), *args], cwd=host.project, capture_output=True, text=True,
+                                       input=stdin, timeout=120, user=NOBODY.pw_uid, group=NOBODY.pw_gid, extra_groups=[],
+                                       env={"HOME": str(home), "NO_COLOR": "1", "PATH": os.environ["PATH"],
+                                            "INGOT_ROOT": str(host.base / "no-root"), "LISTEN": str(ports[to])}))
+
+    def login(at, name, *may):
+        token = at.token(name, "--in", "shop/*", "--may", ",".join(may))
+        assert nobody("login", at.url, "--ca", str(at.etc / "ca.crt"), "--token-stdin", stdin=token + "\n").code == 0
+
+    login(far, "ci", "deploy")
+    login(other, "deployer", "deploy")
+    staged = nobody("apply", "-e", "staging", "--yes", "--json")
+    assert staged.code == 0, staged
+    digest = far.ok("images", "ls", "--json").json()["images"][0]["digest"]
+
+    def promote(*args):
+        return nobody("promote", *args, "--to", "production", "--json")
+
+    # Production has nothing yet, and builds nothing of its own.
+    early = nobody("apply", "-e", "production", "--yes", to="production")
+    assert early.code == 4 and "`ingot promote app --to production`" in early.err, early
+    assert other.ok("images", "ls", "--json").json()["images"] == []
+    # To deploy is not to promote.
+    wait_for("it is proven", lambda: "was not verified in staging" not in promote("app").out)
+    refused = promote("app")
+    assert refused.code != 0 and refused.json()["error"]["code"] == "permission", refused
+    login(other, "promoter", "deploy", "promote")
+    # What was built since was not rolled out: the tag is another image's by now.
+    (host.project / "text").write_text("second")
+    assert nobody("build", "-e", "staging").code == 0
+    unproven = promote("app")
+    assert unproven.code == 4 and "was not verified in staging" in unproven.out, unproven
+    done = promote(f"app@{digest}", "--reason", "CHG-17")
+    assert done.code == 0, done
+    assert done.json()["moved"] and done.json()["promotion"]["digest"] == digest
+    assert promote(f"app@{digest}").json()["moved"] is False
+
+    # What is deployed is what was proven, whatever the project has become.
+    applied = nobody("apply", "-e", "production", "--yes", to="production")
+    assert applied.code == 0, applied
+    assert host.get(port=ports["production"])[:2] == (200, "one")
+    assert host.get("/read?/text", port=ports["production"])[2].strip() == "first"
+    for at in (far, other):
+        at.ok("images", "export", digest, str(at.base / "image.tar"))
+    assert (far.base / "image.tar").read_bytes() == (other.base / "image.tar").read_bytes()
+    assert other.run("verify", "--json").code == 0
+    events = [json.loads(line) for line in other.ok("events", "--host", "--json").out.splitlines()]
+    moved = [event for event in events if event["kind"] == "image.promoted"]
+    assert [(e["actor"], e["detail"]["from_host"], e["detail"]["reason"]) for e in moved] == [("token:promoter", far.url, "CHG-17")]
+    # A second one of which it has all but one file carries that.
+    second = nobody("apply", "-e", "staging", "--yes")
+    assert second.code == 0, second
+    carried = wait_for("it is promoted", lambda: (again := nobody("promote", "app", "--to", "production")).code == 0 and again)
+    assert "1 layers, 1 files" in carried.err, carried
+    assert not (host.base / "no-root").exists()
+    # Another project's images are nobody's to see.
+    asked = far.ask("POST", "/v1/projects/else/environments/staging/images/describe", json.dumps({"image": "app", "digest": digest}),
+                    token=far.token("else", "--in", "else/*", "--may", "deploy"))
+    assert asked[0] == 404, asked
+
+
 def test_who_is_let_in(host, far):
     project(host, far)
     status = ("status", "-e", "staging")
