@@ -268,7 +268,10 @@ class ServiceReader {
     Rest(node, {"replicas", "resources"},
          "how a release goes is `rollout`: all at once by default, and back by itself when it fails");
   }
-  void Replicas(const Node& node) { Put(node, "replicas: " + Literal(node)); }
+  void Replicas(const Node& node) {
+    out_.replicas = Literal(node);
+    Put(node, "replicas: " + out_.replicas);
+  }
   void Memory(const Node& node) {
     const auto size = ComposeSize(Literal(node));
     if (!size) return Skip("", node, "no size");

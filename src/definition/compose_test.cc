@@ -13,6 +13,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 ComposeImport Imported(const std::string& text, std::map<std::string, std::string> dot_env = {}) {
   ComposeInput input{"compose.yaml", "shop", std::move(dot_env), [](const std::string& path) {
@@ -96,6 +97,28 @@ secrets: { key: { file: ./key.txt } }
   EXPECT_EQ(mailer.environment.at("B"), "two");
   EXPECT_THAT(Notes(imported),
               Contains(HasSubstr("services.db.volumes:23: files of the host are not mounted")));
+}
+
+TEST(Compose, AVolumeThatReplicasSharedIsSaidToBeEachMembersOwn) {
+  const auto notes = [](const std::string& more) {
+    return Notes(Imported("services: { web: { image: a, ports: [\"80:80\"], volumes: [\"up:/up\"]" + more +
+                          " } }\nvolumes: { up: }\n"));
+  };
+  const auto stateful =
+      Contains(HasSubstr("services.web.volumes:1: makes it a stateful service: a release "));
+  const auto own = Contains(HasSubstr(
+      "services.web.volumes:1: each of its 3 members has a up of its own, where Compose gives all of "
+      "them the same: one that is shared cannot be had. Run one (replicas: 1)"));
+  for (const char* more : {", deploy: { replicas: 3 }", ", scale: 3"}) {
+    EXPECT_THAT(notes(more), stateful) << more;
+    EXPECT_THAT(notes(more), own) << more;
+  }
+  for (const char* more : {"", ", deploy: { replicas: 1 }"}) {
+    EXPECT_THAT(notes(more), stateful) << more;
+    EXPECT_THAT(notes(more), Not(Contains(HasSubstr("of its own, where")))) << more;
+  }
+  EXPECT_THAT(Notes(Imported("services: { web: { image: a, ports: [\"80:80\"], scale: 3 } }")),
+              Not(Contains(HasSubstr("stateful"))));
 }
 
 TEST(Compose, EveryOtherFieldIsNamedWithTheReason) {
