@@ -121,6 +121,34 @@ TEST(Compose, AVolumeThatReplicasSharedIsSaidToBeEachMembersOwn) {
               Not(Contains(HasSubstr("stateful"))));
 }
 
+TEST(Compose, OptionsOfATmpfsAreTakenOrNamed) {
+  const ComposeImport imported = Imported(R"(services:
+  web:
+    image: a
+    ports: ["80:80"]
+    tmpfs: ["/big:size=50%", "/run:size=10m,mode=1777,uid=1000,rw,noexec", "/exec:exec,nr_inodes=5"]
+    volumes:
+      - { type: tmpfs, target: /x, tmpfs: { size: 1048576, mode: 1770 } }
+      - { type: tmpfs, target: /y, read_only: true, tmpfs: { size: 2gb } }
+)");
+  EXPECT_EQ(DefinitionOf(imported).services.at("web").scratch,
+            (std::vector<Scratch>{{"/big", std::nullopt, std::nullopt},
+                                  {"/run", 10u << 20, std::nullopt},
+                                  {"/exec", std::nullopt, true},
+                                  {"/x", 1u << 20, std::nullopt},
+                                  {"/y", uint64_t{2} << 30, std::nullopt}}));
+  std::vector<std::string> said;
+  for (const std::string& note : Notes(imported))
+    if (note.find(".tmpfs:") != std::string::npos || note.find(".volumes:") != std::string::npos)
+      said.push_back(note);
+  for (const char* expected :
+       {"services.web.tmpfs:5: /big: size=50%: no number of bytes",
+        "services.web.tmpfs:5: /run: uid=1000: ", "services.web.tmpfs:5: /exec: nr_inodes=5: ",
+        "services.web.volumes:7: /x: mode=1770: ", "services.web.volumes:8: /y: read_only: "})
+    EXPECT_THAT(Notes(imported), Contains(HasSubstr(expected)));
+  EXPECT_EQ(said.size(), 5u) << "what holds anyway is not named: " << ::testing::PrintToString(said);
+}
+
 TEST(Compose, EveryOtherFieldIsNamedWithTheReason) {
   for (const char* key : {"annotations", "attach",       "blkio_config",  "configs",   "container_name",
                           "cpu_shares",  "cpuset",       "devices",       "dns",       "domainname",
