@@ -1,9 +1,7 @@
 // The part of the API that changes what runs.
-#include <fstream>
-#include <set>
-#include <thread>
 
 #include "app/api.h"
+#include "app/capacity.h"
 #include "app/channels.h"
 #include "app/daemon_client.h"
 #include "app/permit.h"
@@ -20,42 +18,6 @@ constexpr auto kWaitStep = std::chrono::milliseconds(500);
 bool Settled(rollout::Phase phase) {
   return phase == rollout::Phase::kBaking || phase == rollout::Phase::kCompleted ||
          phase == rollout::Phase::kReverted;
-}
-
-// Bytes of memory that instances may have: all but a sixteenth of the host's. 0 when it cannot be read.
-uint64_t MemoryForInstances() {
-  std::ifstream file("/proc/meminfo");
-  std::string name;
-  uint64_t kib = 0;
-  file >> name >> kib;
-  return name == "MemTotal:" ? kib * 1024 / 16 * 15 : 0;
-}
-
-// What is taken besides the fleets that the plan of `resolved` counts itself (the active ones of its
-// environment, and those it has, which may be warm): instances of other environments, other warm ones (they
-// stay until the switch), and runs of jobs. By their limits.
-void AddTaken(const rollout::Controller& controller, const jobs::Controller& jobs,
-              const definition::Resolved& resolved, plan::HostCapacity& capacity) {
-  const platform::EnvironmentId environment = plan::EnvironmentOf(resolved);
-  std::set<platform::FleetId> planned;
-  for (const plan::Fleet& fleet : plan::Fleets(resolved)) planned.insert(fleet.spec.id);
-  const auto add = [&](const platform::Limits& limits, size_t count) {
-    capacity.memory_used_bytes += count * limits.memory_bytes;
-    capacity.millicpus_used += static_cast<uint32_t>(count) * limits.millicpus;
-  };
-  for (const platform::EnvironmentId& id : controller.Environments()) {
-    const rollout::EnvironmentState* state = controller.State(id);
-    for (const jobs::Run& run : jobs.OpenRuns(id)) add(run.spec.limits, 1);
-    if (state == nullptr) continue;
-    for (const auto& [fleet, desired] : state->fleets) {
-      const auto owner = rollout::OwnerOf(*state, fleet);
-      const bool counted =
-          id == environment && (planned.contains(fleet) ||
-                                (state->active && state->RevisionOf(*state->active).Find(fleet) != nullptr));
-      if (owner && !counted)
-        add(state->RevisionOf(*owner).Find(fleet)->spec.limits, desired.instances.size());
-    }
-  }
 }
 
 Result<void> CheckPlannedAgainst(const rollout::Controller& controller,
@@ -106,13 +68,10 @@ Result<definition::Resolved> Api::ReadResolved(const Request& request, const Env
 Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Environment& environment) {
   plan::Plan planned =
       TRY(daemon_.AskJobs([&](jobs::Controller& jobs, rollout::Controller& controller) -> Result<plan::Plan> {
-        plan::HostCapacity capacity;
-        capacity.memory_bytes = MemoryForInstances();
-        capacity.millicpus = std::thread::hardware_concurrency() * 1000;
+        plan::HostCapacity capacity = CapacityBeside(controller, jobs, resolved);
         capacity.edge = daemon_.edge();
         capacity.claims = controller.ClaimsOfOthers(environment);
         capacity.sizes_not_kept = daemon_.volumes().SizesNotKept();
-        AddTaken(controller, jobs, resolved, capacity);
         return plan::MakePlan(controller.Active(environment), resolved, capacity, SystemClock().Now());
       }));
   // A count, or how long old ones are kept, may change while a database is away.
@@ -162,18 +121,21 @@ Result<rollout::Accepted> Api::Submit(const rollout::Command& command, bool wait
   while (true) {
     // Only a running rollout is waited for; any other conflict would be the same later.
     bool busy = false;
-    auto accepted = daemon_.Act([&](rollout::Controller& controller) -> Result<rollout::Accepted> {
-      busy = controller.Busy(command.environment);
-      // On this thread, on which versions are removed, too: what is there now stays from here on.
-      if (const auto* apply = std::get_if<rollout::Apply>(&command.what))
-        if (auto there = daemon_.secrets().Require(command.environment, plan::SecretsOf(apply->resolved));
-            !there)
-          return std::move(there).error();
-      // What runs is named by Submit itself.
-      if (planned_against && !busy)
-        TRY(CheckPlannedAgainst(controller, command.environment, *planned_against));
-      return controller.Submit(command);
-    });
+    auto accepted = daemon_.ActOnJobs(
+        [&](jobs::Controller& jobs, rollout::Controller& controller) -> Result<rollout::Accepted> {
+          busy = controller.Busy(command.environment);
+          // On this thread, on which versions are removed, too: what is there now stays from here on.
+          if (const auto* apply = std::get_if<rollout::Apply>(&command.what))
+            if (auto there = daemon_.secrets().Require(command.environment, plan::SecretsOf(apply->resolved));
+                !there)
+              return std::move(there).error();
+          // What runs is named by Submit itself.
+          if (planned_against && !busy)
+            TRY(CheckPlannedAgainst(controller, command.environment, *planned_against));
+          if (const auto* scale = std::get_if<rollout::Scale>(&command.what); scale != nullptr && !busy)
+            TRY(CheckRoom(controller, jobs, command.environment, *scale));
+          return controller.Submit(command);
+        });
     const bool in_turn = accepted || accepted.error().code() != Code::kConflict || !busy;
     if (in_turn || !wait_turn || std::chrono::steady_clock::now() > deadline) return accepted;
     seen = daemon_.WaitForChange(seen, kWaitStep);

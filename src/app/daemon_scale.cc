@@ -1,6 +1,7 @@
 // The daemon's part that lets counts follow the load.
 #include <sys/prctl.h>
 
+#include "app/capacity.h"
 #include "app/daemon.h"
 #include "app/signals.h"
 #include "rollout/autoscaler.h"
@@ -54,6 +55,8 @@ void Daemon::ScaleLoop() {
   Milliseconds pause = kAskEvery;
   std::string trouble;  // said already
   QueueTroubles queue_troubles;
+  // Counts that the host has no room for, as far as it has; said already.
+  std::map<std::pair<platform::EnvironmentId, std::string>, std::string> no_room;
   while (true) {
     const auto due = clock_.Steady() + pause;
     {
@@ -81,18 +84,30 @@ void Daemon::ScaleLoop() {
     const std::map<platform::InstanceId, platform::InstanceUsage> seen =
         usage ? *usage : std::map<platform::InstanceId, platform::InstanceUsage>{};
     std::map<std::pair<platform::EnvironmentId, std::string>, rollout::Autoscaler> kept;
+    std::map<std::pair<platform::EnvironmentId, std::string>, std::string> still_full;
     for (const rollout::ScaledService& service : services) {
       const std::pair key(service.environment, service.service);
       rollout::Autoscaler& scaler = kept[key] = std::move(scalers[key]);
       const auto verdict = scaler.Look(service, seen, clock_.Steady());
       if (!verdict) continue;
+      uint32_t count = verdict->count;
       // A rollout that has begun meanwhile has precedence; the load is looked at again after it.
-      static_cast<void>(Act([&](rollout::Controller& controller) {
-                          return controller.Submit(
-                              {service.environment, "autoscaler",
-                               rollout::Scale{service.service, verdict->count, verdict->reason}});
-                        }).has_value());
+      static_cast<void>(
+          ActOnJobs([&](jobs::Controller& jobs, rollout::Controller& controller) -> Result<void> {
+            count = CountWithRoom(controller, jobs, service.environment, service.service, verdict->count);
+            if (count == service.count) return {};
+            TRY(controller.Submit({service.environment, "autoscaler",
+                                   rollout::Scale{service.service, count, verdict->reason}}));
+            return {};
+          }).has_value());
+      if (count >= verdict->count) continue;
+      const std::string& full = still_full[key] = std::to_string(count);
+      if (no_room[key] != full)
+        LogToStderr(service.environment.Render() + " " + service.service + " should have " +
+                    std::to_string(verdict->count) + " instances (" + verdict->reason + "), but only " +
+                    full + " have room in this host's memory; lower `resources.memory` or `scale.max`");
     }
+    no_room = std::move(still_full);
     scalers = std::move(kept);
   }
 }

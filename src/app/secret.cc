@@ -10,6 +10,7 @@
 #include "app/verbs.h"
 #include "base/aead.h"
 #include "base/clock.h"
+#include "base/units.h"
 
 namespace ingot::app {
 
@@ -45,6 +46,17 @@ Result<Json> SetSecret(const Invocation& invocation, const SecretOptions& option
   const SecretText value = TRY(ReadValue(options));
   DaemonClient client(invocation);
   return ParseJson(TRY(client.CallRaw("PUT", target, value.text())));
+}
+
+// What the definition here names in the place of `name`; empty: it names that, or cannot be read just now.
+std::string NotNamedHere(const Invocation& invocation, const std::string& name) {
+  const auto parsed = ParseProject(invocation);
+  if (!parsed || !parsed->definition || parsed->definition->secrets.contains(name)) return "";
+  std::vector<std::string> names;
+  for (const auto& [named, source] : parsed->definition->secrets) names.push_back(named);
+  const std::string nearest = Nearest(name, names);
+  return invocation.file + " here names no secret " + name +
+         (nearest.empty() ? "; the value is kept until its `secrets` do" : "; did you mean " + nearest + "?");
 }
 
 std::string UsersOfVersion(const JsonObject& version) {
@@ -117,13 +129,18 @@ void AddSecret(CLI::App& app, Invocation& invocation) {
     return verb;
   };
   CLI::App* set = add("set", "keep a value as the newest version", [&invocation, options] {
-    return ShowAnswer(invocation, SetSecret(invocation, *options), [&](const JsonObject& answer) {
-      const bool changed = BoolOr(answer, "changed", true);
-      std::printf("%s of %s %s version %s%s\n", StringOr(answer, "name", "").c_str(),
+    const auto answer = SetSecret(invocation, *options);
+    const std::string unknown = answer ? NotNamedHere(invocation, options->name) : "";
+    const int code = ShowAnswer(invocation, answer, [&](const JsonObject& shown) {
+      const bool changed = BoolOr(shown, "changed", true);
+      std::printf("%s of %s %s version %s%s\n", StringOr(shown, "name", "").c_str(),
                   invocation.environment.c_str(),
-                  changed ? "is now" : "has that value already:", StringOr(answer, "version", "").c_str(),
-                  changed ? "; `ingot apply` rolls it out" : "");
+                  changed ? "is now" : "has that value already:", StringOr(shown, "version", "").c_str(),
+                  changed && unknown.empty() ? "; `ingot apply` rolls it out" : "");
     });
+    if (!unknown.empty())
+      std::fprintf(stderr, "%s %s\n", Paint(Colour::kYellow, "note:").c_str(), unknown.c_str());
+    return code;
   });
   set->add_option("name", options->name, "as the definition's `secrets` name it")->required();
   set->add_option("--from-file", options->from_file,

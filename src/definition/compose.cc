@@ -200,6 +200,24 @@ class ComposeImporter {
     }
   }
 
+  // Two things that Compose does otherwise, of which nothing in the definition speaks.
+  void NoteStateful(const ComposeService& service) {
+    const std::string path = service.path + ".volumes";
+    reading_.notes.push_back(
+        {path, service.line,
+         "makes it a stateful service: a release replaces it member by member, each new one takes over the "
+         "volume of the old one, and no rollout.strategy is for it"});
+    if (service.replicas.empty() || service.replicas == "1" || service.replicas == "0") return;
+    std::string volumes;
+    for (const std::string& volume : service.volumes) volumes += (volumes.empty() ? "" : ", ") + volume;
+    reading_.notes.push_back(
+        {path, service.line,
+         "each of its " + service.replicas + " members has a " + volumes +
+             " of its own, where Compose gives all of them the same: one that is shared cannot be had. Run "
+             "one "
+             "(replicas: 1), or keep what they share in a service or an endpoint that they use"});
+  }
+
   void Finish(const std::string& name, ComposeService& service, const std::set<std::string>& uses,
               bool used) {
     ComposeBlock& block = service.block;
@@ -211,8 +229,10 @@ class ComposeImporter {
         {{service.name + ": " + service.image, service.path + ".image", service.line}, {}});
     std::vector<ComposeBlock::Item> first{{"image: " + service.name, service.path + ".image", service.line}};
     const std::string path = service.path + ".ports";
-    if (!service.volumes.empty())
+    if (!service.volumes.empty()) {
       first.push_back({"kind: stateful", service.path + ".volumes", service.line});
+      NoteStateful(service);
+    }
     if (service.ports.empty()) {
       if (!used && service.volumes.empty()) first.push_back({"kind: worker", path, service.line});
       reading_.notes.push_back(

@@ -268,7 +268,10 @@ class ServiceReader {
     Rest(node, {"replicas", "resources"},
          "how a release goes is `rollout`: all at once by default, and back by itself when it fails");
   }
-  void Replicas(const Node& node) { Put(node, "replicas: " + Literal(node)); }
+  void Replicas(const Node& node) {
+    out_.replicas = Literal(node);
+    Put(node, "replicas: " + out_.replicas);
+  }
   void Memory(const Node& node) {
     const auto size = ComposeSize(Literal(node));
     if (!size) return Skip("", node, "no size");
@@ -361,24 +364,26 @@ class ServiceReader {
     if (Literal(node) == "false")
       Skip("", node, "an instance's root is read-only; name what it writes in `scratch`");
   }
-  void Scratch(const Node& node, const std::string& path, const std::string& size, bool exec) {
-    const auto bytes = ComposeSize(size);
-    scratch_ += (scratch_.empty() ? "" : ", ") + std::string("{ path: ") + YamlText(path) +
-                (bytes ? ", size: " + *bytes : "") + (exec ? ", exec: true" : "") + " }";
+  void Scratch(const Node& node, const ComposeTmpfs& tmpfs) {
+    scratch_ += (scratch_.empty() ? "" : ", ") + std::string("{ path: ") + YamlText(tmpfs.path) +
+                (tmpfs.size_bytes.empty() ? "" : ", size: " + tmpfs.size_bytes) +
+                (tmpfs.exec ? ", exec: true" : "") + " }";
+    for (const std::string& why : tmpfs.left_out) Skip("", node, tmpfs.path + ": " + why);
     std::erase_if(out_.block.items, [](const auto& item) { return item.text.starts_with("scratch: "); });
     Put(node, "scratch: [" + scratch_ + "]");
   }
   void Tmpfs(const Node& node) {
-    for (const Node* item : Scalars(node)) {
-      const std::string text = Literal(*item);
-      const size_t colon = text.find(':');
-      const std::string options = colon == std::string::npos ? "" : "," + text.substr(colon + 1) + ",";
-      const size_t size = options.find(",size=");
-      Scratch(
-          *item, text.substr(0, colon),
-          size == std::string::npos ? "" : options.substr(size + 6, options.find(',', size + 6) - size - 6),
-          options.find(",exec,") != std::string::npos);
-    }
+    for (const Node* item : Scalars(node)) Scratch(*item, ParseComposeTmpfs(Literal(*item)));
+  }
+  // The long form of a mount.
+  ComposeTmpfs TmpfsOf(const Node& mount) {
+    ComposeTmpfs out;
+    out.path = MemberText(mount, "target");
+    if (const Node* options = Member(mount, "tmpfs"); options != nullptr)
+      for (const Entry& entry : options->entries)
+        if (!entry.key.starts_with("x-")) AddTmpfsOption(out, entry.key, Literal(*entry.value));
+    if (MemberText(mount, "read_only") == "true") AddTmpfsOption(out, "read_only", "");
+    return out;
   }
   void Volumes(const Node& node) {
     std::string mounts;
@@ -386,6 +391,7 @@ class ServiceReader {
       std::string source;
       std::string target;
       bool read_only = false;
+      ComposeTmpfs tmpfs;
       if (item->kind == Node::Kind::kScalar) {
         const std::string text = Literal(*item);
         const size_t first = text.find(':');
@@ -401,14 +407,18 @@ class ServiceReader {
         source = MemberText(*item, "source");
         target = MemberText(*item, "target");
         read_only = MemberText(*item, "read_only") == "true";
-        if (type == "tmpfs") source.clear();
+        if (type == "tmpfs") {
+          source.clear();
+          tmpfs = TmpfsOf(*item);
+        }
         if (type == "bind" || (type != "volume" && type != "tmpfs")) {
           Skip("", *item, std::string(kBindWhy));
           continue;
         }
       }
       if (source.empty()) {
-        Scratch(*item, target, "", false);
+        tmpfs.path = target;
+        Scratch(*item, tmpfs);
       } else if (source.find_first_of("./~\\") != std::string::npos) {
         Skip("", *item, std::string(kBindWhy));
       } else {

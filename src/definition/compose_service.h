@@ -41,6 +41,7 @@ struct ComposeService {
   std::vector<std::string> mentions;  // texts in which other services may be named
   std::set<std::string> volumes;      // named ones, Compose's names
   std::set<std::string> secrets;
+  std::string replicas;  // as it is written; empty: one
 
   void AddPort(uint16_t number, bool http);
 };

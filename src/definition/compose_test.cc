@@ -13,6 +13,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 ComposeImport Imported(const std::string& text, std::map<std::string, std::string> dot_env = {}) {
   ComposeInput input{"compose.yaml", "shop", std::move(dot_env), [](const std::string& path) {
@@ -96,6 +97,56 @@ secrets: { key: { file: ./key.txt } }
   EXPECT_EQ(mailer.environment.at("B"), "two");
   EXPECT_THAT(Notes(imported),
               Contains(HasSubstr("services.db.volumes:23: files of the host are not mounted")));
+}
+
+TEST(Compose, AVolumeThatReplicasSharedIsSaidToBeEachMembersOwn) {
+  const auto notes = [](const std::string& more) {
+    return Notes(Imported("services: { web: { image: a, ports: [\"80:80\"], volumes: [\"up:/up\"]" + more +
+                          " } }\nvolumes: { up: }\n"));
+  };
+  const auto stateful =
+      Contains(HasSubstr("services.web.volumes:1: makes it a stateful service: a release "));
+  const auto own = Contains(HasSubstr(
+      "services.web.volumes:1: each of its 3 members has a up of its own, where Compose gives all of "
+      "them the same: one that is shared cannot be had. Run one (replicas: 1)"));
+  for (const char* more : {", deploy: { replicas: 3 }", ", scale: 3"}) {
+    EXPECT_THAT(notes(more), stateful) << more;
+    EXPECT_THAT(notes(more), own) << more;
+  }
+  for (const char* more : {"", ", deploy: { replicas: 1 }"}) {
+    EXPECT_THAT(notes(more), stateful) << more;
+    EXPECT_THAT(notes(more), Not(Contains(HasSubstr("of its own, where")))) << more;
+  }
+  EXPECT_THAT(Notes(Imported("services: { web: { image: a, ports: [\"80:80\"], scale: 3 } }")),
+              Not(Contains(HasSubstr("stateful"))));
+}
+
+TEST(Compose, OptionsOfATmpfsAreTakenOrNamed) {
+  const ComposeImport imported = Imported(R"(services:
+  web:
+    image: a
+    ports: ["80:80"]
+    tmpfs: ["/big:size=50%", "/run:size=10m,mode=1777,uid=1000,rw,noexec", "/exec:exec,nr_inodes=5"]
+    volumes:
+      - { type: tmpfs, target: /x, tmpfs: { size: 1048576, mode: 1770 } }
+      - { type: tmpfs, target: /y, read_only: true, tmpfs: { size: 2gb } }
+)");
+  EXPECT_EQ(DefinitionOf(imported).services.at("web").scratch,
+            (std::vector<Scratch>{{"/big", std::nullopt, std::nullopt},
+                                  {"/run", 10u << 20, std::nullopt},
+                                  {"/exec", std::nullopt, true},
+                                  {"/x", 1u << 20, std::nullopt},
+                                  {"/y", uint64_t{2} << 30, std::nullopt}}));
+  std::vector<std::string> said;
+  for (const std::string& note : Notes(imported))
+    if (note.find(".tmpfs:") != std::string::npos || note.find(".volumes:") != std::string::npos)
+      said.push_back(note);
+  for (const char* expected :
+       {"services.web.tmpfs:5: /big: size=50%: no number of bytes",
+        "services.web.tmpfs:5: /run: uid=1000: ", "services.web.tmpfs:5: /exec: nr_inodes=5: ",
+        "services.web.volumes:7: /x: mode=1770: ", "services.web.volumes:8: /y: read_only: "})
+    EXPECT_THAT(Notes(imported), Contains(HasSubstr(expected)));
+  EXPECT_EQ(said.size(), 5u) << "what holds anyway is not named: " << ::testing::PrintToString(said);
 }
 
 TEST(Compose, EveryOtherFieldIsNamedWithTheReason) {

@@ -287,6 +287,48 @@ std::optional<std::string> ComposeSize(std::string_view text) {
   return std::to_string(static_cast<uint64_t>(number));
 }
 
+void AddTmpfsOption(ComposeTmpfs& tmpfs, const std::string& name, const std::string& value) {
+  // What holds of every scratch.
+  static constexpr std::array<std::string_view, 7> kAlways = {"rw",    "nosuid",  "nodev",   "noexec",
+                                                              "async", "noatime", "defaults"};
+  const std::string shown = value.empty() ? name : name + "=" + value;
+  if (name.empty()) return;
+  if (name == "exec" || name == "noexec") {
+    tmpfs.exec = name == "exec";
+  } else if (name == "size") {
+    const auto bytes = ComposeSize(value);
+    if (!bytes) {
+      tmpfs.left_out.push_back(shown +
+                               ": no number of bytes (64m, 1g); it has the default of 64 MiB: write `size`");
+      return;
+    }
+    tmpfs.size_bytes = *bytes;
+  } else if (name == "mode" && (value == "1777" || value == "01777")) {
+    // As every scratch has it.
+  } else if (name == "mode" || name == "uid" || name == "gid") {
+    tmpfs.left_out.push_back(
+        shown +
+        ": a scratch is of the mode 1777: its instance alone has it, and everybody in it may write there");
+  } else if (std::find(kAlways.begin(), kAlways.end(), name) == kAlways.end()) {
+    tmpfs.left_out.push_back(shown + ": a scratch has a size, and may have exec; no other option");
+  }
+}
+
+ComposeTmpfs ParseComposeTmpfs(std::string_view text) {
+  ComposeTmpfs out;
+  const size_t colon = text.find(':');
+  out.path = text.substr(0, colon);
+  std::string_view options = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  while (!options.empty()) {
+    const std::string_view option = options.substr(0, options.find(','));
+    options.remove_prefix(std::min(options.size(), option.size() + 1));
+    const size_t equal = option.find('=');
+    AddTmpfsOption(out, std::string(option.substr(0, equal)),
+                   equal == std::string_view::npos ? "" : std::string(option.substr(equal + 1)));
+  }
+  return out;
+}
+
 uint16_t KnownPort(std::string_view image) {
   std::string_view name = image.substr(image.rfind('/') == std::string_view::npos ? 0 : image.rfind('/') + 1);
   name = name.substr(0, name.find_first_of(":@"));

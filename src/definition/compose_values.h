@@ -41,6 +41,18 @@ std::optional<std::string> ComposeDuration(std::string_view text);
 // "512m", "1.5gb", "100000b" → whole bytes in digits.
 std::optional<std::string> ComposeSize(std::string_view text);
 
+// A tmpfs as Compose mounts it: "/run:size=10m,mode=1777,exec".
+struct ComposeTmpfs {
+  std::string path;
+  std::string size_bytes;  // in digits; empty: none that can be told
+  bool exec = false;
+  std::vector<std::string>
+      left_out;  // options that say something that does not hold here, each with its reason
+};
+ComposeTmpfs ParseComposeTmpfs(std::string_view text);
+// Takes one option, such as "size" with "10m"; `value` is empty where it has none.
+void AddTmpfsOption(ComposeTmpfs& tmpfs, const std::string& name, const std::string& value);
+
 // What an image is known to listen on, by the end of its name: 5432 for postgres:16; 0: not known.
 uint16_t KnownPort(std::string_view image);
 // Whether such a port usually speaks HTTP.

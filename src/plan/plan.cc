@@ -104,6 +104,14 @@ void AddLarger(Plan& plan, const Fleet& before, uint32_t count_before, const Fle
     plan.peak_unbounded = true;
 }
 
+void AddFree(Plan& plan, const HostCapacity& capacity) {
+  if (capacity.memory_bytes > 0)
+    plan.memory_free_bytes =
+        capacity.memory_bytes - std::min(capacity.memory_bytes, capacity.memory_used_bytes);
+  if (capacity.millicpus > 0)
+    plan.millicpus_free = capacity.millicpus - std::min(capacity.millicpus, capacity.millicpus_used);
+}
+
 std::string_view ActionName(FleetChange::Action action) {
   switch (action) {
     case FleetChange::Action::kStart:
@@ -236,12 +244,32 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
   plan.conflicts = ConflictsOf(topology, capacity.edge, capacity.claims);
   plan.unreachable = Unreachable(topology, capacity.edge);
   AddVolumes(plan, active, next, capacity);
-  if (capacity.memory_bytes > 0)
-    plan.memory_free_bytes =
-        capacity.memory_bytes - std::min(capacity.memory_bytes, capacity.memory_used_bytes);
-  if (capacity.millicpus > 0)
-    plan.millicpus_free = capacity.millicpus - std::min(capacity.millicpus, capacity.millicpus_used);
+  AddFree(plan, capacity);
   return plan;
+}
+
+Plan MakeScalePlan(const Active& active, const std::string& service, uint32_t replicas,
+                   const HostCapacity& capacity) {
+  Plan plan;
+  plan.environment = EnvironmentOf(active.revision.resolved);
+  plan.active = active.revision.number;
+  for (const Fleet& fleet : active.revision.fleets) {
+    const uint32_t before = InEffect(active.replicas, fleet);
+    const uint32_t count = fleet.spec.id.service() == service ? replicas : before;
+    if (count != before) plan.scales.push_back({service, before, count});
+    AddPeak(plan, fleet, std::max(before, count) + BesideCount(active, &fleet, fleet));
+  }
+  AddFree(plan, capacity);
+  return plan;
+}
+
+uint32_t MostWithin(const Active& active, const std::string& service, uint32_t wanted,
+                    const HostCapacity& capacity) {
+  while (true) {
+    const Plan plan = MakeScalePlan(active, service, wanted, capacity);
+    if (plan.scales.empty() || plan.scales[0].to < plan.scales[0].from || CheckMemory(plan)) return wanted;
+    --wanted;
+  }
 }
 
 Result<void> Check(const Plan& plan) {
@@ -256,6 +284,10 @@ Result<void> Check(const Plan& plan) {
                    " more; `ingot migrate status` shows all)";
       return Error(migration.code, message);
     }
+  return CheckMemory(plan);
+}
+
+Result<void> CheckMemory(const Plan& plan) {
   if (plan.memory_free_bytes && plan.peak_memory_bytes > *plan.memory_free_bytes)
     return Error(Code::kRefused, "old and new fleets together may use " + RenderSize(plan.peak_memory_bytes) +
                                      ", but this host has " + RenderSize(*plan.memory_free_bytes) +

@@ -125,6 +125,17 @@ Plan MakePlan(const std::optional<Active>& active, const definition::Resolved& n
 // host's memory.
 Result<void> Check(const Plan& plan);
 
+// What a count of `service` would take of the host: the peak beside every other service as it is now, and
+// what is free, as MakePlan tells them of an apply. Nothing else of the plan is filled in.
+Plan MakeScalePlan(const Active& active, const std::string& service, uint32_t replicas,
+                   const HostCapacity& capacity);
+// The part of Check that looks at the host's memory alone: kNoSpace when the peak exceeds it.
+Result<void> CheckMemory(const Plan& plan);
+// The most instances of `service`, up to `wanted`, that the host's memory has room for; never fewer than it
+// has.
+uint32_t MostWithin(const Active& active, const std::string& service, uint32_t wanted,
+                    const HostCapacity& capacity);
+
 // Why nothing is released to the environment now.
 Error RefusalOf(const platform::EnvironmentId& environment, const definition::Frozen& frozen);
 

@@ -241,6 +241,29 @@ TEST(Plan, APeakAboveTheHostsMemoryIsRefused) {
   EXPECT_TRUE(Check(MakePlan(std::nullopt, Shop("info", "1"), capacity)));
 }
 
+TEST(Plan, ACountThatTheHostHasNoRoomForIsRefusedAsAnApplyIs) {
+  Active active = ActiveOf(Shop("info", "1"));
+  active.replicas["web"] = 3;
+  HostCapacity capacity;
+  capacity.memory_bytes = 1'000 << 20;
+  capacity.memory_used_bytes = 200 << 20;
+  // One api and seven of web, of 100 MiB each, have the 800 MiB that are left.
+  EXPECT_EQ(MakeScalePlan(active, "web", 7, capacity).peak_memory_bytes, 800u << 20);
+  EXPECT_TRUE(CheckMemory(MakeScalePlan(active, "web", 7, capacity)));
+  auto checked = CheckMemory(MakeScalePlan(active, "web", 8, capacity));
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code(), Code::kNoSpace);
+  EXPECT_EQ(checked.error().message(),
+            "old and new fleets together may use 900 MiB, but this host has 800 MiB left for them; lower "
+            "`resources.memory` or `replicas`");
+  EXPECT_EQ(MostWithin(active, "web", 6, capacity), 6u);
+  EXPECT_EQ(MostWithin(active, "web", 900, capacity), 7u);
+  // What others have taken meanwhile takes nothing away.
+  capacity.memory_used_bytes = 900 << 20;
+  EXPECT_EQ(MostWithin(active, "web", 900, capacity), 3u);
+  EXPECT_EQ(MostWithin(active, "web", 1, capacity), 1u);
+}
+
 TEST(Plan, AnotherWindowIsAChangeWithoutARevision) {
   definition::Resolved next = Shop("info", "1");
   for (auto& service : next.services) service.rollout.keep_old = Milliseconds(5'000);

@@ -115,3 +115,19 @@ def test_what_cannot_be_is_refused_with_its_place(host, scale, words):
     host.one_service(replicas=1, extra="scale: " + scale)
     done = host.run("validate")
     assert done.code == 2 and words in done.err and "ingot.yaml:" in done.err, done
+
+
+def test_a_count_follows_the_load_as_far_as_the_host_has_room(host):
+    total = int(open("/proc/meminfo").readline().split()[1]) * 1024
+    most = f"resources: {{ memory: {total // 10 * 4 >> 20}MiB }}"
+    length = host.base / "length"
+    length.write_text("1\n")
+    host.one_service(replicas=1, extra="%s\n    scale: { min: 1, max: 6, cooldown: 3s, target: { queue: { run: [cat, %s], "
+                                       "each: 1, interval: 200ms } } }" % (most, length))
+    host.start()
+    host.apply()
+    length.write_text("9\n")
+    wait_for("as many as fit", lambda: count(host) == 2, seconds=30)
+    stays(host, 2, seconds=3)
+    assert [e["detail"]["to"] for e in scalings(host)] == [2]
+    wait_for("a word in the log", lambda: "but only 2 have room" in (host.base / "daemon.log").read_text(), seconds=30)

@@ -288,3 +288,24 @@ def test_an_apply_of_what_is_warm_needs_no_room_twice(host):
     host.one_service("one", replicas=1, extra=most)
     host.apply()
     assert host.get()[1] == "one"
+
+
+def test_a_count_that_the_host_has_no_room_for_is_refused_before_anything_starts(host):
+    total = int(open("/proc/meminfo").readline().split()[1]) * 1024
+    most = f"resources: {{ memory: {total // 10 * 2 >> 20}MiB }}"
+    host.start()
+    host.one_service("one", replicas=1, extra=most)
+    host.apply()
+    # One that serves and the one before it, which is warm, leave room for two more of these.
+    host.one_service("two", replicas=1, extra=most)
+    host.apply()
+    done = host.run("scale", "web=4", "--json")
+    assert done.code != 0, done
+    refused = done.json()["error"]
+    assert refused["code"] == "no_space" and "but this host has" in refused["message"], refused
+    assert "lower `resources.memory` or `replicas`" in refused["message"], refused
+    assert len(host.instances("web")) == 1, "nothing was started"
+    host.ok("scale", "web=3")
+    wait_for("three instances", lambda: len([i for i in host.instances("web") if i["state"] == "ready"]) == 3)
+    # Fewer are never refused.
+    host.ok("scale", "web=2")

@@ -311,3 +311,22 @@ access:
     assert as_user("daemon", "ls").returncode == 1
     rotate = as_user("nobody", "rotate-key")
     assert rotate.returncode == 1 and b"root alone" in rotate.stderr
+
+
+def test_a_name_that_the_definition_does_not_have_is_noted_and_no_rollout_is_promised(host):
+    host.define(definition())
+    host.start()
+
+    def say(name, *args):
+        return subprocess.run([str(INGOT), "secret", "set", name, *args], input=FIRST, cwd=host.project, text=True,
+                              env={**os.environ, "INGOT_ROOT": str(host.root)}, capture_output=True, timeout=60)
+
+    done = say("tokne")
+    assert done.returncode == 0 and "rolls it out" not in done.stdout, done
+    assert done.stderr == "note: ingot.yaml here names no secret tokne; did you mean token?\n", done
+    assert len(versions(host, "tokne")) == 1, "it is kept all the same"
+    done = say("something_else", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["changed"] is True, done
+    assert "ingot.yaml here names no secret something_else; the value is kept" in done.stderr, done
+    done = say("token")
+    assert done.returncode == 0 and done.stdout.endswith("`ingot apply` rolls it out\n") and done.stderr == "", done
