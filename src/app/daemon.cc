@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "adapters/crun_sandbox.h"
 #include "app/host_config.h"
 #include "app/secret_keys.h"
 #include "app/signals.h"
@@ -46,6 +47,11 @@ Result<FileLock> LockOut(const Layout& layout) {
   }
 }
 
+// Not those of this daemon, which builds nothing itself.
+adapters::CrunSandbox SandboxesOf(const Layout& layout) {
+  return adapters::CrunSandbox({layout.run(), layout.key()});
+}
+
 void AddImages(const definition::Resolved& resolved, std::set<oci::Digest>& images) {
   for (const definition::ResolvedService& service : resolved.services) images.insert(service.image);
   for (const definition::ResolvedJob& job : resolved.jobs) images.insert(job.instance.image);
@@ -83,6 +89,8 @@ Result<void> Daemon::Wire() {
   notices_ = TRY(Notices::Start(layout_, *events_, *secrets_, clock_));
   journal_ = TRY(adapters::SqliteJournal::Open(layout_.state_db()));
   job_journal_ = TRY(adapters::SqliteJobs::Open(layout_.state_db()));
+  if (auto swept = SandboxesOf(layout_).Sweep(); !swept)
+    LogToStderr("cannot remove what builds have left: " + swept.error().Render());
   network_ = TRY(adapters::LinuxNetwork::Open({.run_dir = layout_.run()}));
   adapters::HaproxyOptions haproxy;
   haproxy.directory = layout_.run() / "router";
@@ -418,6 +426,7 @@ Result<void> Daemon::Teardown() {
   runtime.root_key = layout_.key();
   TRY(adapters::CrunRuntime::Teardown(runtime));
   TRY(adapters::LinuxNetwork::Teardown(layout_.run()));
+  TRY(SandboxesOf(layout_).Sweep());
   return ids_->KeepOnly({});
 }
 
