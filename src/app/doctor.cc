@@ -34,7 +34,8 @@ adapters::HostFact StoreFact(const Layout& layout) {
     return {"store", adapters::FactState::kUnknown, lost.error().Render(), "what is damaged is not known",
             "run: ingot verify"};
   if (lost->things.empty()) return {"store", adapters::FactState::kOk, "nothing is known to be lost", "", ""};
-  return {"store", adapters::FactState::kMissing, std::to_string(lost->things.size()) + " things are lost",
+  return {"store", adapters::FactState::kMissing,
+          std::to_string(lost->things.size()) + " things are lost, of " + LostImages(*lost),
           RenderLost(*lost), "run: ingot verify --repair"};
 }
 
