@@ -47,6 +47,12 @@ void RemoveEmptyParent(const CrunSandbox::Options& options, const CgroupHost& ho
     ::rmdir((hierarchy.mount.string() + GroupOf(options)).c_str());
 }
 
+bool HasGroup(const CgroupHost& host, const std::string& group) {
+  return std::any_of(host.hierarchies.begin(), host.hierarchies.end(), [&](const auto& hierarchy) {
+    return ::access((hierarchy.mount.string() + group).c_str(), F_OK) == 0;
+  });
+}
+
 constexpr Milliseconds kSandboxEndTimeout{10'000};
 constexpr const char* kHostName = "ingot-build";
 constexpr size_t kTail = 4096;
@@ -55,6 +61,13 @@ bool IsLabel(const std::string& name) {
   return !name.empty() && name.size() <= 63 && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
   });
+}
+
+constexpr const char* kInterrupted = "interrupted";
+
+bool IsReadable(int fd) {
+  struct pollfd p = {fd, POLLIN, 0};
+  return fd >= 0 && ::poll(&p, 1, 0) > 0;
 }
 
 Error KernelError(int error_number, const char* doing) {
@@ -91,6 +104,7 @@ class SandboxRun {
   Result<void> Start() {
     if (!IsLabel(spec_.name)) return Error(Code::kInvalid, "\"" + spec_.name + "\" cannot name a sandbox");
     if (spec_.process.args.empty()) return Error(Code::kInvalid, "a sandbox without a command");
+    if (IsReadable(options_.interrupt)) return Error(Code::kCancelled, kInterrupted);
     if (auto found = FindProgram("crun"); !found) return Error(Code::kUnavailable, found.error().message());
     host_ = TRY(LookAtCgroups());
     TRY(MakeDirectories(options_.run_dir / "sb", 0711));
@@ -124,13 +138,15 @@ class SandboxRun {
     return outcome.get();
   }
 
-  // Reads output until it ends or `deadline`. kTimeout.
+  // Reads output until it ends or `deadline`. kTimeout, kCancelled.
   Result<void> Pump(std::chrono::steady_clock::time_point deadline, int wake = -1) {
     std::array<char, 65536> buffer;
     bool open = true;
     while (true) {
-      std::array<struct pollfd, 3> p = {
-          {{open ? output_.get() : -1, POLLIN, 0}, {child_.pidfd.get(), POLLIN, 0}, {wake, POLLIN, 0}}};
+      std::array<struct pollfd, 4> p = {{{open ? output_.get() : -1, POLLIN, 0},
+                                         {child_.pidfd.get(), POLLIN, 0},
+                                         {wake, POLLIN, 0},
+                                         {options_.interrupt, POLLIN, 0}}};
       const auto left =
           std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
       const int n =
@@ -140,6 +156,7 @@ class SandboxRun {
       if (n == 0)
         return Error(Code::kTimeout,
                      "it did not end within " + std::to_string(spec_.timeout.count()) + " ms");
+      if (p[3].revents != 0) return Error(Code::kCancelled, kInterrupted);
       if (p[2].revents != 0) return {};
       if (p[0].revents != 0) {
         const ssize_t got = ::read(output_.get(), buffer.data(), buffer.size());
@@ -403,7 +420,11 @@ Result<void> CrunSandbox::With(const SandboxSpec& spec, const WhileRunning& whil
   Fd done(ends[0]);
   Fd tell(ends[1]);
   Result<void> pumped;
-  std::thread pump([&] { pumped = run.Pump(std::chrono::steady_clock::now() + spec.timeout, done.get()); });
+  std::thread pump([&] {
+    pumped = run.Pump(std::chrono::steady_clock::now() + spec.timeout, done.get());
+    // `while_running` sees that it has ended.
+    if (!pumped && pumped.error().code() == Code::kCancelled) run.Kill();
+  });
   auto outcome = while_running(run.network(), [&run] { return run.Ended(); });
   const bool ended = run.Ended();
   tell.reset();
@@ -411,6 +432,7 @@ Result<void> CrunSandbox::With(const SandboxSpec& spec, const WhileRunning& whil
   run.Kill();
   const std::string last = run.tail();
   auto code = run.Finish();
+  if (!pumped && pumped.error().code() == Code::kCancelled) return pumped;
   if (!ended) return outcome;
   if (!code) return std::move(code).error();
   return Error(Code::kFailed,
@@ -422,12 +444,18 @@ Result<void> CrunSandbox::With(const SandboxSpec& spec, const WhileRunning& whil
 Result<void> CrunSandbox::Sweep() const {
   const fs::path directory = options_.run_dir / "sb";
   auto files = ListDirectory(directory);
-  if (!files) {
-    if (files.error().code() == Code::kNotFound) return {};
-    return std::move(files).error();
-  }
+  if (!files && files.error().code() != Code::kNotFound) return std::move(files).error();
+  if (!files) files = std::vector<std::string>();
+  auto looked = LookAtCgroups();
+  // Without any nothing has ever run here.
+  if (!looked && looked.error().code() == Code::kUnsupported && files->empty()) return {};
+  const CgroupHost host = TRY(std::move(looked));
+  const std::vector<std::string> groups = TRY(ChildrenOf(host, GroupOf(options_)));
+  // Also when no group is below: the one of all may be left.
+  if (files->empty() && groups.empty() && !HasGroup(host, GroupOf(options_))) return {};
   // A lock file is made and unlinked under this lock alone, so that nobody holds one that has no name any
   // more.
+  TRY(MakeDirectories(directory, 0711));
   const FileLock all = TRY(FileLock::Take(options_.run_dir / "sb.lock", true));
   for (const std::string& file : *files) {
     if (!file.ends_with(".lock")) continue;
@@ -435,7 +463,6 @@ Result<void> CrunSandbox::Sweep() const {
     const std::string name = file.substr(0, file.size() - 5);
     auto lock = FileLock::Take(directory / file, false);
     if (!lock) continue;  // It runs.
-    const CgroupHost host = TRY(LookAtCgroups());
     const std::string group = GroupOf(options_) + "/" + name;
     TRY(KillCgroup(host, group, kSandboxEndTimeout));
     TRY(RemoveCgroup(host, group, kSandboxEndTimeout));
@@ -448,8 +475,13 @@ Result<void> CrunSandbox::Sweep() const {
                         .root = options_.run_dir});
     TRY(ids.Release(name));
     ::unlink((directory / file).c_str());
-    RemoveEmptyParent(options_, host);
   }
+  // Those of which not even a lock is left (somebody removed the root): one that runs has processes, and is
+  // not removed.
+  for (const std::string& name : groups)
+    if (::access((directory / (name + ".lock")).c_str(), F_OK) != 0)
+      static_cast<void>(RemoveCgroup(host, GroupOf(options_) + "/" + name, Milliseconds(0)).has_value());
+  RemoveEmptyParent(options_, host);
   return {};
 }
 

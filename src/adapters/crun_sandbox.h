@@ -15,6 +15,7 @@ class CrunSandbox final : public platform::Sandbox {
   struct Options {
     fs::path run_dir;      // run_dir/sb/<name>: bundles
     std::string root_key;  // names cgroups: /ingot-<root_key>-sb/<name>
+    int interrupt = -1;    // a descriptor: once it is readable, what runs is killed and nothing is begun
   };
   explicit CrunSandbox(Options options) : options_(std::move(options)) {}
 
@@ -23,9 +24,12 @@ class CrunSandbox final : public platform::Sandbox {
   // Build steps (host_network or `upper`): user 0 is the host's, with Docker's default capabilities and
   // seccomp. With `upper`, its work directory is made beside it as <upper>.work and removed. Image tests
   // (neither): as a serving instance: a user-namespace range, no capability, read-only root.
+  //
+  // kCancelled: Options::interrupt ended it (never a run with `streams`, which gets signals of its own).
   Result<int> Run(const platform::SandboxSpec& spec) override;
   Result<void> With(const platform::SandboxSpec& spec, const WhileRunning& while_running) override;
-  // Removes what runs of killed processes left: empty cgroups and bundles. Run and With call it.
+  // Removes what runs of killed processes left: cgroups and bundles; never of one that runs. Run and With
+  // call it, and whoever opens or gives up the root. Does nothing, and needs nothing, where nothing is left.
   Result<void> Sweep() const;
 
  private:

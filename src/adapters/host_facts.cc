@@ -275,10 +275,34 @@ std::string_view FactStateName(FactState state) {
   return "unknown";
 }
 
+namespace {
+
+// Folders of the path that are not there now; those that are empty at its end are removed. Whoever only looks
+// makes no root of an empty folder.
+class MissingFolders {
+ public:
+  explicit MissingFolders(const fs::path& path) {
+    for (fs::path at = path; at.has_relative_path() && ::access(at.c_str(), F_OK) != 0; at = at.parent_path())
+      missing_.push_back(at);
+  }
+  ~MissingFolders() {
+    for (const fs::path& folder : missing_)
+      if (::rmdir(folder.c_str()) != 0) return;
+  }
+  MissingFolders(const MissingFolders&) = delete;
+  MissingFolders& operator=(const MissingFolders&) = delete;
+
+ private:
+  std::vector<fs::path> missing_;  // the innermost first
+};
+
+}  // namespace
+
 std::vector<HostFact> LookAtHost(const fs::path& root) {
   std::vector<HostFact> facts;
   facts.push_back(Root());
   facts.push_back(Kernel());
+  const MissingFolders missing(root / "tmp");
   if (auto directory = TempDirectory::Make(root / "tmp", "doctor")) {
     LookAtMounts(directory->path(), facts);
     facts.push_back(Verity(directory->path()));

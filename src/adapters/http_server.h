@@ -96,9 +96,10 @@ struct TlsHttpOptions {
 
 class TlsHttpServer : public HttpServer {
  public:
-  // kConflict: the address is in use; kPermission.
+  // kConflict: the address is in use; kPermission. `listener`: of ListenTcp, for who has to know before
+  // whether it can be had; `options.listen` is not looked at then.
   static Result<std::unique_ptr<TlsHttpServer>> Listen(const TlsHttpOptions& options, HttpHandler handler,
-                                                       HttpRules rules);
+                                                       HttpRules rules, Fd listener = Fd());
   // Where it listens, with the port that the kernel chose.
   virtual TcpAddress address() const = 0;
 };

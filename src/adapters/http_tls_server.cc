@@ -37,8 +37,8 @@ class ThreadedTlsServer final : public TlsHttpServer {
       : options_(options), handler_(std::move(handler)), rules_(std::move(rules)) {}
   ~ThreadedTlsServer() override { Stop(); }
 
-  Result<void> Start() {
-    listener_ = TRY(ListenTcp(options_.listen));
+  Result<void> Start(Fd listener) {
+    listener_ = listener.valid() ? std::move(listener) : TRY(ListenTcp(options_.listen));
     address_ = TRY(BoundAddress(listener_.get()));
     stop_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!stop_.valid()) return ErrnoError(errno, "make an event descriptor");
@@ -147,9 +147,10 @@ class ThreadedTlsServer final : public TlsHttpServer {
 }  // namespace
 
 Result<std::unique_ptr<TlsHttpServer>> TlsHttpServer::Listen(const TlsHttpOptions& options,
-                                                             HttpHandler handler, HttpRules rules) {
+                                                             HttpHandler handler, HttpRules rules,
+                                                             Fd listener) {
   auto server = std::make_unique<ThreadedTlsServer>(options, std::move(handler), std::move(rules));
-  TRY(server->Start());
+  TRY(server->Start(std::move(listener)));
   return std::unique_ptr<TlsHttpServer>(std::move(server));
 }
 

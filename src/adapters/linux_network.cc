@@ -362,6 +362,10 @@ Result<std::unique_ptr<LinuxNetwork>> LinuxNetwork::Open(const Options& options)
   return std::unique_ptr<LinuxNetwork>(new LinuxNetwork(std::move(impl)));
 }
 
+bool LinuxNetwork::IsThere(const fs::path& run_dir) {
+  return IsPinned(run_dir / "ns" / "router");
+}
+
 Result<void> LinuxNetwork::Teardown(const fs::path& run_dir) {
   const fs::path directory = run_dir / "ns";
   auto files = ListDirectory(directory);

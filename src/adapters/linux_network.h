@@ -25,6 +25,8 @@ class LinuxNetwork final : public platform::Network {
   // Finds the router namespace and the slots that a former process made, or makes them. Slots are usable at
   // once; the pool fills in the background. kPermission when not root.
   static Result<std::unique_ptr<LinuxNetwork>> Open(const Options& options);
+  // Whether a router namespace of this root is there.
+  static bool IsThere(const fs::path& run_dir);
   // Removes every namespace of this root. No process may be left in one.
   static Result<void> Teardown(const fs::path& run_dir);
   // Ends the background thread; everything stays for the next process.

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 
+#include "app/build_images.h"
 #include "app/deployment.h"
 #include "app/rollout_view.h"
 #include "app/terminal.h"
@@ -72,7 +73,7 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
   DaemonClient client(invocation);
   auto deployment =
       PrepareDeployment(invocation, client, {options.allow_dirty, options.locked, options.build_on});
-  if (!deployment) return Report(invocation, deployment.error());
+  if (!deployment) return ReportBuild(invocation, deployment.error());
   if (auto checked = CheckVerifyCommands(deployment->project, invocation.environment); !checked)
     return Report(invocation, checked.error());
   const bool verifies = !VerifyOf(deployment->project, invocation.environment).empty();
@@ -116,7 +117,7 @@ int Apply(Invocation& invocation, const ApplyOptions& options) {
 int Plan(Invocation& invocation, bool detailed, const DeploymentOptions& options) {
   DaemonClient client(invocation);
   auto deployment = PrepareDeployment(invocation, client, options);
-  if (!deployment) return Report(invocation, deployment.error());
+  if (!deployment) return ReportBuild(invocation, deployment.error());
   const Json document = definition::ToJson(deployment->resolved);
   auto planned = client.Call(
       "POST", EnvironmentPath(deployment->project.definition.project, invocation.environment, "/plan"),

@@ -25,7 +25,7 @@ int Build(Invocation& invocation, BuildRequest request, const std::string& build
   if (!there) return Report(invocation, there.error());
   auto built =
       *there ? BuildThere(invocation, client, *project, request) : BuildImages(invocation, *project, request);
-  if (!built) return Report(invocation, built.error());
+  if (!built) return ReportBuild(invocation, built.error());
   const double ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   if (invocation.json) {

@@ -1,7 +1,9 @@
 #include "app/build_images.h"
 
+#include <signal.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -12,12 +14,17 @@
 #include "app/build_view.h"
 #include "app/open_store.h"
 #include "app/registry_client.h"
+#include "app/signals.h"
 #include "app/terminal.h"
 #include "app/version.h"
 
 namespace ingot::app {
 
 namespace {
+
+constexpr const char* kBuildInterrupted = "interrupted";
+// For what is not killed at once: a pull, a copy.
+constexpr Milliseconds kInterruptionGrace{5'000};
 
 struct Workshop {
   OpenedStore opened;
@@ -35,7 +42,9 @@ Result<Workshop> OpenWorkshop(const Invocation& invocation, const BuildRequest& 
   Workshop workshop;
   workshop.opened = TRY(OpenStore(layout));
   workshop.sandbox = std::make_unique<adapters::CrunSandbox>(
-      adapters::CrunSandbox::Options{.run_dir = layout.run(), .root_key = layout.key()});
+      adapters::CrunSandbox::Options{layout.run(), layout.key(), request.interrupt});
+  // What a build that was killed has left, also when this one runs nothing.
+  TRY(workshop.sandbox->Sweep());
   adapters::MmdebstrapBase::Options debian;
   debian.cache_dir = layout.cache() / "deb";
   debian.temp_dir = layout.tmp();
@@ -84,9 +93,28 @@ Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& i
                                                              const Project& project,
                                                              const BuildRequest& request) {
   BuildView view(!request.show_progress);
-  return BuildImages(
-      invocation, project, request, [&view](const build::BuildEvent& event) { view.On(event); },
+  const auto interruption = TRY(Interruption::Watch(kInterruptionGrace));
+  BuildRequest watched = request;
+  watched.interrupt = interruption->fd();
+  auto built = BuildImages(
+      invocation, project, watched, [&view](const build::BuildEvent& event) { view.On(event); },
       [&view](const std::string& notice) { view.Note(notice); });
+  // Whatever it made of it: the step that was killed did not fail.
+  if (const int number = interruption->number(); number != 0)
+    return Error(Code::kCancelled, std::string(kBuildInterrupted) + (number == SIGTERM ? " (SIGTERM)" : ""));
+  return built;
+}
+
+int ReportBuild(const Invocation& invocation, const Error& error) {
+  if (error.code() != Code::kCancelled || !error.message().starts_with(kBuildInterrupted))
+    return Report(invocation, error);
+  if (invocation.json) {
+    static_cast<void>(Report(invocation, error));
+  } else {
+    std::fflush(stdout);
+    std::fprintf(stderr, "%s\n", kBuildInterrupted);
+  }
+  return 128 + (error.message() == kBuildInterrupted ? SIGINT : SIGTERM);
 }
 
 Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& invocation,

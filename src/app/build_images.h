@@ -24,9 +24,11 @@ struct BuildRequest {
       work;  // for context indexes and what is made on the way, on the store's filesystem; empty: the root's
   bool layouts = true;                              // build::BuildOptions
   std::optional<int64_t> source_date_epoch_s = {};  // unset: of SOURCE_DATE_EPOCH
+  int interrupt = -1;                               // adapters::CrunSandbox::Options
 };
 
-// Builds and tags each image as "<project>/<image>:latest" in the store.
+// Builds and tags each image as "<project>/<image>:latest" in the store. SIGINT or SIGTERM end it, and
+// nothing of it is left: kCancelled, which ReportBuild knows.
 Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& invocation,
                                                              const Project& project,
                                                              const BuildRequest& request);
@@ -37,6 +39,8 @@ Result<std::map<std::string, build::BuiltImage>> BuildImages(const Invocation& i
                                                              const BuildRequest& request,
                                                              build::BuildProgress progress,
                                                              std::function<void(const std::string&)> notice);
+// Report, but one line and 128 + the signal for a build that was interrupted. The exit code.
+int ReportBuild(const Invocation& invocation, const Error& error);
 Result<build::LockFile> LockPackages(const Invocation& invocation, const Project& project, bool upgrade);
 
 }  // namespace ingot::app

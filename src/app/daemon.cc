@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "adapters/crun_sandbox.h"
 #include "app/host_config.h"
 #include "app/secret_keys.h"
 #include "app/signals.h"
@@ -46,6 +47,11 @@ Result<FileLock> LockOut(const Layout& layout) {
   }
 }
 
+// Not those of this daemon, which builds nothing itself.
+adapters::CrunSandbox SandboxesOf(const Layout& layout) {
+  return adapters::CrunSandbox({layout.run(), layout.key()});
+}
+
 void AddImages(const definition::Resolved& resolved, std::set<oci::Digest>& images) {
   for (const definition::ResolvedService& service : resolved.services) images.insert(service.image);
   for (const definition::ResolvedJob& job : resolved.jobs) images.insert(job.instance.image);
@@ -53,13 +59,20 @@ void AddImages(const definition::Resolved& resolved, std::set<oci::Digest>& imag
 
 }  // namespace
 
-Result<std::unique_ptr<Daemon>> Daemon::Open(const Layout& layout, const definition::Host& host) {
+Result<std::unique_ptr<Daemon>> Daemon::Open(const Layout& layout, const definition::Host& host,
+                                             const std::function<Result<void>()>& before) {
   std::unique_ptr<Daemon> daemon(new Daemon(layout, host));
-  TRY(daemon->Wire());
+  if (auto wired = daemon->Wire(before); !wired) {
+    // Its threads come last in Wire: there are none yet.
+    if (daemon->fresh_)
+      if (auto undone = daemon->RemoveFromHost(); !undone)
+        LogToStderr("cannot undo what was made: " + undone.error().Render());
+    return std::move(wired).error();
+  }
   return daemon;
 }
 
-Result<void> Daemon::Wire() {
+Result<void> Daemon::Wire(const std::function<Result<void>()>& before) {
   if (::geteuid() != 0)
     return Error(Code::kPermission, "the daemon mounts file systems and makes namespaces, so it needs root");
   TRY(MakeDirectories(layout_.root, 0711));
@@ -74,6 +87,8 @@ Result<void> Daemon::Wire() {
                                      " is longer than the " + std::to_string(sizeof longest.sun_path - 1) +
                                      " bytes that the kernel allows; choose a shorter --root");
 
+  TRY(before());
+
   opened_ = TRY(OpenStore(layout_));
   secrets_ = TRY(secrets::SecretStore::Open(SecretOptions(layout_), clock_));
   for (const std::string& problem : secrets_->problems()) LogToStderr("secrets: " + problem);
@@ -83,6 +98,9 @@ Result<void> Daemon::Wire() {
   notices_ = TRY(Notices::Start(layout_, *events_, *secrets_, clock_));
   journal_ = TRY(adapters::SqliteJournal::Open(layout_.state_db()));
   job_journal_ = TRY(adapters::SqliteJobs::Open(layout_.state_db()));
+  if (auto swept = SandboxesOf(layout_).Sweep(); !swept)
+    LogToStderr("cannot remove what builds have left: " + swept.error().Render());
+  fresh_ = !adapters::LinuxNetwork::IsThere(layout_.run());
   network_ = TRY(adapters::LinuxNetwork::Open({.run_dir = layout_.run()}));
   adapters::HaproxyOptions haproxy;
   haproxy.directory = layout_.run() / "router";
@@ -402,6 +420,17 @@ Result<void> Daemon::Teardown() {
   control_.join();
   housekeeping_.join();
   collector_.join();
+  return RemoveFromHost();
+}
+
+Result<void> Daemon::Undo() {
+  if (!fresh_) return {};
+  auto torn = Teardown();
+  if (!torn && torn.error().code() == Code::kRefused) return {};
+  return torn;
+}
+
+Result<void> Daemon::RemoveFromHost() {
   jobs_.reset();
   controller_.reset();
   migrator_.reset();
@@ -409,7 +438,7 @@ Result<void> Daemon::Teardown() {
   SetExitTarget(nullptr);
   platform_.reset();
   runtime_.reset();
-  TRY(router_->Destroy());
+  if (router_) TRY(router_->Destroy());
   router_.reset();
   network_.reset();
   adapters::CrunRuntime::Options runtime;
@@ -418,7 +447,8 @@ Result<void> Daemon::Teardown() {
   runtime.root_key = layout_.key();
   TRY(adapters::CrunRuntime::Teardown(runtime));
   TRY(adapters::LinuxNetwork::Teardown(layout_.run()));
-  return ids_->KeepOnly({});
+  TRY(SandboxesOf(layout_).Sweep());
+  return ids_ ? ids_->KeepOnly({}) : Result<void>();
 }
 
 }  // namespace ingot::app

@@ -40,8 +40,11 @@ namespace ingot::app {
 
 class Daemon {
  public:
-  // Wires everything and resumes what the journal says. kConflict when another daemon has this root.
-  static Result<std::unique_ptr<Daemon>> Open(const Layout& layout, const definition::Host& host);
+  // Wires everything and resumes what the journal says. kConflict when another daemon has this root. `before`
+  // is called once this daemon has the root and nothing is made on the host yet; its error is Open's. When
+  // Open fails, what it has made on the host is undone.
+  static Result<std::unique_ptr<Daemon>> Open(const Layout& layout, const definition::Host& host,
+                                              const std::function<Result<void>()>& before);
   // Ends its threads; what runs goes on.
   ~Daemon();
 
@@ -116,6 +119,9 @@ class Daemon {
 
   // Removes every namespace, mount and process of this root. Every environment must have been destroyed.
   Result<void> Teardown();
+  // Teardown for a daemon that cannot go on, if there was nothing on the host before it and nothing is to
+  // run; else nothing is done.
+  Result<void> Undo();
 
  private:
   struct Task {
@@ -141,7 +147,9 @@ class Daemon {
   }
 
   Daemon(Layout layout, const definition::Host& host) : layout_(std::move(layout)), edge_files_(host) {}
-  Result<void> Wire();
+  Result<void> Wire(const std::function<Result<void>()>& before);
+  // The end of Teardown: nobody uses the parts any more.
+  Result<void> RemoveFromHost();
   // Those that a rollback may lead to, and those that live. On the control thread.
   Result<std::vector<rollout::RevisionPtr>> KeptRevisions(rollout::Controller& controller,
                                                           const platform::EnvironmentId& environment);
@@ -186,6 +194,7 @@ class Daemon {
 
   Layout layout_;
   std::unique_ptr<FileLock> lock_;
+  bool fresh_ = false;  // nothing of this root was on the host
   SystemClock clock_;
   OpenedStore opened_;
   std::unique_ptr<secrets::SecretStore> secrets_;

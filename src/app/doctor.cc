@@ -2,10 +2,10 @@
 #include <cstdio>
 #include <memory>
 
-#include "adapters/certificate.h"
 #include "adapters/host_facts.h"
 #include "app/acme_service.h"
 #include "app/doctor_fix.h"
+#include "app/host_certificates.h"
 #include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/lost_things.h"
@@ -34,7 +34,8 @@ adapters::HostFact StoreFact(const Layout& layout) {
     return {"store", adapters::FactState::kUnknown, lost.error().Render(), "what is damaged is not known",
             "run: ingot verify"};
   if (lost->things.empty()) return {"store", adapters::FactState::kOk, "nothing is known to be lost", "", ""};
-  return {"store", adapters::FactState::kMissing, std::to_string(lost->things.size()) + " things are lost",
+  return {"store", adapters::FactState::kMissing,
+          std::to_string(lost->things.size()) + " things are lost, of " + LostImages(*lost),
           RenderLost(*lost), "run: ingot verify --repair"};
 }
 
@@ -67,26 +68,23 @@ adapters::HostFact CertificateFact(const Invocation& invocation) {
   std::string bad;
   std::string soon;
   const WallTime now = SystemClock().Now();
-  for (const auto& files : host->router.certificates) {
-    const auto loaded =
-        adapters::LoadCertificate(HostFile(*host, files.certificate), HostFile(*host, files.key));
-    if (!loaded)
-      bad += (bad.empty() ? "" : "; ") + loaded.error().Render();
-    else if (loaded->ends < now)
-      bad += (bad.empty() ? "" : "; ") + files.certificate + " expired at " + RenderTime(loaded->ends);
-    else if (loaded->ends - now < kRenewBefore)
-      soon += (soon.empty() ? "" : "; ") + files.certificate + " ends at " + RenderTime(loaded->ends);
+  const std::vector<SeenCertificate> all = LookAtCertificates(*host);
+  for (const SeenCertificate& one : all) {
+    if (const auto problem = one.Problem(now))
+      bad += (bad.empty() ? "" : "; ") + *problem;
+    else if (one.loaded->ends - now < kRenewBefore)
+      soon += (soon.empty() ? "" : "; ") + one.place + ": " + one.file + " ends at " +
+              RenderTime(one.loaded->ends);
   }
   if (!bad.empty())
-    return {"certificates", adapters::FactState::kMissing, bad, "clients refuse the routes that need it",
+    return {"certificates", adapters::FactState::kMissing, bad, "clients refuse what is served with it",
             "renew the files; a running daemon takes them within a second or two"};
   if (!soon.empty())
     return {"certificates", adapters::FactState::kDegraded, soon,
-            "clients will refuse the routes that need it",
+            "clients will refuse what is served with it",
             "renew the files; a running daemon takes them within a second or two"};
   return {"certificates", adapters::FactState::kOk,
-          std::to_string(host->router.certificates.size()) + " of host.yaml, none ends within two weeks", "",
-          ""};
+          std::to_string(all.size()) + " of host.yaml, none ends within two weeks", "", ""};
 }
 
 adapters::HostFact IssuedFact(const Invocation& invocation) {

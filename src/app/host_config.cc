@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "app/host_certificates.h"
 #include "app/problems.h"
 #include "app/terminal.h"
 #include "definition/yaml.h"
@@ -70,7 +71,21 @@ int ValidateHost(const Invocation& invocation, const std::string& named) {
     return kDone;
   }
   if (!parsed) return Report(invocation, parsed.error());
-  if (const auto code = ShowProblems(invocation, parsed->problems)) return *code;
+  std::vector<definition::Problem> problems = std::move(parsed->problems);
+  if (parsed->host) {
+    const WallTime now = SystemClock().Now();
+    for (const SeenCertificate& seen : LookAtCertificates(*parsed->host)) {
+      const auto problem = seen.Problem(now);
+      if (!problem) continue;
+      // Whoever may not read a key can still check the file.
+      if (!seen.loaded && seen.loaded.error().code() == Code::kPermission) {
+        std::fprintf(stderr, "%s %s\n", Paint(Colour::kYellow, "not checked:").c_str(), problem->c_str());
+        continue;
+      }
+      problems.push_back({file, 0, 0, *problem});
+    }
+  }
+  if (const auto code = ShowProblems(invocation, problems)) return *code;
   std::printf("%s is valid: %zu rules for repositories, %zu upstreams\n", file.c_str(),
               parsed->host->registry.repositories.size(), parsed->host->registry.upstreams.size());
   return kDone;

@@ -56,16 +56,28 @@ Result<LostReport> LookAtLost(const Layout& layout, store::Store& store) {
   if (report.things.empty()) return report;
   std::vector<store::Tag> tags;
   std::vector<store::PinRow> pins;
+  std::vector<store::NamedImage> named;
   TRY(store.catalog().Read([&](const store::CatalogRows& rows) -> Result<void> {
     tags = TRY(rows.ListTags());
     pins = TRY(rows.ListPins());
+    named = TRY(rows.ListNamedImages());
     return {};
   }));
   const auto instances = InstancesByImage(layout);
   report.instances_known = instances.has_value();
   for (LostView& view : report.things) {
-    for (const store::Tag& tag : tags)
-      if (view.lost.images.contains(tag.digest)) view.names.push_back(tag.repository + ":" + tag.tag);
+    std::set<oci::Digest> nameless = view.lost.images;
+    for (const store::Tag& tag : tags) {
+      if (!view.lost.images.contains(tag.digest)) continue;
+      view.names.push_back(tag.repository + ":" + tag.tag);
+      nameless.erase(tag.digest);
+    }
+    for (const oci::Digest& image : nameless) {
+      std::string repository;
+      for (const store::NamedImage& one : named)
+        if (one.digest == image) repository = one.repository;
+      view.names.push_back((repository.empty() ? "" : repository + "@") + image.Render());
+    }
     for (const store::PinRow& pin : pins)
       if (std::any_of(pin.images.begin(), pin.images.end(),
                       [&](const oci::Digest& image) { return view.lost.images.contains(image); }))
@@ -107,13 +119,19 @@ Json ToJson(const LostReport& report) {
   return things;
 }
 
+std::string LostImages(const LostReport& report) {
+  std::set<std::string> names;
+  for (const LostView& view : report.things) names.insert(view.names.begin(), view.names.end());
+  if (names.empty()) return "no image";
+  return Joined({names.begin(), names.end()});
+}
+
 std::string RenderLost(const LostReport& report) {
   std::string text;
   for (const LostView& view : report.things) {
     text +=
         std::string(store::ThingKindName(view.lost.thing)) + " " + view.lost.name + ": " + view.lost.message;
     if (!view.names.empty()) text += "; images " + Joined(view.names);
-    if (view.names.empty()) text += "; " + std::to_string(view.lost.images.size()) + " images";
     if (!view.environments.empty()) text += "; revisions of " + Joined(view.environments);
     if (!view.instances.empty()) text += "; instances " + Joined(view.instances);
     if (!report.instances_known) text += "; instances unknown (the daemon does not answer)";

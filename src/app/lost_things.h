@@ -14,7 +14,7 @@ namespace ingot::app {
 // A lost thing with all that it affects.
 struct LostView {
   store::LostThing lost;
-  std::vector<std::string> names;         // tags of the images
+  std::vector<std::string> names;         // tags of the images; of one without: what it was called last
   std::vector<std::string> environments;  // that pin them, for revisions that may run
   std::vector<std::string> instances;     // that run them now
 };
@@ -26,6 +26,9 @@ struct LostReport {
 };
 Result<LostReport> LookAtLost(const Layout& layout, store::Store& store);
 Json ToJson(const LostReport& report);
+// "shop/web:latest, shop/web@sha256:…": the images that need what is lost; "no image" when only repositories
+// of the registry do.
+std::string LostImages(const LostReport& report);
 // One line each, with what it affects.
 std::string RenderLost(const LostReport& report);
 // The same without opening a store when nothing was ever lost there.

@@ -1,7 +1,7 @@
 #include "app/remote_api.h"
 
 #include "app/daemon_client.h"
-#include "app/host_config.h"
+#include "app/host_certificates.h"
 #include "app/signals.h"
 
 namespace ingot::app {
@@ -83,16 +83,24 @@ bool RemoteGate::Stands(const adapters::HttpRequest& request) {
   return request.bearer.empty() || tokens_.Find(request.bearer).has_value();
 }
 
+Result<RemoteApi::Opened> RemoteApi::Open(const definition::Host& host, const Clock& clock) {
+  Opened opened;
+  if (host.api.listen.empty()) return opened;
+  opened.tls = TRY(adapters::TlsServer::Open(TlsFilesOf(host, *host.api.tls)));
+  for (const SeenCertificate& seen : LookAtCertificates(host))
+    if (seen.place == "api.tls" && seen.Problem(clock.Now()))
+      LogToStderr(*seen.Problem(clock.Now()) + "; other hosts refuse this API until it is renewed");
+  for (const std::string& text : host.api.listen)
+    opened.listeners.push_back(TRY(adapters::ListenTcp(TRY(adapters::TcpAddress::Parse(text)))));
+  return opened;
+}
+
 Result<std::unique_ptr<RemoteApi>> RemoteApi::Start(
-    const definition::Host& host, ApiTokens& tokens, const Clock& clock, adapters::HttpHandler handler,
+    Opened opened, ApiTokens& tokens, const Clock& clock, adapters::HttpHandler handler,
     std::function<bool(const adapters::HttpRequest&)> streams) {
-  if (host.api.listen.empty()) return std::unique_ptr<RemoteApi>();
+  if (opened.listeners.empty()) return std::unique_ptr<RemoteApi>();
   std::unique_ptr<RemoteApi> made(new RemoteApi(tokens, clock));
-  adapters::TlsServer::Files files;
-  files.certificate = HostFile(host, host.api.tls->certificate);
-  files.key = HostFile(host, host.api.tls->key);
-  if (!host.api.tls->client_ca.empty()) files.client_ca = HostFile(host, host.api.tls->client_ca);
-  made->tls_ = TRY(adapters::TlsServer::Open(files));
+  made->tls_ = std::move(opened.tls);
   RemoteGate* gate = &made->gate_;
   const adapters::HttpHandler guarded =
       [gate, handler = std::move(handler)](const adapters::HttpRequest& request, adapters::HttpReply& reply) {
@@ -113,16 +121,16 @@ Result<std::unique_ptr<RemoteApi>> RemoteApi::Start(
       };
   const adapters::HttpRules rules{[gate](adapters::HttpRequest& request) { return gate->Enter(request); },
                                   std::move(streams)};
-  for (const std::string& text : host.api.listen) {
+  for (Fd& listener : opened.listeners) {
     adapters::TlsHttpOptions options;
-    options.listen = TRY(adapters::TcpAddress::Parse(text));
     options.tls = made->tls_.get();
     // One watches the files.
     if (made->servers_.empty())
       options.complain = [](const std::string& what) {
         LogToStderr("api: " + what + "; going on with what was");
       };
-    made->servers_.push_back(TRY(adapters::TlsHttpServer::Listen(options, guarded, rules)));
+    made->servers_.push_back(
+        TRY(adapters::TlsHttpServer::Listen(options, guarded, rules, std::move(listener))));
   }
   return made;
 }

@@ -31,11 +31,19 @@ class RemoteGate {
 
 class RemoteApi {
  public:
-  // `handler` and `streams`: as the socket's server has them. Null: host.yaml has no api.listen. `tokens` and
-  // `clock` must outlive it. kInvalid, kNotFound, kPermission: a file of api.tls; kConflict: an address is in
-  // use.
-  static Result<std::unique_ptr<RemoteApi>> Start(const definition::Host& host, ApiTokens& tokens,
-                                                  const Clock& clock, adapters::HttpHandler handler,
+  // What host.yaml's `api` needs of the host: nobody is answered yet. Empty without api.listen.
+  struct Opened {
+    std::unique_ptr<adapters::TlsServer> tls;
+    std::vector<Fd> listeners;
+  };
+  // Before anything is made that a daemon that cannot start would leave behind. kInvalid, kNotFound,
+  // kPermission: a file of api.tls; kConflict: an address is in use. Says on stderr when the certificate has
+  // expired, which is no error: whoever renews it needs no new start.
+  static Result<Opened> Open(const definition::Host& host, const Clock& clock);
+  // `handler` and `streams`: as the socket's server has them. Null: nothing was opened. `tokens` and `clock`
+  // must outlive it.
+  static Result<std::unique_ptr<RemoteApi>> Start(Opened opened, ApiTokens& tokens, const Clock& clock,
+                                                  adapters::HttpHandler handler,
                                                   std::function<bool(const adapters::HttpRequest&)> streams);
   // Waits until every handler has returned.
   ~RemoteApi() { Stop(); }

@@ -59,6 +59,65 @@ class EventLog {
   std::thread thread_;
 };
 
+// What surrounds the daemon, until a signal comes; which one. An Error: something of it cannot be served.
+Result<int> ServeDaemon(Daemon& daemon, const definition::Host& host, RemoteApi::Opened opened,
+                        const RegistryService::Options& options, const std::string& metrics,
+                        const Fd& signals) {
+  const Layout& layout = daemon.layout();
+  Api api(daemon, [] { ::kill(::getpid(), SIGUSR1); });
+  const adapters::HttpHandler handler = [&api](const adapters::HttpRequest& request,
+                                               adapters::HttpReply& reply) { api.Handle(request, reply); };
+  const auto server =
+      TRY(adapters::HttpServer::Listen(layout.socket(), handler, host.api_group, {{}, &Api::StreamsBody}));
+  if (auto swept = SweepReceivedBuilds(layout); !swept)
+    LogToStderr("cannot remove what builds for other hosts have left: " + swept.error().Render());
+  SystemClock clock;
+  auto remote = RemoteApi::Start(std::move(opened), daemon.tokens(), clock, handler, &Api::StreamsBody);
+  if (!remote) return std::move(remote).error().While("serving the API to other hosts");
+  if (*remote) LogToStderr("api on " + (*remote)->address());
+  std::unique_ptr<RegistryService> registry_service;
+  RegistryService::Options registry = options;
+  registry.events = &daemon.events();
+  if (!registry.listen.empty() || !host.registry.listen.empty()) {
+    auto started = RegistryService::Start(layout, host, registry);
+    if (!started) return std::move(started).error().While("starting the registry");
+    registry_service = std::move(*started);
+    LogToStderr("registry on " + registry_service->address());
+  }
+  std::unique_ptr<adapters::MetricsServer> metrics_server;
+  if (const std::string& address = metrics.empty() ? host.metrics : metrics; !address.empty()) {
+    auto started =
+        ServeMetrics(address, daemon.store(), registry_service ? &registry_service->watch() : nullptr,
+                     [&daemon](PrometheusText& text) {
+                       DescribeServices(text, daemon);
+                       DescribeShadows(text, daemon);
+                       DescribeIssued(text, daemon.issued());
+                     });
+    if (!started) return std::move(started).error().While("serving metrics");
+    metrics_server = std::move(*started);
+    LogToStderr("metrics on " + metrics_server->address().Render());
+  }
+  const definition::Scrub scrub = host.scrub.value_or(definition::Scrub{});
+  auto scrubber = std::make_unique<Scrubber>(
+      layout, daemon.store(), clock,
+      Scrubber::Options{
+          scrub.rate_bytes, scrub.every, [&](const std::string& kind, JsonObject detail) {
+            if (auto put = daemon.events().Append({{"", "", kind, "ingot", std::move(detail)}}); !put)
+              LogToStderr("cannot record " + kind + ": " + put.error().Render());
+          }});
+  auto log = std::make_unique<EventLog>(daemon);
+  LogToStderr("serving " + layout.root.string() + " on " + layout.socket().string());
+  const int signal = WaitForSignal(signals);
+  daemon.migrator().EndHandWork();
+  if (*remote) (*remote)->Stop();
+  server->Stop();
+  metrics_server.reset();
+  scrubber.reset();
+  registry_service.reset();
+  log.reset();
+  return signal;
+}
+
 int Serve(Invocation& invocation, const RegistryService::Options& options, const std::string& metrics,
           const std::string& secrets_key) {
   auto signals = WatchSignals();
@@ -69,61 +128,21 @@ int Serve(Invocation& invocation, const RegistryService::Options& options, const
   layout.secrets_key = secrets_key;
   auto host = LoadHost(invocation);
   if (!host) return Report(invocation, host.error());
-  auto daemon = Daemon::Open(layout, *host);
+  RemoteApi::Opened opened;
+  auto daemon = Daemon::Open(layout, *host, [&]() -> Result<void> {
+    auto made = RemoteApi::Open(*host, SystemClock());
+    if (!made) return std::move(made).error().While("serving the API to other hosts");
+    opened = std::move(*made);
+    return {};
+  });
   if (!daemon) return Report(invocation, std::move(daemon).error().While("starting the daemon"));
-  Api api(**daemon, [] { ::kill(::getpid(), SIGUSR1); });
-  const adapters::HttpHandler handler = [&api](const adapters::HttpRequest& request,
-                                               adapters::HttpReply& reply) { api.Handle(request, reply); };
-  auto server =
-      adapters::HttpServer::Listen(layout.socket(), handler, host->api_group, {{}, &Api::StreamsBody});
-  if (!server) return Report(invocation, server.error());
-  if (auto swept = SweepReceivedBuilds(layout); !swept)
-    LogToStderr("cannot remove what builds for other hosts have left: " + swept.error().Render());
-  SystemClock clock;
-  auto remote = RemoteApi::Start(*host, (*daemon)->tokens(), clock, handler, &Api::StreamsBody);
-  if (!remote) return Report(invocation, std::move(remote).error().While("serving the API to other hosts"));
-  if (*remote) LogToStderr("api on " + (*remote)->address());
-  std::unique_ptr<RegistryService> registry_service;
-  RegistryService::Options registry = options;
-  registry.events = &(*daemon)->events();
-  if (!registry.listen.empty() || !host->registry.listen.empty()) {
-    auto started = RegistryService::Start(layout, *host, registry);
-    if (!started) return Report(invocation, std::move(started).error().While("starting the registry"));
-    registry_service = std::move(*started);
-    LogToStderr("registry on " + registry_service->address());
+  auto signal = ServeDaemon(**daemon, *host, std::move(opened), options, metrics, *signals);
+  if (!signal) {
+    if (auto undone = (*daemon)->Undo(); !undone)
+      LogToStderr("cannot undo what was made: " + undone.error().Render());
+    return Report(invocation, signal.error());
   }
-  std::unique_ptr<adapters::MetricsServer> metrics_server;
-  if (const std::string& address = metrics.empty() ? host->metrics : metrics; !address.empty()) {
-    auto started =
-        ServeMetrics(address, (*daemon)->store(), registry_service ? &registry_service->watch() : nullptr,
-                     [&daemon = **daemon](PrometheusText& text) {
-                       DescribeServices(text, daemon);
-                       DescribeShadows(text, daemon);
-                       DescribeIssued(text, daemon.issued());
-                     });
-    if (!started) return Report(invocation, std::move(started).error().While("serving metrics"));
-    metrics_server = std::move(*started);
-    LogToStderr("metrics on " + metrics_server->address().Render());
-  }
-  const definition::Scrub scrub = host->scrub.value_or(definition::Scrub{});
-  auto scrubber = std::make_unique<Scrubber>(
-      layout, (*daemon)->store(), clock,
-      Scrubber::Options{
-          scrub.rate_bytes, scrub.every, [&](const std::string& kind, JsonObject detail) {
-            if (auto put = (*daemon)->events().Append({{"", "", kind, "ingot", std::move(detail)}}); !put)
-              LogToStderr("cannot record " + kind + ": " + put.error().Render());
-          }});
-  auto log = std::make_unique<EventLog>(**daemon);
-  LogToStderr("serving " + layout.root.string() + " on " + layout.socket().string());
-  const int signal = WaitForSignal(*signals);
-  (*daemon)->migrator().EndHandWork();
-  if (*remote) (*remote)->Stop();
-  (*server)->Stop();
-  metrics_server.reset();
-  scrubber.reset();
-  registry_service.reset();
-  log.reset();
-  if (signal == SIGUSR1) {
+  if (*signal == SIGUSR1) {
     if (auto torn = (*daemon)->Teardown(); !torn) return Report(invocation, torn.error());
     LogToStderr("gave up the host's namespaces, mounts and processes of " + layout.root.string());
     return kDone;

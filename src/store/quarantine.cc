@@ -113,11 +113,39 @@ Result<bool> SetAside(Store& store, const Problem& problem, const Clock& clock) 
   return set_aside;
 }
 
-Result<std::vector<LostThing>> ListLost(const Store& store) {
+namespace {
+
+// What Verify would look for.
+struct Wanted {
+  std::set<oci::Digest> images;
+  std::set<oci::Digest> of_repositories;
+
+  static Result<Wanted> Of(Store& store) {
+    Wanted wanted;
+    for (const ImageRow& row : TRY(store.ListImages())) wanted.images.insert(row.digest);
+    TRY(store.catalog().Read([&](const CatalogRows& rows) -> Result<void> {
+      for (oci::Digest& digest : TRY(rows.ListRepositoryDigests()))
+        wanted.of_repositories.insert(std::move(digest));
+      return {};
+    }));
+    return wanted;
+  }
+  // Takes from it the images that are no more.
+  Result<bool> Needs(LostThing& lost) const {
+    std::erase_if(lost.images, [this](const oci::Digest& image) { return !images.contains(image); });
+    if (!lost.images.empty()) return true;
+    return lost.thing == ThingKind::kBlob && of_repositories.contains(TRY(oci::Digest::Parse(lost.name)));
+  }
+};
+
+}  // namespace
+
+Result<std::vector<LostThing>> ListLost(Store& store) {
   std::vector<LostThing> lost;
   const fs::path folder = QuarantineOf(store);
   auto names = ListDirectory(folder);
   if (!names && names.error().code() == Code::kNotFound) return lost;
+  std::optional<Wanted> wanted;
   for (const std::string& name : TRY(std::move(names))) {
     if (!name.ends_with(kRecordSuffix)) continue;
     const auto bytes = ReadFile(folder / name, size_t{4} << 20);
@@ -128,8 +156,11 @@ Result<std::vector<LostThing>> ListLost(const Store& store) {
     // Whatever is there has been put there since, checked.
     if (::lstat(path.c_str(), &st) != 0) {
       if (errno != ENOENT) return ErrnoError(errno, "look for " + path.string());
-      lost.push_back(std::move(thing));
-      continue;
+      if (!wanted) wanted = TRY(Wanted::Of(store));
+      if (TRY(wanted->Needs(thing))) {
+        lost.push_back(std::move(thing));
+        continue;
+      }
     }
     const std::string stem = name.substr(0, name.size() - kRecordSuffix.size());
     for (const std::string_view suffix : {kBytesSuffix, kRecordSuffix}) {
@@ -140,7 +171,7 @@ Result<std::vector<LostThing>> ListLost(const Store& store) {
   return lost;
 }
 
-Result<void> RequireWhole(const Store& store, const oci::Digest& image) {
+Result<void> RequireWhole(Store& store, const oci::Digest& image) {
   std::string names;
   size_t count = 0;
   for (const LostThing& lost : TRY(ListLost(store))) {

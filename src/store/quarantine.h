@@ -30,12 +30,13 @@ struct LostThing {
 // could not be read, of which nothing is known.
 Result<bool> SetAside(Store& store, const Problem& problem, const Clock& clock);
 
-// What is lost now. Things that have come back (were pushed, pulled or built again) are no longer, and their
-// records go. Costs nothing when there are none.
-Result<std::vector<LostThing>> ListLost(const Store& store);
+// What is lost now, with those of `images` that are there. Things that have come back (were pushed, pulled or
+// built again) are no longer, nor those that neither an image nor a repository needs any more (gc has removed
+// the last one), as Verify sees it: their records go. Costs nothing when there are none.
+Result<std::vector<LostThing>> ListLost(Store& store);
 
 // kCorrupt with the names of what the image needs and has lost.
-Result<void> RequireWhole(const Store& store, const oci::Digest& image);
+Result<void> RequireWhole(Store& store, const oci::Digest& image);
 
 // The images that need this object, layer or blob; reads every sealed layer and manifest that can be read.
 Result<std::set<oci::Digest>> ImagesThatNeed(Store& store, ThingKind thing, const std::string& name);

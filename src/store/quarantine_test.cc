@@ -115,5 +115,50 @@ TEST_F(QuarantineTest, AManifestIsNowhereElse) {
   EXPECT_EQ(Must(ListLost(*store_)).size(), 1U);
 }
 
+TEST_F(QuarantineTest, WhatOnlyACollectedImageNeededIsNoLongerLost) {
+  Spoil(store_->objects().PathOf(ObjectId::Of("contents of a")));
+  SetAsideOnly();
+  Must(catalog_.Write([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.RemoveTag("shop/web", "v1"));
+    TRY(rows.RemoveImage(image_));
+    return {};
+  }));
+  EXPECT_TRUE(Must(Verify(*store_, {})).ok());
+  EXPECT_TRUE(Must(ListLost(*store_)).empty());
+  EXPECT_TRUE(Must(ListDirectory(store_->paths().blobs.parent_path() / "quarantine")).empty());
+}
+
+TEST_F(QuarantineTest, OfSeveralImagesThoseThatAreThereStayNamed) {
+  oci::Digest other;
+  {
+    auto lease = Must(store_->TakeLease("test"));
+    const Layer more =
+        Must(store_->SealLayer(TreeOf(store_->objects(), {{"etc/c", "contents of c"}}), lease));
+    other = PutImageOf(*store_, lease, std::vector{layer_, more});
+    Must(store_->SetTag("shop/web", "v2", other));
+  }
+  Spoil(store_->objects().PathOf(ObjectId::Of("contents of a")));
+  EXPECT_EQ(SetAsideOnly().images, (std::set{image_, other}));
+  Must(catalog_.Write([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.RemoveTag("shop/web", "v1"));
+    TRY(rows.RemoveImage(image_));
+    return {};
+  }));
+  const std::vector<LostThing> lost = Must(ListLost(*store_));
+  ASSERT_EQ(lost.size(), 1U);
+  EXPECT_EQ(lost[0].images, std::set{other});
+}
+
+TEST_F(QuarantineTest, ABlobThatOnlyARepositoryHasStaysLost) {
+  KeepTar();
+  Spoil(store_->BlobPath(layer_.diff_id));
+  EXPECT_EQ(SetAsideOnly().thing, ThingKind::kBlob);
+  Must(catalog_.Write([&](CatalogRows& rows) -> Result<void> {
+    TRY(rows.RemoveRepositoryBlob("team/web", layer_.diff_id));
+    return {};
+  }));
+  EXPECT_TRUE(Must(ListLost(*store_)).empty());
+}
+
 }  // namespace
 }  // namespace ingot::store

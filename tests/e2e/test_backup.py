@@ -255,3 +255,13 @@ def test_a_backup_that_leads_elsewhere_writes_nothing(host):
     newer = manifest.replace(b'"ingot_backup": 1', b'"ingot_backup": 2')
     file.write_bytes(tar(("manifest.json", tarfile.REGTYPE, "", newer)))
     assert host.run("restore", str(file), "--json").json()["error"]["code"] == "unsupported"
+
+
+def test_doctor_leaves_nothing_where_no_root_is(host):
+    """So that a backup can be restored there."""
+    assert not host.root.exists()
+    host.run("doctor")
+    assert not host.root.exists()
+    host.root.mkdir()
+    host.run("doctor")
+    assert list(host.root.iterdir()) == []

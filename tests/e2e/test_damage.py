@@ -143,6 +143,29 @@ def test_verify_repairs_by_building_again_and_names_what_is_lost(host):
     assert victim.exists() and list((host.root / "quarantine").iterdir()) == []
 
 
+def test_what_gc_has_removed_is_no_longer_lost(host):
+    """Verify, status and doctor judge alike: lost as long as an image needs it, and no longer."""
+    image = build(host)
+    spoil(objects(host)[0])
+    assert host.run("verify", "--repair", cwd=host.base).code == 1
+
+    def judged():
+        fact = next(f for f in host.run("doctor", "--json").json()["facts"] if f["name"] == "store")
+        return fact["state"], fact["seen"], host.run("verify", "--json", cwd=host.base)
+
+    state, seen, verified = judged()
+    assert state == "missing" and "shop/app:latest" in seen and verified.code == 1, (state, seen, verified)
+    # One without a tag is named by what it was called last.
+    (host.project / "big").write_bytes(b"another")
+    host.ok("build")
+    state, seen, verified = judged()
+    assert state == "missing" and "shop/app@" + image["digest"] in seen and verified.code == 1, (state, seen, verified)
+    host.ok("gc", "--keep-cache", "0s")
+    state, seen, verified = judged()
+    assert state == "ok" and verified.code == 0 and verified.json()["lost"] == [], (state, seen, verified)
+    assert list((host.root / "quarantine").iterdir()) == []
+
+
 def test_verify_repairs_from_the_registry_that_an_image_came_from(host):
     upstream = BadRegistry()
     try:
