@@ -351,8 +351,8 @@ TEST_P(ChangedAddressTest, LosesNoConnection) {
     clients.emplace_back([&] {
       while (!stop) {
         const int now = expected;
-        const Answer answer = Rig::Client(after_).Ask(100);
-        const auto who = Rig::Who(answer);
+        const Answer answer = RouterRig::Client(after_).Ask(100);
+        const auto who = RouterRig::Who(answer);
         ++asked;
         if (!who)
           ++lost;
