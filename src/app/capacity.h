@@ -15,7 +15,7 @@ namespace ingot::app {
 plan::HostCapacity CapacityBeside(const rollout::Controller& controller, const jobs::Controller& jobs,
                                   const definition::Resolved& resolved);
 
-// kNoSpace when the count exceeds what serves now and does not fit. What the controller refuses anyway
+// kRefused when the count exceeds what serves now and does not fit. What the controller refuses anyway
 // (nothing is deployed, no such service, a count out of bounds) is left to it.
 Result<void> CheckRoom(const rollout::Controller& controller, const jobs::Controller& jobs,
                        const platform::EnvironmentId& environment, const rollout::Scale& scale);

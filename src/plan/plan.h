@@ -129,7 +129,7 @@ Result<void> Check(const Plan& plan);
 // what is free, as MakePlan tells them of an apply. Nothing else of the plan is filled in.
 Plan MakeScalePlan(const Active& active, const std::string& service, uint32_t replicas,
                    const HostCapacity& capacity);
-// The part of Check that looks at the host's memory alone: kNoSpace when the peak exceeds it.
+// The part of Check that looks at the host's memory alone: kRefused when the peak exceeds it.
 Result<void> CheckMemory(const Plan& plan);
 // The most instances of `service`, up to `wanted`, that the host's memory has room for; never fewer than it
 // has.

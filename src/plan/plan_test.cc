@@ -252,7 +252,7 @@ TEST(Plan, ACountThatTheHostHasNoRoomForIsRefusedAsAnApplyIs) {
   EXPECT_TRUE(CheckMemory(MakeScalePlan(active, "web", 7, capacity)));
   auto checked = CheckMemory(MakeScalePlan(active, "web", 8, capacity));
   ASSERT_FALSE(checked);
-  EXPECT_EQ(checked.error().code(), Code::kNoSpace);
+  EXPECT_EQ(checked.error().code(), Code::kRefused);
   EXPECT_EQ(checked.error().message(),
             "old and new fleets together may use 900 MiB, but this host has 800 MiB left for them; lower "
             "`resources.memory` or `replicas`");

@@ -259,7 +259,7 @@ def test_a_preview_is_seen_by_who_knows_it_and_by_nobody_else(served):
 
 
 def test_a_client_that_is_interrupted_says_that_the_rollout_goes_on(served):
-    served.one_service(revision="two", rollout=canary("{ weight: 20% }, { pause: manual }"))
+    served.one_service(revision="two", rollout=canary("{ weight: 20% }, { pause: manual }, { weight: 100% }"))
     apply = subprocess.Popen([str(INGOT), "apply", "--yes"], cwd=served.project, text=True, stderr=subprocess.PIPE,
                              env={**os.environ, "INGOT_ROOT": str(served.root)})
     in_step(served, 1)

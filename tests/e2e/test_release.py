@@ -302,7 +302,7 @@ def test_a_count_that_the_host_has_no_room_for_is_refused_before_anything_starts
     done = host.run("scale", "web=4", "--json")
     assert done.code != 0, done
     refused = done.json()["error"]
-    assert refused["code"] == "no_space" and "but this host has" in refused["message"], refused
+    assert refused["code"] == "refused" and "but this host has" in refused["message"], refused
     assert "lower `resources.memory` or `replicas`" in refused["message"], refused
     assert len(host.instances("web")) == 1, "nothing was started"
     host.ok("scale", "web=3")
