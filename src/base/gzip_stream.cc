@@ -109,7 +109,8 @@ std::unique_ptr<GzipStream::Inflater> MakeInflater(GzipStream::Engine engine) {
 
 GzipStream::GzipStream(ByteSource source, Engine engine)
     : source_(std::move(source)), inflater_(MakeInflater(engine)), input_(kBack + kGzipInput) {
-  in_ = std::string_view(input_.data() + kBack, 0);
+  char* const begin = input_.data() + kBack;
+  in_ = std::string_view(begin, begin);
 }
 GzipStream::GzipStream(GzipStream&&) noexcept = default;
 GzipStream::~GzipStream() = default;
