@@ -1,5 +1,6 @@
 #include "adapters/local_platform.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +27,7 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 constexpr auto kStopPoll = std::chrono::milliseconds(5);
+constexpr int kRemovalNice = 10;
 
 enum class StopPhase { kNone, kAsked, kDraining, kSignalled };
 
@@ -524,6 +526,8 @@ class LocalPlatform::Impl {
   }
 
   void StopLoop() {
+    // Of this thread alone: what is taken away has time, and a switch that comes meanwhile has none.
+    ::setpriority(PRIO_PROCESS, 0, kRemovalNice);
     while (true) {
       std::vector<InstanceId> stopping;
       {

@@ -136,11 +136,9 @@ Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<s
         all.push_back(TRY(controller.Status(environment)));
       return all;
     }));
-    for (Json& status : environments) {
-      AddOutsideServers(status, daemon_.router().ServersOf(TRY(
-                                    Environment::Parse(StringOr(status.get_object(), "environment", "")))));
-      AddCertificates(status, daemon_.issued(), SystemClock().Now());
-    }
+    const std::vector<SeenCertificate> seen = LookAtCertificates(daemon_.host());
+    for (Json& status : environments)
+      AddOutsideView(status, TRY(Environment::Parse(StringOr(status.get_object(), "environment", ""))), seen);
     return Json(JsonObject{{"environments", std::move(environments)}});
   }
   if (request.method == "GET" && what == "events") {
@@ -176,9 +174,16 @@ Result<void> Api::Permitted(const Request& request, const Environment& environme
 Result<Json> Api::StatusOf(const Environment& environment) {
   Json status =
       TRY(daemon_.Ask([&](rollout::Controller& controller) { return controller.Status(environment); }));
-  AddOutsideServers(status, daemon_.router().ServersOf(environment));
-  AddCertificates(status, daemon_.issued(), SystemClock().Now());
+  AddOutsideView(status, environment, LookAtCertificates(daemon_.host()));
   return status;
+}
+
+void Api::AddOutsideView(Json& status, const Environment& environment,
+                         const std::vector<SeenCertificate>& seen) {
+  const WallTime now = SystemClock().Now();
+  AddOutsideServers(status, daemon_.router().ServersOf(environment));
+  AddCertificates(status, daemon_.issued(), now);
+  AddHostCertificates(status, seen, now);
 }
 
 Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Environment& environment,

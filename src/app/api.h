@@ -11,6 +11,7 @@
 
 #include "adapters/http_server.h"
 #include "app/daemon.h"
+#include "app/host_certificates.h"
 #include "app/log_files.h"
 
 namespace ingot::app {
@@ -37,6 +38,8 @@ class Api {
                              const std::string& what, const std::string& name, bool& streamed);
 
   Result<Json> StatusOf(const Environment& environment);
+  // What a status does not know by itself: the router's and the host's outer side.
+  void AddOutsideView(Json& status, const Environment& environment, const std::vector<SeenCertificate>& seen);
   Result<void> Permitted(const Request& request, const Environment& environment, const std::string& what);
 
   // api_tokens_verbs.cc

@@ -4,6 +4,7 @@
 #include "app/capacity.h"
 #include "app/channels.h"
 #include "app/daemon_client.h"
+#include "app/outside_view.h"
 #include "app/permit.h"
 #include "plan/secrets.h"
 
@@ -74,6 +75,9 @@ Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Env
         capacity.sizes_not_kept = daemon_.volumes().SizesNotKept();
         return plan::MakePlan(controller.Active(environment), resolved, capacity, SystemClock().Now());
       }));
+  if (!planned.memory_free_bytes)
+    planned.warnings.emplace_back(
+        "this host does not tell how much memory it has, so nobody looks whether it is enough");
   // A count, or how long old ones are kept, may change while a database is away.
   if (!planned.new_revision) return planned;
   planned.migrations = PlanMigrations(environment, resolved.migrations);
@@ -88,7 +92,8 @@ Result<plan::Plan> Api::MakePlan(const definition::Resolved& resolved, const Env
 
 Result<Json> Api::Plan(const Request& request, const Environment& environment) {
   const definition::Resolved resolved = TRY(ReadResolved(request, environment));
-  const plan::Plan plan = TRY(MakePlan(resolved, environment));
+  plan::Plan plan = TRY(MakePlan(resolved, environment));
+  for (std::string& warning : SilentServers(plan.routes_after)) plan.warnings.push_back(std::move(warning));
   auto checked = plan::Check(plan);
   if (checked && plan.frozen && plan.new_revision && !QueryFlag(request, "override_freeze"))
     checked = plan::RefusalOf(environment, *plan.frozen);

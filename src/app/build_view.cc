@@ -30,7 +30,7 @@ void BuildView::On(const build::BuildEvent& event) {
       progress_.Live(event.image + "   " + event.text);
       break;
     case Kind::kNote:
-      progress_.Line(name + " " + event.text);
+      progress_.Line(event.image.empty() ? event.text : name + " " + event.text);
       break;
     case Kind::kTestStarted:
       progress_.Live(event.image + " test " + event.text);

@@ -115,6 +115,8 @@ class Daemon {
   std::vector<IssuedName> issued() const { return acme_ ? acme_->Names() : std::vector<IssuedName>(); }
 
   // How the outside reaches this host, with the certificates of now.
+  // host.yaml as it was when the daemon started.
+  const definition::Host& host() const { return edge_files_.host(); }
   plan::HostEdge edge() { return *edge_.lock(); }
 
   // Removes every namespace, mount and process of this root. Every environment must have been destroyed.

@@ -1,12 +1,18 @@
 // ingot: one program, one verb per file (verbs.h).
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <string_view>
+#include <vector>
 
 #include "app/host_config.h"
 #include "app/invocation.h"
 #include "app/verbs.h"
+#include "base/units.h"
 
 namespace {
+
+using namespace ingot::app;
 
 constexpr const char* kFooter =
     "A first release, as root:\n"
@@ -20,10 +26,80 @@ constexpr const char* kFooter =
     "reverted.\n"
     "`ingot VERB --help` explains a verb.";
 
+// In the order of `ingot --help`; a verb of two names twice.
+struct Verb {
+  std::string_view name;
+  void (*add)(CLI::App&, Invocation&);
+};
+constexpr Verb kVerbs[] = {
+    {"init", AddInit},
+    {"validate", AddValidate},
+    {"schema", AddSchema},
+    {"doctor", AddDoctor},
+    {"build", AddBuild},
+    {"build-received", AddBuildReceived},
+    {"lock", AddLock},
+    {"plan", AddPlan},
+    {"diff", AddPlan},
+    {"apply", AddApply},
+    {"status", AddStatus},
+    {"history", AddHistory},
+    {"rollout", AddRollout},
+    {"promote", AddPromote},
+    {"rollback", AddRollback},
+    {"migrate", AddMigrate},
+    {"scale", AddScale},
+    {"job", AddJob},
+    {"secret", AddSecret},
+    {"volume", AddVolume},
+    {"run", AddRun},
+    {"destroy", AddDestroy},
+    {"logs", AddLogs},
+    {"events", AddEvents},
+    {"images", AddImages},
+    {"gc", AddGc},
+    {"verify", AddVerify},
+    {"registry", AddRegistry},
+    {"backup", AddBackup},
+    {"restore", AddRestore},
+    {"token", AddToken},
+    {"login", AddLogin},
+    {"logout", AddLogin},
+    {"serve", AddServe},
+    {"completion", AddCompletion},
+    {"version", AddVersion},
+};
+
+// Setting all of them up is a millisecond of each call, of which a rollback has ten: only those are that a
+// word of the command line may mean. All, where none is named (help, a mistake) or where they are listed.
+void AddVerbs(CLI::App& app, Invocation& invocation, const std::vector<std::string_view>& words) {
+  const auto named = [&](const Verb& verb) {
+    return std::find(words.begin(), words.end(), verb.name) != words.end();
+  };
+  const bool all =
+      std::none_of(std::begin(kVerbs), std::end(kVerbs), named) || named({"completion", nullptr});
+  void (*last)(CLI::App&, Invocation&) = nullptr;
+  for (const Verb& verb : kVerbs) {
+    if (verb.add != last && (all || named(verb))) {
+      verb.add(app, invocation);
+      last = verb.add;
+    }
+  }
+}
+
+// What a word that is no verb was meant to be: "; did you mean `ingot apply`?", or "".
+std::string VerbMeant(const CLI::App& app) {
+  const std::vector<std::string> unknown = app.remaining();
+  if (unknown.empty() || !app.get_subcommands().empty()) return "";
+  std::vector<std::string> verbs;
+  for (const Verb& verb : kVerbs) verbs.emplace_back(verb.name);
+  const std::string nearest = ingot::Nearest(unknown.front(), verbs);
+  return nearest.empty() ? "" : "; did you mean `ingot " + nearest + "`?";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace ingot::app;
   Invocation invocation;
   CLI::App app("Immutable infrastructure in one program: golden images, replaced and never modified.",
                "ingot");
@@ -32,40 +108,7 @@ int main(int argc, char** argv) {
   app.add_option("--root", invocation.root_option,
                  "where everything is kept (default: $INGOT_ROOT or /var/lib/ingot)");
   AddHostOption(app, invocation);
-  AddInit(app, invocation);
-  AddValidate(app, invocation);
-  AddSchema(app, invocation);
-  AddDoctor(app, invocation);
-  AddBuild(app, invocation);
-  AddBuildReceived(app, invocation);
-  AddLock(app, invocation);
-  AddPlan(app, invocation);
-  AddApply(app, invocation);
-  AddStatus(app, invocation);
-  AddHistory(app, invocation);
-  AddRollout(app, invocation);
-  AddPromote(app, invocation);
-  AddRollback(app, invocation);
-  AddMigrate(app, invocation);
-  AddScale(app, invocation);
-  AddJob(app, invocation);
-  AddSecret(app, invocation);
-  AddVolume(app, invocation);
-  AddRun(app, invocation);
-  AddDestroy(app, invocation);
-  AddLogs(app, invocation);
-  AddEvents(app, invocation);
-  AddImages(app, invocation);
-  AddGc(app, invocation);
-  AddVerify(app, invocation);
-  AddRegistry(app, invocation);
-  AddBackup(app, invocation);
-  AddRestore(app, invocation);
-  AddToken(app, invocation);
-  AddLogin(app, invocation);
-  AddServe(app, invocation);
-  AddCompletion(app, invocation);
-  AddVersion(app, invocation);
+  AddVerbs(app, invocation, {argv + 1, argv + argc});
   app.require_subcommand(0, 1);
   try {
     app.parse(argc, argv);
@@ -76,8 +119,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::CallForVersion& version) {
     return app.exit(version);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "error: %s\n`ingot --help` lists the verbs, `ingot VERB --help` explains one\n",
-                 error.what());
+    std::fprintf(stderr, "error: %s%s\n`ingot --help` lists the verbs, `ingot VERB --help` explains one\n",
+                 error.what(), VerbMeant(app).c_str());
     return kUsage;
   }
   return invocation.run ? invocation.run() : ShowStatus(invocation);

@@ -1,17 +1,37 @@
 #include "app/outside_view.h"
 
+#include <future>
+#include <map>
 #include <set>
 
+#include "adapters/tcp_reach.h"
 #include "definition/outside_address.h"
 
 namespace ingot::app {
 
+namespace {
+
+constexpr Milliseconds kAnswerWithin{1000};
+
+JsonArray* ProblemsOf(Json& status) {
+  Json* problems = status.is_object() ? status.get_object().if_contains("problems") : nullptr;
+  return problems != nullptr && problems->is_array() ? &problems->get_array() : nullptr;
+}
+
+// What a route does whose server elsewhere does not answer.
+std::string TakesNone(const std::string& address, int64_t percent, const std::string& why,
+                      const std::string& service) {
+  return address + " (outside, " + std::to_string(percent) + " %) takes no connection (" + why + "); " +
+         service + " gets its requests until it does";
+}
+
+}  // namespace
+
 void AddOutsideServers(Json& status, const Result<std::vector<platform::OutsideState>>& servers) {
   if (!status.is_object()) return;
-  JsonObject& fields = status.get_object();
-  Json* routes = fields.if_contains("routes");
-  Json* problems = fields.if_contains("problems");
-  if (routes == nullptr || !routes->is_array() || problems == nullptr || !problems->is_array()) return;
+  Json* routes = status.get_object().if_contains("routes");
+  JsonArray* problems = ProblemsOf(status);
+  if (routes == nullptr || !routes->is_array() || problems == nullptr) return;
   std::set<std::string> told;
   for (Json& item : routes->get_array()) {
     Json* outside = item.is_object() ? item.get_object().if_contains("outside") : nullptr;
@@ -28,21 +48,51 @@ void AddOutsideServers(Json& status, const Result<std::vector<platform::OutsideS
         }
     server["reason"] = reason;
     if (reason.empty() || !told.insert(address).second) continue;
-    const std::string share = std::to_string(IntOr(server, "percent", 0)) + " %";
-    problems->get_array().emplace_back(
+    const int64_t percent = IntOr(server, "percent", 0);
+    problems->emplace_back(
         server["up"].is_null()
-            ? "whether " + address + " (outside, " + share + ") takes connections is unknown: " + reason
-            : address + " (outside, " + share + ") takes no connection (" + reason + "); " +
-                  StringOr(item.get_object(), "service", "") + " gets its requests until it does");
+            ? "whether " + address + " (outside, " + std::to_string(percent) +
+                  " %) takes connections is unknown: " + reason
+            : TakesNone(address, percent, reason, StringOr(item.get_object(), "service", "")));
   }
+}
+
+std::vector<std::string> SilentServers(const platform::RouteTable& routes) {
+  struct Asked {
+    std::string service;
+    uint32_t per_mille = 0;
+    std::future<Result<void>> answer;
+  };
+  std::map<std::string, Asked> asked;
+  for (const auto& route : routes.outside) {
+    if (!route.server || route.server->per_mille == 0) continue;
+    const platform::ServerShare& server = *route.server;
+    const std::string address = definition::OutsideAddress{server.host, server.port}.Render();
+    if (asked.contains(address)) continue;
+    asked[address] = {route.fleet.service(), server.per_mille, std::async(std::launch::async, [server] {
+                        return adapters::TakesConnections(server.host, server.port, kAnswerWithin);
+                      })};
+  }
+  std::vector<std::string> out;
+  for (auto& [address, one] : asked)
+    if (const Result<void> answer = one.answer.get(); !answer)
+      out.push_back(TakesNone(address, one.per_mille / 10, answer.error().message(), one.service));
+  return out;
+}
+
+void AddHostCertificates(Json& status, const std::vector<SeenCertificate>& seen, WallTime now) {
+  JsonArray* problems = ProblemsOf(status);
+  if (problems == nullptr) return;
+  for (const SeenCertificate& one : seen)
+    if (const auto problem = one.Problem(now))
+      problems->emplace_back("certificate of host.yaml: " + *problem + "; clients refuse it");
 }
 
 void AddCertificates(Json& status, const std::vector<IssuedName>& issued, WallTime now) {
   if (!status.is_object() || issued.empty()) return;
-  JsonObject& fields = status.get_object();
-  Json* routes = fields.if_contains("routes");
-  Json* problems = fields.if_contains("problems");
-  if (routes == nullptr || !routes->is_array() || problems == nullptr || !problems->is_array()) return;
+  Json* routes = status.get_object().if_contains("routes");
+  JsonArray* problems = ProblemsOf(status);
+  if (routes == nullptr || !routes->is_array() || problems == nullptr) return;
   std::set<std::string> told;
   for (Json& item : routes->get_array()) {
     if (!item.is_object() || !BoolOr(item.get_object(), "tls", false)) continue;
@@ -58,11 +108,11 @@ void AddCertificates(Json& status, const std::vector<IssuedName>& issued, WallTi
           {"reason", name.reason}};
       if (!told.insert(host).second) continue;
       if (!waiting.empty())
-        problems->get_array().emplace_back("route " + host + " with TLS: " + waiting);
+        problems->emplace_back("route " + host + " with TLS: " + waiting);
       else if (name.failures > 0)
-        problems->get_array().emplace_back(
-            "the certificate of " + host + ", which ends at " + RenderTime(name.certificate->ends) +
-            ", cannot be renewed: " + name.reason + "; next attempt at " + RenderTime(name.next));
+        problems->emplace_back("the certificate of " + host + ", which ends at " +
+                               RenderTime(name.certificate->ends) + ", cannot be renewed: " + name.reason +
+                               "; next attempt at " + RenderTime(name.next));
     }
   }
 }

@@ -1,10 +1,12 @@
-// What `status` shows of the outside: servers elsewhere that routes give a share to, and certificates that an
-// authority issues.
+// What `status` and `plan` show of the outside: servers elsewhere that routes give a share to, and
+// certificates of host.yaml and of an authority that issues them.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "app/acme_service.h"
+#include "app/host_certificates.h"
 #include "base/json.h"
 #include "base/prometheus.h"
 #include "base/result.h"
@@ -15,6 +17,13 @@ namespace ingot::app {
 // Adds to the routes of an environment's status whether their server takes connections ("up": true, false, or
 // null with "reason": could not look), and to its problems what that means for the service.
 void AddOutsideServers(Json& status, const Result<std::vector<platform::OutsideState>>& servers);
+
+// A sentence for each server elsewhere that `routes` gives requests to and that takes no connection from this
+// host now. Asks all of them at once, for a second at most.
+std::vector<std::string> SilentServers(const platform::RouteTable& routes);
+
+// Adds to the problems what clients cannot be served with of the certificates that host.yaml names, `seen`.
+void AddHostCertificates(Json& status, const std::vector<SeenCertificate>& seen, WallTime now);
 
 // Adds to the routes with TLS what is known of a certificate that an authority issues for them, and to the
 // problems which of them wait for one, and why.

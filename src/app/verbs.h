@@ -1,4 +1,4 @@
-// One function per verb, each in a file of its own; main.cc lists them in the order of `ingot --help`.
+// One function per verb, each in a file of its own; main.cc lists them, and calls those that a command line may mean.
 #pragma once
 
 namespace CLI {

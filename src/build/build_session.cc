@@ -53,7 +53,12 @@ Result<void> BuildWorkspace::Take() {
   TRY(MakeDirectories(options_.cache_dir, 0755));
   TRY(MakeDirectories(options_.temp_dir, 0711));
   const std::string name = "project-" + Sha256Hex(project_.string()).substr(0, 16) + ".lock";
-  project_lock_ = TRY(FileLock::Take(options_.cache_dir / name, true));
+  auto mine = FileLock::Take(options_.cache_dir / name, false);
+  if (!mine && mine.error().code() == Code::kConflict) {
+    reporter_.Report("", {.text = "another build of this project is under way; waiting until it is done"});
+    mine = FileLock::Take(options_.cache_dir / name, true);
+  }
+  project_lock_ = TRY(std::move(mine));
   const FileLock alone = TRY(FileLock::Take(options_.cache_dir / kSweepLock, true));
   SweepLocked(options_.temp_dir);
   static std::atomic<uint64_t> next{0};
@@ -80,11 +85,15 @@ store::Lease* BuildWorkspace::LeaseIfTaken() {
   return own_ ? &*own_ : nullptr;
 }
 
-void BuildSession::Report(const std::string& image, BuildEvent event) {
-  if (!options.progress) return;
+void BuildReporter::Report(const std::string& image, BuildEvent event) {
+  if (!progress_) return;
   event.image = image;
-  const std::lock_guard lock(reporting);
-  options.progress(event);
+  const std::lock_guard lock(mutex_);
+  progress_(event);
+}
+
+void BuildSession::Report(const std::string& image, BuildEvent event) {
+  reporter.Report(image, std::move(event));
 }
 
 DebianBase::Note BuildSession::NoteOf(const std::string& image) {

@@ -21,16 +21,29 @@ namespace ingot::build {
 // while it lives.
 Result<void> SweepBuilds(const fs::path& temp_dir, const fs::path& cache_dir);
 
+// Tells of a build's progress, from any thread.
+class BuildReporter {
+ public:
+  explicit BuildReporter(const BuildProgress& progress) : progress_(progress) {}
+  // Fills in the image; "": it is of the build as a whole.
+  void Report(const std::string& image, BuildEvent event);
+
+ private:
+  const BuildProgress& progress_;
+  std::mutex mutex_;
+};
+
 // What a build holds while it makes something, taken when the first thing has to be made: a build with
 // nothing to do needs none of it. A lease on the store, the project's lock (two builds of one project would
 // only do the same work twice), and a folder for temporary files, which the next build removes if this one
 // is killed.
 class BuildWorkspace {
  public:
-  BuildWorkspace(store::Store& store, const BuildOptions& options, fs::path project, store::Lease* given)
-      : store_(store), options_(options), project_(std::move(project)), given_(given) {}
+  BuildWorkspace(store::Store& store, const BuildOptions& options, fs::path project, store::Lease* given,
+                 BuildReporter& reporter)
+      : store_(store), options_(options), project_(std::move(project)), given_(given), reporter_(reporter) {}
   ~BuildWorkspace();
-  // Any thread. The second build of a project waits here.
+  // Any thread. The second build of a project waits here, and says so.
   Result<store::Lease*> GetLease();
   // The caller's lease, or the one taken already; else nullptr.
   store::Lease* LeaseIfTaken();
@@ -43,6 +56,7 @@ class BuildWorkspace {
   const BuildOptions& options_;
   const fs::path project_;
   store::Lease* const given_;
+  BuildReporter& reporter_;
   std::mutex mutex_;
   bool taken_ = false;
   std::optional<store::Lease> own_;
@@ -84,9 +98,9 @@ struct BuildSession {
   const definition::Definition& definition;
   fs::path project;
   std::map<std::string, ImageInputs> inputs;
+  BuildReporter& reporter;
   BuildWorkspace workspace;
   SessionLock lock_file;
-  std::mutex reporting;
   std::mutex pulling;
   Sync<std::map<std::string, BuiltImage>> built;
 

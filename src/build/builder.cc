@@ -17,6 +17,7 @@ Result<std::map<std::string, BuiltImage>> Builder::Build(const definition::Defin
   std::error_code failed;
   const fs::path directory = fs::absolute(project, failed);
   auto inputs = TRY(ReadImageInputs(definition, directory, images));
+  BuildReporter reporter(options_.progress);
   BuildSession session{store_,
                        sandbox_,
                        debian_,
@@ -25,9 +26,9 @@ Result<std::map<std::string, BuiltImage>> Builder::Build(const definition::Defin
                        definition,
                        directory,
                        std::move(inputs),
-                       {store_, options_, directory, keep},
+                       reporter,
+                       {store_, options_, directory, keep, reporter},
                        {debian_, directory, options_.locked},
-                       {},
                        {},
                        {}};
   TaskNeeds needs;

@@ -22,7 +22,7 @@ struct BuildEvent {
     kImageDone,     // with `took`; `cached` when no step ran; `text` is the manifest digest
   };
   Kind kind = Kind::kNote;
-  std::string image;  // name in the definition
+  std::string image;  // name in the definition; "": of all together (kNote)
   int number = 0;     // of the step, from 1; 0 when the event belongs to no step
   int total = 0;
   std::string text;

@@ -265,11 +265,14 @@ Plan MakeScalePlan(const Active& active, const std::string& service, uint32_t re
 
 uint32_t MostWithin(const Active& active, const std::string& service, uint32_t wanted,
                     const HostCapacity& capacity) {
-  while (true) {
-    const Plan plan = MakeScalePlan(active, service, wanted, capacity);
-    if (plan.scales.empty() || plan.scales[0].to < plan.scales[0].from || CheckMemory(plan)) return wanted;
-    --wanted;
-  }
+  const Plan plan = MakeScalePlan(active, service, wanted, capacity);
+  if (plan.scales.empty() || wanted < plan.scales[0].from || CheckMemory(plan)) return wanted;
+  const uint64_t each = active.revision.FleetOf(service)->spec.limits.memory_bytes;
+  const uint64_t beyond = plan.peak_memory_bytes - *plan.memory_free_bytes;
+  const uint64_t more = wanted - plan.scales[0].from;
+  // Without a limit of its own the service takes none of what is counted: the others fill the host.
+  const uint64_t too_many = each == 0 ? more : std::min(more, (beyond + each - 1) / each);
+  return static_cast<uint32_t>(wanted - too_many);
 }
 
 Result<void> Check(const Plan& plan) {
@@ -289,9 +292,11 @@ Result<void> Check(const Plan& plan) {
 
 Result<void> CheckMemory(const Plan& plan) {
   if (plan.memory_free_bytes && plan.peak_memory_bytes > *plan.memory_free_bytes)
-    return Error(Code::kRefused, "old and new fleets together may use " + RenderSize(plan.peak_memory_bytes) +
-                                     ", but this host has " + RenderSize(*plan.memory_free_bytes) +
-                                     " left for them; lower `resources.memory` or `replicas`");
+    return Error(Code::kRefused,
+                 (plan.fleets.empty() ? "all instances together" : "old and new fleets together") +
+                     std::string(" may use ") + RenderSize(plan.peak_memory_bytes) + ", but this host has " +
+                     RenderSize(*plan.memory_free_bytes) +
+                     " left for them; lower `resources.memory` or `replicas`");
   return {};
 }
 

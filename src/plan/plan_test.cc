@@ -254,7 +254,7 @@ TEST(Plan, ACountThatTheHostHasNoRoomForIsRefusedAsAnApplyIs) {
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().code(), Code::kRefused);
   EXPECT_EQ(checked.error().message(),
-            "old and new fleets together may use 900 MiB, but this host has 800 MiB left for them; lower "
+            "all instances together may use 900 MiB, but this host has 800 MiB left for them; lower "
             "`resources.memory` or `replicas`");
   EXPECT_EQ(MostWithin(active, "web", 6, capacity), 6u);
   EXPECT_EQ(MostWithin(active, "web", 900, capacity), 7u);

@@ -97,6 +97,13 @@ void EnvironmentRunner::Run(WallTime now) {
     view_.can_check = checker_ != nullptr;
     if (checker_ != nullptr) view_.checks = checker_->Look(state_.id);
     Decision decision = Decide(state_, desired_, view_, now);
+    // Before what was decided is written down: asking changes nothing, and with the answer one step is
+    // written in place of two. An error is "could not look": not settled, and not a failure.
+    if (decision.ask_settled && !asked) {
+      asked = true;
+      if (auto settled = platform_.TopologySettled(state_.id)) view_.settled = *settled;
+      if (view_.settled == true) decision = Decide(state_, desired_, view_, now);
+    }
     if (decision.wake) WakeAt(*decision.wake);
     const bool changed = decision.state.has_value();
     if (changed && !Commit(decision, now)) break;
@@ -107,12 +114,6 @@ void EnvironmentRunner::Run(WallTime now) {
     for (const Action& action : decision.actions)
       tried = std::visit([&](const auto& what) { return Do(what, now); }, action) || tried;
     waiting_for_router_ = decision.ask_settled;
-    if (decision.ask_settled && !asked) {
-      asked = true;
-      // An error is "could not look": not settled, and not a failure.
-      if (auto settled = platform_.TopologySettled(state_.id)) view_.settled = *settled;
-      tried = tried || view_.settled == true;
-    }
     if (decision.ask_counters && now >= counters_asked_ + kCountersEach) {
       counters_asked_ = now;
       auto counters = platform_.Counters(state_.id);

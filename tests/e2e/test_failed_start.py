@@ -104,3 +104,9 @@ def test_an_expired_certificate_of_the_api_is_named(host):
     # The daemon says so and goes on: who renews the files needs no new start.
     host.start(env=env)
     assert "api.tls: api.crt expired at" in (host.base / "daemon.log").read_text()
+    host.one_service(replicas=1)
+    host.apply()
+    [problem] = host.status()["problems"]
+    assert problem.startswith("certificate of host.yaml: api.tls: api.crt expired at "), problem
+    make_certificate(host.base)
+    assert host.status()["problems"] == []

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests"))
@@ -36,10 +37,15 @@ def prepare():
 
 
 def measure(name, context, say):
-    from measure import Row
+    from measure import Row, stolen_ms
     say(f"{name} …")
+    began, stolen = time.monotonic(), stolen_ms()
     try:
-        return importlib.import_module(name).run(context), True
+        row = importlib.import_module(name).run(context)
+        share = (stolen_ms() - stolen) / 10 / (time.monotonic() - began) / os.cpu_count()
+        if share >= 0.5:  # percent
+            row.note += f"; the hypervisor took {share:.0f} % of the CPU meanwhile"
+        return row, True
     except Exception as error:  # one row that fails is reported, and does not take the others with it
         text = " ".join(str(error).split()) or type(error).__name__
         say(f"  not measured: {text}")

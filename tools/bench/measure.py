@@ -54,6 +54,12 @@ def timed_ms(command, cwd=None, env=None):
     return took
 
 
+def stolen_ms():
+    """CPU time, of all cores together, that the hypervisor has given to others since boot; 0 on a machine of one's own."""
+    with open("/proc/stat") as stat:
+        return int(stat.readline().split()[8]) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
 def quantile(values, q):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
