@@ -4,11 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <iostream>
 #include <random>
 #include <set>
+#include <thread>
 
+#include "base/sync.h"
 #include "rollout/testing.h"
 
 namespace ingot::rollout {
@@ -328,6 +331,13 @@ class Life {
   uint64_t last_finished_ = 0;
 };
 
+struct Lives {
+  uint64_t rollouts = 0;
+  int kills = 0;
+  int reverted = 0;
+  int completed = 0;
+};
+
 TEST(Random, RolloutsKeepTheInvariants) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr uint64_t kRollouts = 500;  // many times slower
@@ -336,21 +346,29 @@ TEST(Random, RolloutsKeepTheInvariants) {
 #endif
   const uint64_t wanted = FromEnvironment("INGOT_ROLLOUTS", kRollouts);
   const uint64_t first = FromEnvironment("INGOT_SEED", 1);
-  uint64_t rollouts = 0;
-  int kills = 0;
-  int reverted = 0;
-  int completed = 0;
-  for (uint64_t seed = first; rollouts < wanted; ++seed) {
-    Life life(seed);
-    life.Live();
-    rollouts += life.rollouts();
-    kills += life.kills();
-    reverted += life.reverted;
-    completed += life.completed;
-    const auto violations = life.violations();
-    EXPECT_THAT(violations, IsEmpty());
-    if (::testing::Test::HasFailure()) FAIL() << "reproduce with INGOT_SEED=" << seed << " INGOT_ROLLOUTS=1";
+  // Each life is a world of its own: as many at a time as there are cores.
+  Sync<Lives> all;
+  std::atomic<uint64_t> next{first};
+  const auto live = [&] {
+    while (all.lock()->rollouts < wanted && !::testing::Test::HasFailure()) {
+      const uint64_t seed = next++;
+      SCOPED_TRACE("reproduce with INGOT_SEED=" + std::to_string(seed) + " INGOT_ROLLOUTS=1");
+      Life life(seed);
+      life.Live();
+      EXPECT_THAT(life.violations(), IsEmpty());
+      auto sum = all.lock();
+      sum->rollouts += life.rollouts();
+      sum->kills += life.kills();
+      sum->reverted += life.reverted;
+      sum->completed += life.completed;
+    }
+  };
+  {
+    const unsigned threads = wanted == 1 ? 1 : std::max(1U, std::thread::hardware_concurrency());
+    std::vector<std::jthread> running;
+    for (unsigned i = 0; i < threads; ++i) running.emplace_back(live);
   }
+  const auto [rollouts, kills, reverted, completed] = *all.lock();
   RecordProperty("rollouts", static_cast<int>(rollouts));
   std::cout << rollouts << " rollouts: " << completed << " completed, " << reverted << " reverted, " << kills
             << " kills\n";
