@@ -1,5 +1,5 @@
-// One function per verb, each in a file of its own; main.cc lists them, and calls those that a command line may
-// mean.
+// One function per verb, each in a file of its own; main.cc lists them, and calls those that a command line
+// may mean.
 #pragma once
 
 namespace CLI {
