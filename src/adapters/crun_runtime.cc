@@ -19,8 +19,10 @@
 
 #include "adapters/attach_hurry.h"
 #include "adapters/cgroup.h"
+#include "adapters/compiled_filters.h"
 #include "adapters/conmon.h"
 #include "adapters/copy_out.h"
+#include "adapters/crun_bundle.h"
 #include "adapters/crun_config.h"
 #include "adapters/crun_state.h"
 #include "adapters/exit_watch.h"
@@ -55,40 +57,6 @@ std::string ProgramOf(pid_t pid) {
   const std::string link = "/proc/" + std::to_string(pid) + "/exe";
   const ssize_t n = ::readlink(link.c_str(), buffer.data(), buffer.size());
   return n > 0 ? std::string(buffer.data(), static_cast<size_t>(n)) : std::string();
-}
-
-std::string HostsFile(const InstanceSpec& spec) {
-  std::string out = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t" +
-                    (spec.hostname.empty() ? spec.id.Short() : spec.hostname) + "\n";
-  for (const auto& [name, address] : spec.hosts) out += address + "\t" + name + "\n";
-  return out;
-}
-
-bool IsFileName(const std::string& name) {
-  return !name.empty() && name.size() <= 255 && name != "." && name != ".." &&
-         name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
-}
-
-Result<void> Validate(const InstanceSpec& spec) {
-  if (spec.process.args.empty() || spec.process.args[0].empty())
-    return Error(Code::kInvalid, spec.id.Render() +
-                                     " has no command: the image has neither ENTRYPOINT nor CMD; give the "
-                                     "service a `command`");
-  for (const auto& [name, bytes] : spec.secrets)
-    if (!IsFileName(name)) return Error(Code::kInvalid, "\"" + name + "\" cannot be a secret's file name");
-  for (const platform::Scratch& scratch : spec.scratch)
-    if (scratch.path.size() < 2 || scratch.path[0] != '/' ||
-        fs::path(scratch.path).lexically_normal().string() != scratch.path)
-      return Error(Code::kInvalid, "the scratch path \"" + scratch.path + "\" is not a plain absolute path");
-  for (const platform::VolumeBind& volume : spec.volumes)
-    if (volume.path.size() < 2 || volume.path[0] != '/' ||
-        fs::path(volume.path).lexically_normal().string() != volume.path)
-      return Error(Code::kInvalid, "the volume path \"" + volume.path + "\" is not a plain absolute path");
-  for (const auto& [name, address] : spec.hosts)
-    if (name.find_first_of(" \t\r\n#") != std::string::npos ||
-        address.find_first_of(" \t\r\n#") != std::string::npos)
-      return Error(Code::kInvalid, "\"" + name + "\" cannot stand in /etc/hosts");
-  return {};
 }
 
 }  // namespace
@@ -129,7 +97,7 @@ class CrunRuntime::Impl {
   }
 
   Result<void> Prepare(const InstanceSpec& spec) {
-    TRY(Validate(spec));
+    TRY(CheckForBundle(spec));
     if (hurry_) hurry_->Announce();
     const std::string name = spec.id.FileName();
     const fs::path bundle = bundles_ / name;
@@ -137,7 +105,14 @@ class CrunRuntime::Impl {
     if (::access((bundle / "config.json").c_str(), F_OK) == 0) return {};
     // Half made by a process that was killed.
     if (::access(bundle.c_str(), F_OK) == 0) TRY(RemoveLocked(name));
-    auto made = mounts_->Run([&] { return Make(spec, bundle); });
+    CrunConfig config;
+    config.process = spec.process;
+    for (std::string& capability : config.process.capabilities) capability = TRY(ParseCapability(capability));
+    config.limit_swap = limit_swap_;
+    config.cgroup = Group() + "/" + name;
+    config.cgroup_mount = cgroups_.mode == CgroupMode::kV2;
+    config.seccomp_filter = filters_.For(name, config.process.capabilities);
+    auto made = mounts_->Run([&] { return MakeBundle(spec, bundle, std::move(config)); });
     if (!made) static_cast<void>(RemoveLocked(name).has_value());
     return made;
   }
@@ -163,7 +138,7 @@ class CrunRuntime::Impl {
       if (!created) return std::move(created).error().While("starting " + id.Render());
       state = TRY(ReadCrunState(crun_root_ / name));
       if (!state) return Error(Code::kFailed, "crun made no state for " + id.Render());
-      KeepFilter(name);
+      filters_.Keep(name, crun_root_ / name);
     }
     auto running = Release(name, *state);
     Watch(name);
@@ -322,147 +297,6 @@ class CrunRuntime::Impl {
     return locks_[std::hash<std::string>()(name) % locks_.size()];
   }
 
-  // In the pinned mount namespace. config.json comes last: without it the bundle is not prepared.
-  Result<void> Make(const InstanceSpec& spec, const fs::path& bundle) {
-    ::umask(0);
-    TRY(MakeDirectories(bundle, 0711));
-    TRY(MakeDirectories(bundle / "rootfs", 0711));
-    CrunConfig config;
-    config.root = bundle / "rootfs";
-    config.hostname = spec.hostname.empty() ? spec.id.Short() : spec.hostname;
-    config.process = spec.process;
-    for (std::string& capability : config.process.capabilities) capability = TRY(ParseCapability(capability));
-    config.ids = spec.ids;
-    config.limits = spec.limits;
-    config.limit_swap = limit_swap_;
-    for (const platform::Scratch& scratch : spec.scratch)
-      if (!scratch.kept) config.scratch.push_back(scratch);
-    config.network_namespace = spec.network_namespace;
-    config.cgroup = Group() + "/" + spec.id.FileName();
-    config.cgroup_mount = cgroups_.mode == CgroupMode::kV2;
-    UseFilter(spec.id.FileName(), config);
-
-    RootOptions options;
-    options.directories = MountPoints(config);
-    if (!spec.secrets.empty()) options.directories.push_back("/run/secrets");
-    for (const platform::Scratch& scratch : spec.scratch)
-      if (scratch.kept) options.directories.push_back(scratch.path);
-    for (const platform::VolumeBind& volume : spec.volumes) options.directories.push_back(volume.path);
-    const std::string contents[] = {HostsFile(spec),
-                                    "# No name service: what this instance uses stands in /etc/hosts.\n",
-                                    config.hostname + "\n"};
-    for (const std::string& path : InstanceFiles())
-      options.files.emplace_back(path, contents[options.files.size()]);
-    options.staging = bundle / "rootfs";
-    InstanceRoot root = TRY(MakeRoot(spec.root, spec.ids, spec.process.user, options));
-    config.user = root.user;
-    TRY(AttachMount(root.mount.get(), bundle / "rootfs"));
-    if (!spec.secrets.empty()) {
-      TRY(MakeSecrets(spec, root.user, bundle / "secrets"));
-      config.binds.push_back({bundle / "secrets", "/run/secrets", false, true});
-    }
-    TRY(MakeKept(spec, bundle, config));
-    TRY(MakeVolumes(spec, root.user, bundle, config));
-    if (!spec.network_namespace.empty()) {
-      // A new sysfs shows the devices of a network namespace, and only its owner may make one: not the
-      // instance.
-      TRY(MakeSys(spec.network_namespace, bundle / "sys"));
-      config.sys = CrunConfig::Bind{bundle / "sys", "/sys", false, true};
-    }
-    return WriteFileAtomic(bundle / "config.json", RenderJson(RenderCrunConfig(config)), 0600,
-                           Durability::kNone);
-  }
-
-  // crun compiles the seccomp profile for each container (10 ms) and leaves the result beside its state. The
-  // first of a set of capabilities is the model for all others.
-  void UseFilter(const std::string& name, CrunConfig& config) {
-    auto filters = filters_.lock();
-    const auto found = filters->compiled.find(config.process.capabilities);
-    if (found != filters->compiled.end())
-      config.seccomp_filter = found->second;
-    else
-      filters->wanted[name] = config.process.capabilities;
-  }
-  void KeepFilter(const std::string& name) {
-    auto filters = filters_.lock();
-    const auto wanted = filters->wanted.extract(name);
-    if (wanted.empty()) return;
-    if (auto filter = ReadFile(crun_root_ / name / "seccomp.bpf", 1 << 20); filter && !filter->empty())
-      filters->compiled.emplace(wanted.mapped(), oci::RenderBase64(*filter));
-  }
-
-  static Result<void> MakeSecrets(const InstanceSpec& spec, const RootUser& user, const fs::path& target) {
-    uint64_t size = 1 << 20;
-    for (const auto& [name, bytes] : spec.secrets) size += (bytes.size() + 4095) / 4096 * 4096 + 4096;
-    const uint32_t first = spec.ids ? spec.ids->first : 0;
-    const MountFlags flags{.read_only = false, .no_exec = true};
-    Fd tmpfs = TRY(MountTmpfs(size, 0755, flags));
-    for (const auto& [name, bytes] : spec.secrets) {
-      Fd fd(::openat(tmpfs.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400));
-      if (!fd.valid()) return ErrnoError(errno, "make the secret " + name);
-      TRY(WriteAll(fd.get(), bytes));
-      if (::fchown(fd.get(), first + user.uid, first + user.gid) < 0)
-        return ErrnoError(errno, "own the secret " + name);
-    }
-    if (::fchownat(tmpfs.get(), "", first, first, AT_EMPTY_PATH) < 0)
-      return ErrnoError(errno, "own the secrets' directory");
-    TRY(Restrict(tmpfs.get(), {.read_only = true, .no_exec = true}));
-    TRY(MakeDirectories(target, 0711));
-    return AttachMount(tmpfs.get(), target);
-  }
-
-  // Scratch that is to be copied out is mounted by us: what crun mounts is gone with the process.
-  static Result<void> MakeKept(const InstanceSpec& spec, const fs::path& bundle, CrunConfig& config) {
-    for (size_t i = 0; i < spec.scratch.size(); ++i) {
-      const platform::Scratch& scratch = spec.scratch[i];
-      if (!scratch.kept) continue;
-      const fs::path target = KeptIn(bundle, i);
-      Fd tmpfs = TRY(MountTmpfs(scratch.size_bytes, 01777, {.read_only = false, .no_exec = !scratch.exec}));
-      const uint32_t first = spec.ids ? spec.ids->first : 0;
-      if (::fchownat(tmpfs.get(), "", first, first, AT_EMPTY_PATH) < 0)
-        return ErrnoError(errno, "own " + scratch.path);
-      TRY(MakeDirectories(target, 0711));
-      TRY(AttachMount(tmpfs.get(), target));
-      config.binds.push_back({target, scratch.path, false, !scratch.exec, true});
-    }
-    return {};
-  }
-
-  // Owners are shifted by the mount: on the disk everything belongs to whom it belongs to inside, and the
-  // next instance, with another range, finds it as this one left it.
-  static Result<void> MakeVolumes(const InstanceSpec& spec, const RootUser& user, const fs::path& bundle,
-                                  CrunConfig& config) {
-    if (spec.volumes.empty()) return {};
-    Fd users;
-    if (spec.ids) users = TRY(MakeUserNamespace(*spec.ids));
-    for (size_t i = 0; i < spec.volumes.size(); ++i) {
-      const platform::VolumeBind& volume = spec.volumes[i];
-      if (TRY(ListDirectory(volume.source)).empty() &&
-          ::lchown(volume.source.c_str(), user.uid, user.gid) < 0)
-        return ErrnoError(errno, "own " + volume.source.string());
-      const fs::path target = bundle / "volumes" / std::to_string(i);
-      Fd mount = TRY(CloneMount(volume.source, users.valid() ? users.get() : -1,
-                                {.read_only = volume.read_only, .no_exec = true}));
-      TRY(MakeDirectories(target, 0711));
-      TRY(AttachMount(mount.get(), target));
-      config.binds.push_back({target, volume.path, false, true, !volume.read_only});
-    }
-    return {};
-  }
-
-  static fs::path KeptIn(const fs::path& bundle, size_t index) {
-    return bundle / "kept" / std::to_string(index);
-  }
-
-  static Result<void> MakeSys(const fs::path& network_namespace, const fs::path& target) {
-    Fd network = TRY(OpenFile(network_namespace, O_RDONLY));
-    if (::setns(network.get(), CLONE_NEWNET) < 0)
-      return ErrnoError(errno, "enter the network namespace " + network_namespace.string());
-    Fd sys = TRY(MountSysfs());
-    TRY(MakeDirectories(target, 0711));
-    return AttachMount(sys.get(), target);
-  }
-
   // Lets the created container go and waits until its program runs.
   Result<void> Release(const std::string& name, const CrunState& state) {
     auto process = OpenProcess(state);
@@ -551,7 +385,7 @@ class CrunRuntime::Impl {
     const fs::path bundle = bundles_ / name;
     const std::string group = Group() + "/" + name;
     if (watch_) watch_->Forget(name);
-    filters_.lock()->wanted.erase(name);
+    filters_.Forget(name);
     const auto doing = [&](Result<void> result) -> Result<void> {
       if (!result) return std::move(result).error().While("removing instance " + name);
       return {};
@@ -576,13 +410,7 @@ class CrunRuntime::Impl {
     TRY(doing(RemoveCgroup(cgroups_, group, kEndTimeout)));
     if (::access(bundle.c_str(), F_OK) == 0)
       TRY(doing(mounts_->Run([&]() -> Result<void> {
-        for (const char* mount : {"rootfs", "secrets", "sys"}) TRY(Unmount(bundle / mount));
-        for (const char* several : {"kept", "volumes"}) {
-          auto mounts = ListDirectory(bundle / several);
-          if (!mounts && mounts.error().code() != Code::kNotFound) return std::move(mounts).error();
-          if (mounts)
-            for (const std::string& mount : *mounts) TRY(Unmount(bundle / several / mount));
-        }
+        TRY(UnmountBundle(bundle));
         // What crun took for a cgroup there.
         if (cgroups_.mode == CgroupMode::kHybrid) return RemoveTree(kSecondCgroupTree + group);
         return {};
@@ -601,12 +429,7 @@ class CrunRuntime::Impl {
   bool limit_swap_ = false;
   std::unique_ptr<PinnedMounts> mounts_;
   std::array<std::mutex, 64> locks_;
-  struct Filters {
-    std::map<std::vector<std::string>, std::string> compiled;  // by capabilities
-    std::map<std::string, std::vector<std::string>>
-        wanted;  // by instance: to be kept when it has been created
-  };
-  Sync<Filters> filters_;
+  CompiledFilters filters_;
   std::optional<AttachHurry> hurry_;
   std::unique_ptr<ExitWatch> watch_;  // last: its thread uses the others
 };
