@@ -1,4 +1,5 @@
 """A host under test: a root directory of its own, its daemon, a project in it, and what it must leave behind: nothing."""
+import errno
 import hashlib
 import itertools
 import json
@@ -155,8 +156,19 @@ class Host:
         mounts = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
         for mount in reversed([mount for mount in mounts if mount.startswith(str(self.root))]):
             subprocess.run(["umount", "-l", mount], check=True)
+
+        def removed(group):
+            # A process that ends is no longer in cgroup.procs, but holds its cgroup until it is gone.
+            try:
+                group.rmdir()
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                return False
+            return True
+
         for group in inner:
-            group.rmdir()
+            wait_for(f"{group} can be removed", lambda group=group: removed(group))
         ids = pathlib.Path("/run/ingot-ids")
         for file in ids.iterdir() if ids.is_dir() else []:
             if file.is_file() and self.key() in file.read_text(errors="replace"):

@@ -1,9 +1,9 @@
 #include "adapters/linux_netlink.h"
 
+#include <linux/if.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -15,6 +15,9 @@
 #include <thread>
 
 namespace ingot::adapters {
+
+// The kernel's thread looks at once, or within a second; the rest is for a machine that is overloaded.
+constexpr auto kRunningPatience = std::chrono::seconds(10);
 
 // One request, built in place. Sizes are ours, so it always fits.
 class Netlink::Message {
@@ -72,7 +75,7 @@ Result<Netlink> Netlink::Open() {
   return Netlink(Fd(fd));
 }
 
-Result<void> Netlink::Send(Message& message, const std::string& doing) {
+Result<void> Netlink::Send(Message& message, const std::string& doing, const Reader& read) {
   message.header()->nlmsg_seq = ++sequence_;
   if (::send(fd_.get(), message.data(), message.header()->nlmsg_len, 0) < 0) return ErrnoError(errno, doing);
   alignas(NLMSG_ALIGNTO) std::array<char, 8192> reply;
@@ -81,9 +84,12 @@ Result<void> Netlink::Send(Message& message, const std::string& doing) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, doing);
     const auto* header = reinterpret_cast<const struct nlmsghdr*>(reply.data());
-    if (static_cast<size_t>(n) < NLMSG_LENGTH(sizeof(struct nlmsgerr)) || header->nlmsg_seq != sequence_ ||
-        header->nlmsg_type != NLMSG_ERROR)
+    if (static_cast<size_t>(n) < NLMSG_LENGTH(sizeof(struct nlmsgerr)) || header->nlmsg_seq != sequence_)
       continue;
+    if (header->nlmsg_type != NLMSG_ERROR) {
+      if (read) read(*header);
+      continue;
+    }
     const auto* error = static_cast<const struct nlmsgerr*>(NLMSG_DATA(header));
     if (error->error == 0) return {};
     return ErrnoError(-error->error, doing);
@@ -139,11 +145,23 @@ Result<void> Netlink::SetUp(const std::string& name) {
 }
 
 Result<void> Netlink::WaitUntilRunning(const std::string& name) {
-  struct ifreq request {};
-  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
-  for (int tries = 0; tries < 5000; ++tries) {
-    if (::ioctl(fd_.get(), SIOCGIFFLAGS, &request) < 0) return ErrnoError(errno, "look at the link " + name);
-    if ((request.ifr_flags & IFF_RUNNING) != 0) return {};
+  const std::string doing = "look at the link " + name;
+  ifinfomsg info{};
+  info.ifi_index = static_cast<int>(TRY(Index(name)));
+  const auto deadline = std::chrono::steady_clock::now() + kRunningPatience;
+  while (std::chrono::steady_clock::now() < deadline) {
+    Message message(RTM_GETLINK, 0);
+    message.Body(info);
+    message.Attribute(IFLA_EXT_MASK, uint32_t{RTEXT_FILTER_SKIP_STATS});
+    uint8_t state = IF_OPER_UNKNOWN;
+    TRY(Send(message, doing, [&](const struct nlmsghdr& reply) {
+      if (reply.nlmsg_type != RTM_NEWLINK) return;
+      auto size = static_cast<int>(IFLA_PAYLOAD(&reply));
+      const auto* body = static_cast<const ifinfomsg*>(NLMSG_DATA(&reply));
+      for (const auto* at = IFLA_RTA(body); RTA_OK(at, size); at = RTA_NEXT(at, size))
+        if (at->rta_type == IFLA_OPERSTATE) state = *static_cast<const uint8_t*>(RTA_DATA(at));
+    }));
+    if (state == IF_OPER_UP) return {};
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   return Error(Code::kTimeout, "the link " + name + " does not come up");

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/fd.h"
 #include "base/result.h"
+
+struct nlmsghdr;
 
 namespace ingot::adapters {
 
@@ -24,7 +27,9 @@ class Netlink {
   Result<void> DeleteLink(const std::string& name);
   Result<void> SetUp(const std::string& name);
   // Until the kernel carries packets on a link that was set up: it learns of the carrier on a thread of its
-  // own, and drops what is sent before (a SYN costs a second then). kTimeout after a second.
+  // own, and drops what is sent before (a SYN or an ARP request costs a second then). It asks for the
+  // operational state (RFC 2863) and not for IFF_RUNNING, which a link that the thread has not seen yet has,
+  // too: its state is "unknown". kTimeout after ten seconds.
   Result<void> WaitUntilRunning(const std::string& name);
   Result<void> AddAddress(const std::string& name, uint32_t address, uint8_t prefix);
   Result<void> AddRoute(const std::string& name, uint32_t to, uint8_t prefix, uint32_t via);
@@ -34,7 +39,8 @@ class Netlink {
  private:
   explicit Netlink(Fd fd) : fd_(std::move(fd)) {}
   class Message;
-  Result<void> Send(Message& message, const std::string& doing);
+  using Reader = std::function<void(const struct nlmsghdr&)>;
+  Result<void> Send(Message& message, const std::string& doing, const Reader& read = {});
   Result<unsigned> Index(const std::string& name);
 
   Fd fd_;
