@@ -46,13 +46,20 @@ def free_port():
 
 
 def wait_for(what, condition, seconds=20.0):
-    """Watches until condition() is true and returns its value; the test fails when it never is."""
+    """Watches until condition() is true and returns its value; the test fails when it never is. Nobody listening
+    there yet is not true, either."""
     deadline = time.monotonic() + seconds
     while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        refused = None
+        try:
+            value = condition()
+            if value:
+                return value
+        except (ConnectionError, urllib.error.URLError) as error:
+            refused = getattr(error, "reason", error)
+            if not isinstance(refused, ConnectionError):
+                raise
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s" + (f": {refused}" if refused else "")
         time.sleep(0.01)
 
 
