@@ -105,7 +105,7 @@ Result<pid_t> CreateByConmon(const ConmonStart& start) {
   command.env = std::map<std::string, std::string>{
       {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"_OCI_SYNCPIPE", "3"}};
   command.cwd = start.bundle;
-  command.fds = {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {theirs.get(), 3}};
+  command.fds = {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {theirs.get(), 3}, {start.lock, 4}};
   command.mount_namespace = start.mount_namespace;
   command.new_session = true;
   Child child = TRY(Spawn(command));

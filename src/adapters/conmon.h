@@ -20,6 +20,9 @@ struct ConmonStart {
   fs::path exit_dir;   // <exit_dir>/<name> gets the exit code
   fs::path log;        // Kubernetes log format
   int mount_namespace = -1;
+  // A lock (flock(2)) that conmon and all it starts inherit: while one of them is left, or a child of ours on
+  // its way to become conmon, it is not free. The container's own process does not have it.
+  int lock = -1;
 };
 
 // Starts conmon in a session of its own, which has crun create the container; it waits for its start. Returns
@@ -28,7 +31,8 @@ Result<pid_t> CreateByConmon(const ConmonStart& start);
 
 // The conmon of a bundle, if it runs.
 std::optional<Fd> OpenConmon(const fs::path& bundle, const std::string& name);
-// As OpenConmon for one that had no time to write down its pid: looks at every process.
+// As OpenConmon for one that had no time to write down its pid: looks at every process. Finds none that has
+// not yet executed conmon.
 std::optional<Fd> FindConmon(const fs::path& bundle);
 
 // The exit code that conmon wrote; nothing when there is none.

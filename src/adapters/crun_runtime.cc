@@ -26,11 +26,9 @@
 #include "adapters/crun_config.h"
 #include "adapters/crun_state.h"
 #include "adapters/exit_watch.h"
-#include "adapters/instance_root.h"
 #include "adapters/linux_mount.h"
 #include "base/subprocess.h"
 #include "base/sync.h"
-#include "oci/base64.h"
 #include "platform/signals.h"
 
 namespace ingot::adapters {
@@ -44,6 +42,7 @@ namespace {
 
 constexpr Milliseconds kEndTimeout{10'000};
 constexpr Milliseconds kExecTimeout{10'000};
+constexpr const char* kStartLock = "start.lock";  // in a bundle: ConmonStart::lock
 constexpr std::string_view kSandboxPrefix = "sb-";
 
 bool WaitFor(int pidfd, Milliseconds timeout) {
@@ -129,12 +128,10 @@ class CrunRuntime::Impl {
     if (exists && !state->waiting) return {};
     if (state && !exists) return {};
     if (!exists) {
-      TRY(EndConmon(name));
-      // Told to Remove, which otherwise could miss a conmon that has not yet written down its pid.
-      TRY(WriteFileAtomic(bundle / "starting", "", 0600, Durability::kNone));
-      ConmonStart start{name, bundle, crun_root_, exits_, LogOf(name), mounts_->descriptor()};
+      TRY(EndStart(name));
+      const FileLock started = TRY(FileLock::Take(bundle / kStartLock, false));
+      ConmonStart start{name, bundle, crun_root_, exits_, LogOf(name), mounts_->descriptor(), started.fd()};
       auto created = CreateByConmon(start);
-      ::unlink((bundle / "starting").c_str());
       if (!created) return std::move(created).error().While("starting " + id.Render());
       state = TRY(ReadCrunState(crun_root_ / name));
       if (!state) return Error(Code::kFailed, "crun made no state for " + id.Render());
@@ -368,16 +365,31 @@ class CrunRuntime::Impl {
     return status;
   }
 
-  // conmon ends by itself when its container has; one that does not is killed.
-  Result<void> EndConmon(const std::string& name) {
-    const fs::path bundle = bundles_ / name;
-    auto conmon = OpenConmon(bundle, name);
-    if (!conmon && ::access((bundle / "starting").c_str(), F_OK) == 0) conmon = FindConmon(bundle);
+  Result<void> EndConmon(const std::string& name, const std::optional<Fd>& conmon) {
     if (!conmon) return {};
     ::syscall(SYS_pidfd_send_signal, conmon->get(), SIGKILL, nullptr, 0);
     if (!WaitFor(conmon->get(), kEndTimeout))
       return Error(Code::kTimeout, "conmon of " + name + " does not end after SIGKILL");
     return {};
+  }
+
+  // Until nobody is left of a start: conmon, which ends by itself when its container has, crun, and what a
+  // process of ours that was killed had forked and that would begin only now.
+  Result<void> EndStart(const std::string& name) {
+    const fs::path bundle = bundles_ / name;
+    if (::access(bundle.c_str(), F_OK) != 0) return {};
+    TRY(EndConmon(name, OpenConmon(bundle, name)));
+    const auto deadline = std::chrono::steady_clock::now() + kEndTimeout;
+    while (true) {
+      auto lock = FileLock::Take(bundle / kStartLock, false);
+      if (lock) return {};
+      if (lock.error().code() != Code::kConflict) return std::move(lock).error();
+      TRY(EndConmon(name, FindConmon(bundle)));
+      TRY(KillCgroup(cgroups_, Group() + "/" + name, kEndTimeout));
+      if (std::chrono::steady_clock::now() > deadline)
+        return Error(Code::kTimeout, "what started " + name + " does not end after SIGKILL");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
 
   // Every step may have been done before. The bundle, which is what makes us know of it, goes last.
@@ -405,7 +417,7 @@ class CrunRuntime::Impl {
       // The last lines of its log.
       if (conmon) static_cast<void>(WaitFor(conmon->get(), Milliseconds(1000)));
     }
-    TRY(doing(EndConmon(name)));
+    TRY(doing(EndStart(name)));
     TRY(doing(KillCgroup(cgroups_, group, kEndTimeout)));
     TRY(doing(RemoveCgroup(cgroups_, group, kEndTimeout)));
     if (::access(bundle.c_str(), F_OK) == 0)

@@ -352,6 +352,28 @@ TEST_F(CrunRuntimeTest, InstanceOutlivesTheProcessThatStartedIt) {
   }));
 }
 
+// What a killed process had begun goes on without it: conmon, crun, or the child that was to become conmon.
+TEST_F(CrunRuntimeTest, RemoveWaitsForWhatAStartHasLeft) {
+  const InstanceSpec spec = Spec(1, kServe);
+  ASSERT_TRUE(runtime_->Prepare(spec));
+  auto lock = FileLock::Take(directory_->path() / "run/i" / spec.id.FileName() / "start.lock", false);
+  ASSERT_TRUE(lock) << lock.error().Render();
+  std::atomic<bool> ended = false;
+  std::thread left([&] {
+    std::this_thread::sleep_for(Milliseconds(100));
+    ended = true;
+    FileLock gone = std::move(*lock);
+  });
+  const auto removed = runtime_->Remove(spec.id);
+  EXPECT_TRUE(removed) << removed.error().Render();
+  EXPECT_TRUE(ended);
+  left.join();
+}
+
+TEST_F(CrunRuntimeTest, AnInstanceHasNoDescriptorOfItsStart) {
+  EXPECT_EQ(OutputOf(Spec(1, "ls -l /proc/1/fd | grep -c start.lock")), "0\n");
+}
+
 // Killed at whatever moment of preparing, starting and removing: the next process removes it whole.
 TEST_F(CrunRuntimeTest, KilledAtAnyMomentLeavesNothingThatRemoveDoesNotFind) {
   const InstanceSpec spec = Spec(1, kServe);

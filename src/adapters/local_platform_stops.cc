@@ -16,6 +16,22 @@ namespace {
 constexpr auto kStopPoll = std::chrono::milliseconds(5);
 constexpr int kRemovalNice = 10;
 
+// While it lives, its thread takes less of the processors: what is taken away has time, and a switch that
+// comes meanwhile has none. Only around what holds no lock of the platform. setpriority(2) is of one thread
+// on Linux.
+class RemovalPriority {
+ public:
+  RemovalPriority() : former_(::getpriority(PRIO_PROCESS, 0)) {
+    static_cast<void>(::setpriority(PRIO_PROCESS, 0, kRemovalNice));
+  }
+  ~RemovalPriority() { static_cast<void>(::setpriority(PRIO_PROCESS, 0, former_)); }
+  RemovalPriority(const RemovalPriority&) = delete;
+  RemovalPriority& operator=(const RemovalPriority&) = delete;
+
+ private:
+  const int former_;
+};
+
 }  // namespace
 
 bool LocalPlatform::Impl::Keeps(const FleetSpec& fleet) {
@@ -56,8 +72,6 @@ void LocalPlatform::Impl::OnExit(const InstanceId& id) {
 }
 
 void LocalPlatform::Impl::StopLoop() {
-  // Of this thread alone: what is taken away has time, and a switch that comes meanwhile has none.
-  ::setpriority(PRIO_PROCESS, 0, kRemovalNice);
   while (true) {
     std::vector<InstanceId> stopping;
     {
@@ -128,7 +142,10 @@ bool LocalPlatform::Impl::MoveStop(const InstanceId& id) {
         start_wanted_.notify_one();
         return false;
       }
-      if (!starter_.Release(id)) return false;  // tried again at the next turn
+      {
+        const RemovalPriority low;
+        if (!starter_.Release(id)) return false;  // tried again at the next turn
+      }
       ::unlink(FileOf(id).c_str());
       state_.lock()->records.erase(id);
       return true;

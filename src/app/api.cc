@@ -136,9 +136,9 @@ Result<Json> Api::Host(const Request& request, Reply& reply, const std::vector<s
         all.push_back(TRY(controller.Status(environment)));
       return all;
     }));
-    const std::vector<SeenCertificate> seen = LookAtCertificates(daemon_.host());
     for (Json& status : environments)
-      AddOutsideView(status, TRY(Environment::Parse(StringOr(status.get_object(), "environment", ""))), seen);
+      AddOutsideView(status, request,
+                     TRY(Environment::Parse(StringOr(status.get_object(), "environment", ""))));
     return Json(JsonObject{{"environments", std::move(environments)}});
   }
   if (request.method == "GET" && what == "events") {
@@ -171,26 +171,25 @@ Result<void> Api::Permitted(const Request& request, const Environment& environme
   });
 }
 
-Result<Json> Api::StatusOf(const Environment& environment) {
+Result<Json> Api::StatusOf(const Request& request, const Environment& environment) {
   Json status =
       TRY(daemon_.Ask([&](rollout::Controller& controller) { return controller.Status(environment); }));
-  AddOutsideView(status, environment, LookAtCertificates(daemon_.host()));
+  AddOutsideView(status, request, environment);
   return status;
 }
 
-void Api::AddOutsideView(Json& status, const Environment& environment,
-                         const std::vector<SeenCertificate>& seen) {
+void Api::AddOutsideView(Json& status, const Request& request, const Environment& environment) {
   const WallTime now = SystemClock().Now();
   AddOutsideServers(status, daemon_.router().ServersOf(environment));
   AddCertificates(status, daemon_.issued(), now);
-  AddHostCertificates(status, seen, now);
+  AddHostCertificates(status, certificates_.Look(), now, request.peer.root);
 }
 
 Result<Json> Api::InEnvironment(const Request& request, Reply& reply, const Environment& environment,
                                 const std::string& what, const std::string& name, bool& streamed) {
   const std::string& method = request.method;
   TRY(Permitted(request, environment, what));
-  if (method == "GET" && what.empty()) return StatusOf(environment);
+  if (method == "GET" && what.empty()) return StatusOf(request, environment);
   if (method == "DELETE" && what.empty()) return DestroyEnvironment(request, environment);
   if (method == "GET" && what == "history")
     return daemon_.Ask([&](rollout::Controller& controller) { return controller.History(environment); });

@@ -19,7 +19,8 @@ namespace ingot::app {
 class Api {
  public:
   // `shut_down` is called (once, on a connection's thread) when a client asked for the host to be given up.
-  Api(Daemon& daemon, std::function<void()> shut_down) : daemon_(daemon), shut_down_(std::move(shut_down)) {}
+  Api(Daemon& daemon, std::function<void()> shut_down)
+      : daemon_(daemon), shut_down_(std::move(shut_down)), certificates_(daemon.host()) {}
 
   // Requests whose body comes as a stream: those that carry files (api_images.cc, api_builds.cc).
   static bool StreamsBody(const adapters::HttpRequest& request);
@@ -37,9 +38,9 @@ class Api {
   Result<Json> InEnvironment(const Request& request, Reply& reply, const Environment& environment,
                              const std::string& what, const std::string& name, bool& streamed);
 
-  Result<Json> StatusOf(const Environment& environment);
+  Result<Json> StatusOf(const Request& request, const Environment& environment);
   // What a status does not know by itself: the router's and the host's outer side.
-  void AddOutsideView(Json& status, const Environment& environment, const std::vector<SeenCertificate>& seen);
+  void AddOutsideView(Json& status, const Request& request, const Environment& environment);
   Result<void> Permitted(const Request& request, const Environment& environment, const std::string& what);
 
   // api_tokens_verbs.cc
@@ -139,6 +140,7 @@ class Api {
 
   Daemon& daemon_;
   std::function<void()> shut_down_;
+  CertificateWatch certificates_;
   std::atomic<int> transfers_{0};
   std::atomic<int> builds_{0};
 };

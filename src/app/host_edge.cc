@@ -1,7 +1,5 @@
 #include "app/host_edge.h"
 
-#include <sys/stat.h>
-
 #include "adapters/listeners.h"
 #include "app/host_config.h"
 
@@ -18,19 +16,13 @@ std::string MediaTypeOf(const fs::path& file) {
 
 }  // namespace
 
-HostEdgeFiles::Stamp HostEdgeFiles::StampOf(const fs::path& file) {
-  struct stat st {};
-  if (::stat(file.c_str(), &st) != 0) return {};
-  return {st.st_ino, st.st_size, st.st_mtim.tv_sec * 1'000'000'000 + st.st_mtim.tv_nsec};
-}
-
 bool HostEdgeFiles::Read(size_t index) {
   const auto& files = host_.router.certificates[index];
   const fs::path certificate = HostFile(host_, files.certificate);
   const fs::path key = HostFile(host_, files.key);
   Entry& entry = entries_[index];
-  const Stamp certificate_stamp = StampOf(certificate);
-  const Stamp key_stamp = StampOf(key);
+  const FileStamp certificate_stamp = FileStamp::Of(certificate);
+  const FileStamp key_stamp = FileStamp::Of(key);
   if (entry.certificate == certificate_stamp && entry.key == key_stamp && certificate_stamp.size >= 0)
     return false;
   const bool again = entry.certificate == certificate_stamp && entry.key == key_stamp;

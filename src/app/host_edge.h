@@ -7,6 +7,7 @@
 
 #include "adapters/certificate.h"
 #include "adapters/haproxy_edge.h"
+#include "app/file_stamp.h"
 #include "definition/host.h"
 #include "plan/claims.h"
 
@@ -32,19 +33,12 @@ class HostEdgeFiles {
   std::vector<std::string> TakeProblems();
 
  private:
-  struct Stamp {
-    uint64_t inode = 0;
-    int64_t size = -1;
-    int64_t changed_ns = 0;
-    bool operator==(const Stamp&) const = default;
-  };
   struct Entry {
-    Stamp certificate;
-    Stamp key;
+    FileStamp certificate;
+    FileStamp key;
     std::optional<adapters::Certificate> loaded;
   };
 
-  static Stamp StampOf(const fs::path& file);
   // True when it is another than before.
   bool Read(size_t index);
 

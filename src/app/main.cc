@@ -73,11 +73,11 @@ constexpr Verb kVerbs[] = {
 // Setting all of them up is a millisecond of each call, of which a rollback has ten: only those are that a
 // word of the command line may mean. All, where none is named (help, a mistake) or where they are listed.
 void AddVerbs(CLI::App& app, Invocation& invocation, const std::vector<std::string_view>& words) {
-  const auto named = [&](const Verb& verb) {
-    return std::find(words.begin(), words.end(), verb.name) != words.end();
+  const auto said = [&](std::string_view name) {
+    return std::find(words.begin(), words.end(), name) != words.end();
   };
-  const bool all =
-      std::none_of(std::begin(kVerbs), std::end(kVerbs), named) || named({"completion", nullptr});
+  const auto named = [&](const Verb& verb) { return said(verb.name); };
+  const bool all = std::none_of(std::begin(kVerbs), std::end(kVerbs), named) || said("completion");
   void (*last)(CLI::App&, Invocation&) = nullptr;
   for (const Verb& verb : kVerbs) {
     if (verb.add != last && (all || named(verb))) {
@@ -90,7 +90,7 @@ void AddVerbs(CLI::App& app, Invocation& invocation, const std::vector<std::stri
 // What a word that is no verb was meant to be: "; did you mean `ingot apply`?", or "".
 std::string VerbMeant(const CLI::App& app) {
   const std::vector<std::string> unknown = app.remaining();
-  if (unknown.empty() || !app.get_subcommands().empty()) return "";
+  if (unknown.empty()) return "";
   std::vector<std::string> verbs;
   for (const Verb& verb : kVerbs) verbs.emplace_back(verb.name);
   const std::string nearest = ingot::Nearest(unknown.front(), verbs);

@@ -19,6 +19,11 @@ JsonArray* ProblemsOf(Json& status) {
 }
 
 // What a route does whose server elsewhere does not answer.
+std::string Unknown(const std::string& address, int64_t percent, const std::string& why) {
+  return "whether " + address + " (outside, " + std::to_string(percent) +
+         " %) takes connections is unknown: " + why;
+}
+
 std::string TakesNone(const std::string& address, int64_t percent, const std::string& why,
                       const std::string& service) {
   return address + " (outside, " + std::to_string(percent) + " %) takes no connection (" + why + "); " +
@@ -49,11 +54,9 @@ void AddOutsideServers(Json& status, const Result<std::vector<platform::OutsideS
     server["reason"] = reason;
     if (reason.empty() || !told.insert(address).second) continue;
     const int64_t percent = IntOr(server, "percent", 0);
-    problems->emplace_back(
-        server["up"].is_null()
-            ? "whether " + address + " (outside, " + std::to_string(percent) +
-                  " %) takes connections is unknown: " + reason
-            : TakesNone(address, percent, reason, StringOr(item.get_object(), "service", "")));
+    problems->emplace_back(server["up"].is_null() ? Unknown(address, percent, reason)
+                                                  : TakesNone(address, percent, reason,
+                                                              StringOr(item.get_object(), "service", "")));
   }
 }
 
@@ -74,17 +77,23 @@ std::vector<std::string> SilentServers(const platform::RouteTable& routes) {
                       })};
   }
   std::vector<std::string> out;
-  for (auto& [address, one] : asked)
-    if (const Result<void> answer = one.answer.get(); !answer)
-      out.push_back(TakesNone(address, one.per_mille / 10, answer.error().message(), one.service));
+  for (auto& [address, one] : asked) {
+    const Result<void> answer = one.answer.get();
+    if (answer) continue;
+    const Error& error = answer.error();
+    const bool looked = error.code() == Code::kUnavailable || error.code() == Code::kNotFound;
+    out.push_back(looked ? TakesNone(address, one.per_mille / 10, error.message(), one.service)
+                         : Unknown(address, one.per_mille / 10, error.message()));
+  }
   return out;
 }
 
-void AddHostCertificates(Json& status, const std::vector<SeenCertificate>& seen, WallTime now) {
+void AddHostCertificates(Json& status, const std::vector<SeenCertificate>& seen, WallTime now,
+                         bool with_files) {
   JsonArray* problems = ProblemsOf(status);
   if (problems == nullptr) return;
   for (const SeenCertificate& one : seen)
-    if (const auto problem = one.Problem(now))
+    if (const auto problem = with_files ? one.Problem(now) : one.ProblemWithoutFiles(now))
       problems->emplace_back("certificate of host.yaml: " + *problem + "; clients refuse it");
 }
 

@@ -19,11 +19,13 @@ namespace ingot::app {
 void AddOutsideServers(Json& status, const Result<std::vector<platform::OutsideState>>& servers);
 
 // A sentence for each server elsewhere that `routes` gives requests to and that takes no connection from this
-// host now. Asks all of them at once, for a second at most.
+// host now, or of which that could not be found out. Asks all of them at once, for a second at most.
 std::vector<std::string> SilentServers(const platform::RouteTable& routes);
 
 // Adds to the problems what clients cannot be served with of the certificates that host.yaml names, `seen`.
-void AddHostCertificates(Json& status, const std::vector<SeenCertificate>& seen, WallTime now);
+// `with_files`: whoever reads it may know the host's files.
+void AddHostCertificates(Json& status, const std::vector<SeenCertificate>& seen, WallTime now,
+                         bool with_files);
 
 // Adds to the routes with TLS what is known of a certificate that an authority issues for them, and to the
 // problems which of them wait for one, and why.

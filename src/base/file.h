@@ -56,6 +56,8 @@ class FileLock {
  public:
   // Creates the file if missing. `wait` false: kConflict at once when another process holds it.
   static Result<FileLock> Take(const fs::path& path, bool wait);
+  // For a child that is to hold it, too: it is free when the last of them has ended.
+  int fd() const { return fd_.get(); }
 
  private:
   explicit FileLock(Fd fd) : fd_(std::move(fd)) {}

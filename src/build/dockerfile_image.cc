@@ -186,8 +186,7 @@ Result<MadeImage> DockerfileImage::Make() {
   }
   StageResult& target = results->at(plan.target);
   if (target.layers.empty()) {
-    return Error(Code::kInvalid, state_->inputs.dockerfile->file_name +
-                                     ": the image would be empty: no COPY, ADD or RUN puts a file into it");
+    return Error(Code::kInvalid, state_->inputs.dockerfile->file_name + ": " + kEmptyImage);
   }
   store::NewImage image;
   image.config.created = RenderSeconds(session.options.source_date_epoch_s);

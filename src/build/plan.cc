@@ -44,6 +44,23 @@ Result<size_t> FindTarget(const Dockerfile& dockerfile, const std::string& targe
                                            names.empty() ? "no named stage" : names));
 }
 
+// What the build would say at its end, when nothing has been built yet.
+Result<void> CheckNotEmpty(const Dockerfile& dockerfile, const Reach& reach) {
+  size_t number = reach.target;
+  while (true) {
+    const Stage& stage = dockerfile.stages[number];
+    if (std::any_of(stage.instructions.begin(), stage.instructions.end(), MakesLayer)) return {};
+    const std::string& from = reach.from.at(number);
+    if (const auto below = dockerfile.FindStage(from, number)) {
+      number = *below;
+    } else if (from != "scratch") {
+      return {};
+    } else {
+      return InPlan(dockerfile, dockerfile.stages[reach.target].line, Error(Code::kInvalid, kEmptyImage));
+    }
+  }
+}
+
 Result<Reach> FindReach(const Dockerfile& dockerfile, const BuildInputs& inputs) {
   const GlobalScope global = TRY(GlobalScope::Make(dockerfile, inputs));
   Reach reach;
@@ -75,6 +92,7 @@ Result<Reach> FindReach(const Dockerfile& dockerfile, const BuildInputs& inputs)
     for (const Instruction& instruction : stage.instructions)
       if (const std::string* from = CopyFrom(instruction)) name_used(*from, number, instruction.line);
   }
+  TRY(CheckNotEmpty(dockerfile, reach));
   return reach;
 }
 

@@ -83,13 +83,17 @@ struct NamedImage {
   std::string name;
   std::string where;
 };
-// kInvalid "file:line: …": a target or stage that does not exist, a bad FROM. kUnsupported: --platform other
+// kInvalid "file:line: …": a target or stage that does not exist, a bad FROM, an image without a
+// file. kUnsupported: --platform other
 // than this machine's.
 Result<std::vector<NamedImage>> ImagesNamed(const Dockerfile& dockerfile, const BuildInputs& inputs);
 
 // kInvalid, kUnsupported, with "file:line: "; kNotFound when find_image does not know a name; kConflict from
 // the context.
 Result<BuildPlan> MakePlan(const PlanInput& input);
+
+inline constexpr const char* kEmptyImage =
+    "the image would be empty: no COPY, ADD or RUN puts a file into it";
 
 // True for RUN, COPY, ADD and WORKDIR.
 bool MakesLayer(const Instruction& instruction);

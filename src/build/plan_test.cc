@@ -71,6 +71,17 @@ class PlanTest : public testing::Test {
   std::optional<Dockerfile> dockerfile_;
 };
 
+TEST_F(PlanTest, AnImageWithoutAFileIsRefusedBeforeItIsBuilt) {
+  const Error error = Refusal("FROM scratch AS a\nENV A=1\nFROM a AS b\nCMD [\"/x\"]\n");
+  EXPECT_EQ(error.code(), Code::kInvalid);
+  EXPECT_THAT(error.Render(), StartsWith("Dockerfile:3: the image would be empty"));
+  EXPECT_TRUE(Plan({.dockerfile = "FROM base\nENV A=1\n", .arguments = {}, .target = ""}));
+  EXPECT_TRUE(Plan({.dockerfile = "FROM scratch AS a\nCOPY a /\nFROM a\n", .arguments = {}, .target = ""}));
+  // Only the stage that is the image has to have something.
+  EXPECT_TRUE(
+      Plan({.dockerfile = "FROM scratch AS a\nCOPY a /\nFROM scratch\n", .arguments = {}, .target = "a"}));
+}
+
 TEST_F(PlanTest, TheKeyIsStableAndKeepsWhatDoesNotMatterOut) {
   const std::string key = Key();
   EXPECT_EQ(key.size(), 64u);

@@ -160,7 +160,7 @@ TEST_F(CanaryTest, AStepWaitsForAdvance) {
   Deploy({});
   ASSERT_TRUE(world.DoApply({.web = "2", .web_canary = true, .steps = {kManual}}));
   ASSERT_TRUE(RunUntilStep(1));
-  EXPECT_FALSE(world.RunUntil([&] { return world.Served() == 2; }, Milliseconds(900'000)));
+  EXPECT_FALSE(world.RunUntil([&] { return world.Served() == 2; }, Milliseconds(3'600'000)));
   EXPECT_EQ(Outside(), 200u);
   auto advanced = world.Do(Advance{});
   ASSERT_TRUE(advanced) << advanced.error().Render();

@@ -195,7 +195,7 @@ TEST_F(MembersTest, NoDeadlineEndsASnapshot) {
   Deploy({.members = 2});
   world.fake.script = [](const platform::FleetSpec& fleet, const InstanceId&) {
     platform::Script script;
-    if (!fleet.snapshot.volumes.empty()) script.copies_for = Milliseconds(250'000);
+    if (!fleet.snapshot.volumes.empty()) script.copies_for = Milliseconds(400'000);
     return script;
   };
   ASSERT_TRUE(world.DoApply({.members = 2, .cache = "2"}));

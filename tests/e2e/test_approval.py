@@ -171,3 +171,18 @@ def test_nothing_new_is_released_while_it_is_frozen(gated):
     overridden = [e for e in events(gated) if e["kind"] == "freeze.overridden"]
     assert [e["detail"]["reason"] for e in overridden] == ["a hole to close"]
     assert overridden[0]["detail"]["freeze"] == "the sale"
+
+
+def test_the_hosts_files_are_named_to_root_alone(host):
+    config = host.base / "host.yaml"
+    config.write_text(f"version: 1\napi: {{ group: {GROUP} }}\n"
+                      "router: { certificates: [{ certificate: absent.crt, key: absent.key }] }\n")
+    shutil.copy(INGOT, host.base / "ingot")
+    host.define(definition(1, approval=""))
+    host.start(env={"INGOT_HOST_CONFIG": str(config)})
+    host.apply()
+    [problem] = host.status()["problems"]
+    assert problem.startswith("certificate of host.yaml: router.certificates[0]: ") and "absent.crt" in problem, problem
+    done = as_user(host, "status", "--json", groups=[GROUP], user=pwd.getpwnam("bin"))
+    assert done.code == 0, done
+    assert done.json()["problems"] == ["certificate of host.yaml: router.certificates[0]: it cannot be used; clients refuse it"]

@@ -4,7 +4,10 @@
 def test_a_mistyped_verb_is_told_with_what_was_meant(host):
     done = host.run("aply")
     assert done.code == 2 and "aply; did you mean `ingot apply`?" in done.err, done
+    done = host.run("aply", "status")
+    assert done.code == 2 and "did you mean `ingot apply`?" in done.err, done
     assert "did you mean" not in host.run("frobnicate").err
+    assert "did you mean" not in host.run("status", "aply").err
 
 
 def test_a_verbs_name_may_stand_for_something_else(host):
