@@ -61,6 +61,7 @@ class WatchedJournal final : public Journal {
   // Called with the former and the next state of each commit.
   std::function<void(const EnvironmentState&, const EnvironmentState&)> watch;
   MemoryJournal memory;
+  uint64_t commits = 0;
 
   Result<std::vector<EnvironmentState>> Load() override { return memory.Load(); }
   Result<void> Commit(const JournalStep& step) override {
@@ -70,6 +71,7 @@ class WatchedJournal final : public Journal {
       TRY(std::move(may));
     }
     TRY(memory.Commit(step));
+    ++commits;
     if (deciding) failed = false;
     if (watch) watch(last, *step.state);
     last = *step.state;

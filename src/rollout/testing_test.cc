@@ -182,13 +182,19 @@ bool World::Busy() const {
 }
 
 bool World::RunUntil(const std::function<bool()>& done, Milliseconds limit) {
+  // Where nothing has been decided for so many ticks, what is waited for is far away: it is looked for less
+  // often.
+  constexpr int kQuietTicks = 200;
+  int quiet = 0;
   const SteadyTime end = clock.Steady() + limit;
   while (clock.Steady() < end) {
     const int killed = kills;
+    const uint64_t commits = journal.commits;
     const Milliseconds next = Tick();
+    quiet = journal.commits == commits ? quiet + 1 : 0;
     if (kills != killed) continue;  // the next controller has not had its turn
     if (done()) return true;
-    clock.Advance(std::clamp(next, Milliseconds(1), Milliseconds(500)));
+    clock.Advance(std::clamp(next, Milliseconds(quiet < kQuietTicks ? 1 : 100), Milliseconds(500)));
   }
   return false;
 }
