@@ -129,7 +129,8 @@ class CrunRuntime::Impl {
     if (state && !exists) return {};
     if (!exists) {
       TRY(EndStart(name));
-      const FileLock started = TRY(FileLock::Take(bundle / kStartLock, false));
+      // Free now, but for a child of another thread that has not yet executed its program.
+      const FileLock started = TRY(FileLock::Take(bundle / kStartLock, true));
       ConmonStart start{name, bundle, crun_root_, exits_, LogOf(name), mounts_->descriptor(), started.fd()};
       auto created = CreateByConmon(start);
       if (!created) return std::move(created).error().While("starting " + id.Render());
@@ -377,8 +378,10 @@ class CrunRuntime::Impl {
   // process of ours that was killed had forked and that would begin only now.
   Result<void> EndStart(const std::string& name) {
     const fs::path bundle = bundles_ / name;
-    if (::access(bundle.c_str(), F_OK) != 0) return {};
     TRY(EndConmon(name, OpenConmon(bundle, name)));
+    // Nothing was ever started. It is not made here: a full disk must not keep an instance from being
+    // removed.
+    if (::access((bundle / kStartLock).c_str(), F_OK) != 0) return {};
     const auto deadline = std::chrono::steady_clock::now() + kEndTimeout;
     while (true) {
       auto lock = FileLock::Take(bundle / kStartLock, false);

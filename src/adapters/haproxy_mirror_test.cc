@@ -139,7 +139,7 @@ TEST_F(HaproxyMirrorTest, AFleetThatHangsHoldsUpNobody) {
   CopyShare(1000);
   const auto begin = std::chrono::steady_clock::now();
   Ask(300);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, Milliseconds(3'000));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, Milliseconds(20'000));
   const ShadowCounters counted =
       WaitFor([](const auto& now) { return now.timed_out > 50 && now.in_flight == 0; });
   EXPECT_GT(counted.timed_out, 50u);

@@ -203,6 +203,9 @@ class World {
   int kills = 0;
 
  private:
+  // Kept, since to find them out takes longer than a tick.
+  const platform::RouteTable& RoutesOf(const plan::Revision& revision);
+  std::map<uint64_t, std::pair<std::optional<oci::Digest>, platform::RouteTable>> routes_;
   std::vector<std::string> violations_;
 };
 

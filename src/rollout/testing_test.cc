@@ -240,13 +240,22 @@ Result<Accepted> World::Do(Request what) {
   }
 }
 
+const platform::RouteTable& World::RoutesOf(const plan::Revision& revision) {
+  auto& [digest, routes] = routes_[revision.number];
+  if (digest != revision.digest) {
+    digest = revision.digest;
+    routes = plan::Routes(revision.resolved);
+  }
+  return routes;
+}
+
 uint64_t World::Served() {
   const platform::RouteTable table = WithoutShares(fake.Routes(Local()));
   if (table.outside.empty()) return 0;
   const EnvironmentState* now = controller->State(Local());
   uint64_t serves = 0;
   for (const auto& [number, live] : now->live) {
-    const platform::RouteTable own = plan::Routes(now->RevisionOf(number).resolved);
+    const platform::RouteTable& own = RoutesOf(now->RevisionOf(number));
     if (own.outside != table.outside) continue;
     // I5: everything it reaches is its own.
     const bool within = std::all_of(own.inside.begin(), own.inside.end(), [&](const auto& route) {

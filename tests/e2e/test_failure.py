@@ -54,7 +54,7 @@ def test_a_program_that_does_not_exist_names_itself(served):
     assert done.code == 5, done
     assert "/no/such/program" in done.err, done
     rollout = served.ok("history", "--json").json()["rollouts"][0]
-    assert took(rollout) < 5, "what never ran is given no grace period"
+    assert took(rollout) < 9, "what never ran is given no grace period"
 
 
 def test_a_release_that_crashes_in_a_loop_after_the_switch_is_taken_back(served):

@@ -53,7 +53,7 @@ def test_a_spare_gets_no_request_and_takes_a_place_at_once(shop):
         wait_for("three serve", lambda: count_served(shop) == 3)
         took = time.monotonic() - began
         # A start takes BOOT_MS and more; two runs of the client are in this, too.
-        assert took < BOOT_MS / 1000 / 2, took
+        assert took < BOOT_MS / 1000, took
         assert spare in instances(shop, False) and spare in answering(shop)
         wait_for("another spare behind it", lambda: has_spare(shop))
     assert load.result["failed"] == 0, load.result
@@ -70,7 +70,7 @@ def test_a_dead_instance_is_replaced_by_the_spare_also_by_the_next_daemon(shop):
     began = time.monotonic()
     os.kill(victim["pid"], signal.SIGKILL)
     wait_for("two serve again", lambda: victim["name"] not in instances(shop, False) and count_served(shop) == 2)
-    assert time.monotonic() - began < BOOT_MS / 1000 / 2
+    assert time.monotonic() - began < BOOT_MS / 1000
     wait_for("another spare", lambda: has_spare(shop))
     # A daemon that is killed finds its spare again, held as it was, and the one that dies meanwhile.
     before = {held: set(instances(shop, held)) for held in (True, False)}
@@ -78,7 +78,7 @@ def test_a_dead_instance_is_replaced_by_the_spare_also_by_the_next_daemon(shop):
     shop.kill_daemon()
     os.kill(victim["pid"], signal.SIGKILL)
     shop.start()
-    wait_for("two serve again", lambda: victim["name"] not in instances(shop, False) and count_served(shop) == 2, seconds=BOOT_MS / 1000 / 2)
+    wait_for("two serve again", lambda: victim["name"] not in instances(shop, False) and count_served(shop) == 2, seconds=BOOT_MS / 1000)
     assert before[True] <= set(instances(shop, False)), "the spare has taken the place"
     with shop.load(rate=200) as load:
         pass

@@ -78,7 +78,7 @@ def test_fifty_clients_of_one_blob_are_one_question(host, cache, upstream):
         began = time.monotonic()
         assert registry.call("GET", "/v2/")[0] == 200
         assert registry.call("GET", f"/v2/up.example/app/manifests/{made.digest}")[0] == 200
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         gate.set()
         for pull in pulls:
             status, _, body = pull.result()
@@ -181,10 +181,10 @@ def test_a_blob_that_is_cut_off_goes_on_and_one_that_lies_ends_short(host, cache
 def test_stopping_waits_for_nobody_elsewhere(host, cache, upstream):
     made = image()
     upstream.put(made, "app:1")
-    upstream.misbehave = lambda handler, path, body: (time.sleep(8), False)[1]
+    upstream.misbehave = lambda handler, path, body: (time.sleep(20), False)[1]
     registry = cache(upstream.name)
     threading.Thread(target=registry.call, args=("GET", f"/v2/up.example/app/blobs/{made.largest()}"), daemon=True).start()
     wait_for("it is asked for", lambda: gets(upstream, made.largest()))
     began = time.monotonic()
     assert registry.stop() == 0
-    assert time.monotonic() - began < 7
+    assert time.monotonic() - began < 15
