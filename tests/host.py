@@ -45,7 +45,7 @@ def free_port():
             return port
 
 
-def wait_for(what, condition, seconds=20.0):
+def wait_for(what, condition, seconds=60.0):
     """Watches until condition() is true and returns its value; the test fails when it never is. Nobody listening
     there yet is not true, either."""
     deadline = time.monotonic() + seconds
@@ -61,6 +61,18 @@ def wait_for(what, condition, seconds=20.0):
                 raise
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s" + (f": {refused}" if refused else "")
         time.sleep(0.01)
+
+
+def waits_of(pid):
+    """Where each thread of a process waits, by the kernel."""
+    lines = []
+    for task in sorted(pathlib.Path("/proc", str(pid), "task").iterdir()):
+        try:
+            stack = " < ".join(line.split()[-1].split("+")[0] for line in (task / "stack").read_text().splitlines())
+            lines.append(f"{task.name} {(task / 'syscall').read_text().split()[0]} {stack}")
+        except (OSError, IndexError) as error:
+            lines.append(f"{task.name} {error}")
+    return "\n".join(lines)
 
 
 class Finished:
@@ -267,7 +279,11 @@ routes:
             self.start()
         done = self.run("destroy", "--host", "--yes", timeout=180)
         assert done.code == 0, done
-        self.daemon.wait(timeout=60)
+        try:
+            self.daemon.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the daemon does not end:\n{waits_of(self.daemon.pid)}\n"
+                                 f"{(self.base / 'daemon.log').read_text()[-3000:]}") from None
 
     def close(self):
         try:
