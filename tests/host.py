@@ -144,23 +144,28 @@ class Host:
         """All that a power cut takes: every process, mount, cgroup and id range of the root, and its run folder."""
         self.kill_daemon()
         name = f"ingot-{self.key()}"
-        groups = [group for group in pathlib.Path("/sys/fs/cgroup").rglob(f"*{name}*") if group.is_dir()]
-        inner = sorted({folder for group in groups for folder in [group, *group.rglob("*")] if folder.is_dir()}, reverse=True)
+
+        def groups():
+            # The innermost first. Other hosts' cgroups come and go meanwhile, which os.walk overlooks.
+            return sorted((pathlib.Path(folder) for folder, _, _ in os.walk("/sys/fs/cgroup") if name in folder), reverse=True)
+
+        def read(file):
+            try:
+                return file.read_bytes()
+            except OSError:
+                return b""
 
         def processes():
-            named = (str(self.root).encode(), b"ingot." + self.key().encode() + b".")
+            # By its environment a child of the daemon that has not yet executed its program is found, too.
+            root = str(self.root).encode()
+            named = (root, b"ingot." + self.key().encode() + b".")
             for pid in filter(str.isdigit, os.listdir("/proc")):
-                try:
-                    words = pathlib.Path("/proc", pid, "cmdline").read_bytes()
-                except OSError:
-                    continue
-                if int(pid) != os.getpid() and any(part in words for part in named):
+                words = read(pathlib.Path("/proc", pid, "cmdline"))
+                inherits = b"INGOT_ROOT=" + root + b"\0" in read(pathlib.Path("/proc", pid, "environ"))
+                if int(pid) != os.getpid() and (inherits or any(part in words for part in named)):
                     yield int(pid)
-            for group in inner:
-                try:
-                    yield from map(int, (group / "cgroup.procs").read_text().split())
-                except OSError:
-                    pass
+            for group in groups():
+                yield from map(int, read(group / "cgroup.procs").split())
 
         def gone():
             left = set(processes())
@@ -171,23 +176,21 @@ class Host:
                     pass
             return not left
 
+        def swept():
+            # A process that ends is no longer in cgroup.procs, but holds its cgroup until it is gone.
+            for group in groups():
+                try:
+                    group.rmdir()
+                except OSError as error:
+                    if error.errno not in (errno.EBUSY, errno.ENOENT):
+                        raise
+            return not groups()
+
         wait_for("every process is gone", gone)
         mounts = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
         for mount in reversed([mount for mount in mounts if mount.startswith(str(self.root))]):
             subprocess.run(["umount", "-l", mount], check=True)
-
-        def removed(group):
-            # A process that ends is no longer in cgroup.procs, but holds its cgroup until it is gone.
-            try:
-                group.rmdir()
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
-                return False
-            return True
-
-        for group in inner:
-            wait_for(f"{group} can be removed", lambda group=group: removed(group))
+        wait_for("its cgroups are gone", lambda: gone() and swept())
         ids = pathlib.Path("/run/ingot-ids")
         for file in ids.iterdir() if ids.is_dir() else []:
             if file.is_file() and self.key() in file.read_text(errors="replace"):
